@@ -1,1 +1,5 @@
+//! Checks of the whole product: the real binary, started as a process, spoken to over sockets.
+//!
+//! Everything shared is in [`support`]; each other module is about one thing the binary does.
 
+mod support;

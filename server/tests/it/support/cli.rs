@@ -1,0 +1,133 @@
+//! The command line of the real binary, run against one store.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Runs commands of the binary on one store, with or without a server on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cli {
+    database: String,
+}
+
+/// How a command ended, and what it printed.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Merchant {
+    pub(crate) id: String,
+    /// Its Gr4vy merchant account id.
+    pub(crate) slug: String,
+}
+
+/// A credential of one face. `token` is what that face's clients send; for `gr4vy` it is the
+/// key's name and clients sign with `private_key_pem`.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    pub(crate) private_key_pem: Option<String>,
+}
+
+impl Cli {
+    /// `database` as the `--database` option has it: `sqlite:PATH` or `postgres://...`.
+    pub(crate) fn new(database: &str) -> Cli {
+        Cli {
+            database: database.to_owned(),
+        }
+    }
+
+    /// Runs `requite ARGS --database ...` with `input` on standard input.
+    pub(crate) fn run(&self, args: &[&str], input: &str) -> Run {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_requite"))
+            .args(args)
+            .args(["--database", &self.database])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built with these tests");
+        let mut stdin = child.stdin.take().expect("asked for a pipe");
+        // A command that does not read its input may have gone already: its exit code speaks.
+        drop(stdin.write_all(input.as_bytes()));
+        drop(stdin);
+        let output = child
+            .wait_with_output()
+            .expect("a child of ours can be waited for");
+        Run {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs a command that must succeed, with `--json`; its lines, parsed.
+    pub(crate) fn json(&self, args: &[&str], input: &str) -> Vec<Value> {
+        let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        let run = self.run(&args, input);
+        assert_eq!(run.code, Some(0), "requite {}: {run:?}", args.join(" "));
+        let parse = |line: &str| match serde_json::from_str(line) {
+            Ok(value) => value,
+            Err(e) => panic!("requite {}: {e} in line {line:?}", args.join(" ")),
+        };
+        run.stdout.lines().map(parse).collect()
+    }
+
+    /// Makes a merchant; the slug is made from the name.
+    pub(crate) fn merchant(&self, name: &str) -> Merchant {
+        let made = self.one(&["merchant", "create", name]);
+        Merchant {
+            id: text(&made, "id"),
+            slug: text(&made, "slug"),
+        }
+    }
+
+    /// Mints a credential that may do everything its face (`medusa-v1`, `medusa-v2`, `mpg`,
+    /// `gr4vy`, `loop`, `native`) offers.
+    pub(crate) fn key(&self, merchant: &Merchant, face: &str) -> Key {
+        self.key_with(merchant, face, &[])
+    }
+
+    /// Mints a credential with further options, such as `["--scope", "orders_read"]`.
+    pub(crate) fn key_with(&self, merchant: &Merchant, face: &str, options: &[&str]) -> Key {
+        let args = ["key", "create", "--merchant", &merchant.id, "--face", face];
+        let args: Vec<&str> = args.iter().chain(options).copied().collect();
+        let made = self.one(&args);
+        Key {
+            id: text(&made, "id"),
+            token: made
+                .get("token")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            private_key_pem: made
+                .get("private_key_pem")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        }
+    }
+
+    fn one(&self, args: &[&str]) -> Value {
+        let mut lines = self.json(args, "");
+        assert_eq!(
+            lines.len(),
+            1,
+            "requite {} prints one object",
+            args.join(" ")
+        );
+        lines.remove(0)
+    }
+}
+
+fn text(value: &Value, member: &str) -> String {
+    match value.get(member).and_then(Value::as_str) {
+        Some(text) => text.to_owned(),
+        None => panic!("no text member {member:?} in {value}"),
+    }
+}

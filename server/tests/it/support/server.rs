@@ -1,0 +1,242 @@
+//! The real binary serving on a port of its own, in a directory of its own.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Cli, Key, Request, Response};
+
+/// How long a start may take until the ready line. Recovery of a large store is not checked here.
+const READY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How a server is started. The default is a fresh SQLite store and the system's clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// `None`: a SQLite file in a directory that goes away with the [`Server`].
+    pub(crate) database: Option<String>,
+    /// Environment of the server, beside what this process has.
+    pub(crate) env: Vec<(String, String)>,
+    /// Further arguments after `serve`.
+    pub(crate) args: Vec<String>,
+    /// Stops the server's wall clock at this time (`2024-09-15 12:27:45`, UTC). Needs libfaketime.
+    pub(crate) frozen_at: Option<String>,
+}
+
+impl Options {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Options {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running server. Killed on drop; its directory is removed with it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    /// `http://ADDR`, without a slash at the end.
+    pub(crate) base_url: String,
+    /// As `--database` has it.
+    pub(crate) database: String,
+    options: Options,
+    child: Child,
+    dir: TempDir,
+}
+
+impl Server {
+    /// Starts the binary on a free port and waits for its ready line.
+    pub(crate) fn start(options: Options) -> Server {
+        let dir = tempfile::tempdir().expect("a directory for temporary files");
+        let database = options
+            .database
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", dir.path().join("requite.db").display()));
+        let log = dir.path().join("server.log");
+        let (child, addr) = spawn(&options, &database, "127.0.0.1:0", &log);
+        let base_url = format!("http://{addr}");
+        Server {
+            addr,
+            base_url,
+            database,
+            options,
+            child,
+            dir,
+        }
+    }
+
+    /// The command line on this server's store.
+    pub(crate) fn cli(&self) -> Cli {
+        Cli::new(&self.database)
+    }
+
+    pub(crate) fn send(&self, request: &Request) -> Response {
+        request.send(self.addr)
+    }
+
+    /// Sends all requests at once; the answers stand in the order of the requests.
+    pub(crate) fn send_at_once(&self, requests: &[Request]) -> Vec<Response> {
+        let barrier = std::sync::Barrier::new(requests.len());
+        thread::scope(|scope| {
+            let threads: Vec<_> = requests
+                .iter()
+                .map(|request| {
+                    let barrier = &barrier;
+                    scope.spawn(move || {
+                        barrier.wait();
+                        request.send(self.addr)
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|t| t.join().expect("an answer came"))
+                .collect()
+        })
+    }
+
+    /// Registers a payment through the native API; its answer (`id`, `ids`, ...).
+    pub(crate) fn register(&self, native: &Key, payment: &Value) -> Value {
+        let request = Request::post("/api/payments")
+            .bearer(&native.token)
+            .json(payment);
+        let response = self.send(&request);
+        let context = || {
+            format!(
+                "{payment} answered {}: {}",
+                response.status,
+                response.text()
+            )
+        };
+        assert!(matches!(response.status, 200 | 201), "{}", context());
+        response.json()
+    }
+
+    /// What standard error has said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Ends the process without a chance to clean up.
+    pub(crate) fn kill9(&mut self) {
+        self.child.kill().expect("the child is ours to kill");
+        self.child.wait().expect("a killed child can be waited for");
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(crate) fn sigterm(&mut self) -> ExitStatus {
+        let kill = format!("kill -TERM {}", self.child.id());
+        let sent = Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .expect("a shell");
+        assert!(
+            sent.success(),
+            "the process was gone before it was asked to end"
+        );
+        self.child
+            .wait()
+            .expect("a child of ours can be waited for")
+    }
+
+    /// Starts a stopped server again: same store, same port.
+    pub(crate) fn start_again(&mut self) {
+        let listen = self.addr.to_string();
+        let (child, addr) = spawn(&self.options, &self.database, &listen, &self.log_path());
+        self.child = child;
+        self.addr = addr;
+    }
+
+    /// SIGTERM, then a start on the same store and port.
+    pub(crate) fn restart(&mut self) {
+        let status = self.sigterm();
+        assert_eq!(status.code(), Some(0), "ended by SIGTERM: {}", self.log());
+        self.start_again();
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended is as good as killed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if thread::panicking() {
+            eprintln!(
+                "--- log of the server at {} ---\n{}",
+                self.base_url,
+                self.log()
+            );
+        }
+    }
+}
+
+fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child, SocketAddr) {
+    let log_file = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("a log file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_requite"));
+    command
+        .args(["serve", "--listen", listen, "--database", database])
+        .args(&options.args);
+    command.envs(options.env.iter().map(|(name, value)| (name, value)));
+    if let Some(time) = &options.frozen_at {
+        command
+            .env("LD_PRELOAD", faketime_library())
+            .env("FAKETIME", time)
+            .env("TZ", "UTC");
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log_file);
+    let mut child = command
+        .spawn()
+        .expect("the binary was built with these tests");
+    let stdout = child.stdout.take().expect("asked for a pipe");
+    let (sender, receiver) = mpsc::channel();
+    // Reads on after the ready line, so that the server never blocks on a full pipe.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(addr) = line.strip_prefix("listening on http://") {
+                drop(sender.send(addr.to_owned()));
+            }
+        }
+    });
+    match receiver.recv_timeout(READY_WAIT_MAX) {
+        Ok(addr) => (
+            child,
+            addr.parse().expect("the ready line ends with ADDR:PORT"),
+        ),
+        Err(_) => {
+            drop(child.kill());
+            let said = fs::read_to_string(log).unwrap_or_default();
+            panic!("no ready line from {command:?}; it said: {said}");
+        }
+    }
+}
+
+/// Where Debian's package `libfaketime` puts its library.
+fn faketime_library() -> PathBuf {
+    let machine = std::env::consts::ARCH;
+    let path = format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1");
+    let path = PathBuf::from(path);
+    assert!(
+        path.exists(),
+        "install Debian's libfaketime: no {}",
+        path.display()
+    );
+    path
+}
