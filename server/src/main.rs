@@ -1,1 +1,3 @@
+mod crypto;
+
 fn main() {}
