@@ -59,7 +59,7 @@ pub(crate) enum PasswordFault {
 }
 
 /// The string to store for a password (PHC form, about 100 characters). `salt` is fresh random
-/// bytes. Takes about 20 ms and 19 MiB: on a server, use [`PasswordChecks::hash`].
+/// bytes. Takes tens of milliseconds and 19 MiB: on a server, use [`PasswordChecks::hash`].
 ///
 /// # Errors
 /// [`PasswordFault::TooLong`].
