@@ -1,3 +1,7 @@
+mod access;
 mod crypto;
+mod desk;
+mod faces;
+mod time;
 
 fn main() {}

@@ -1,0 +1,75 @@
+//! When an open refund is looked at again: dense at first, then ever rarer, never never.
+//!
+//! All times are milliseconds. The schedules are data so that a test, a page and a person read the
+//! same thing.
+
+use crate::refund::{Refund, Status};
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 3_600_000;
+
+/// After an answer was lost: look up at these distances, then every last one.
+pub const UNKNOWN: [i64; 11] = [
+    SECOND, 2_000, 4_000, 8_000, 15_000, 30_000, MINUTE, 300_000, 900_000, HOUR, 21_600_000,
+];
+
+/// While the PSP has it: poll at these distances, then every last one.
+pub const PENDING: [i64; 6] = [SECOND, 5_000, 30_000, 300_000, HOUR, 21_600_000];
+
+/// How long a committed attempt may stay without an outcome before it counts as lost. Longer than
+/// any call's own deadline, so that in a living process the outcome always comes first.
+pub const DISPATCH_GRACE: i64 = 60_000;
+
+/// The last entry of a schedule repeats for ever.
+fn wait(schedule: &[i64], looks: u32) -> i64 {
+    let at = usize::try_from(looks).unwrap_or(usize::MAX);
+    let last = schedule.last().copied().unwrap_or(HOUR);
+    schedule.get(at).copied().unwrap_or(last)
+}
+
+/// The next action time for a refund in `status` after `looks` look-ups, or `None` when closed.
+pub fn next_action_at(status: Status, looks: u32, now_ms: i64) -> Option<i64> {
+    let distance = match status {
+        Status::Requested | Status::Ready => 0,
+        Status::Dispatched => DISPATCH_GRACE,
+        Status::Unknown => wait(&UNKNOWN, looks),
+        Status::Pending | Status::RequiresAction => wait(&PENDING, looks),
+        // Decided by people; looked at hourly so that none is forgotten.
+        Status::AwaitingApproval | Status::Held => HOUR,
+        Status::Succeeded
+        | Status::Declined
+        | Status::Failed
+        | Status::Voided
+        | Status::Reversed => return None,
+    };
+    Some(now_ms.saturating_add(distance))
+}
+
+/// What to do with a refund whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send it to the PSP, with the key it has for ever.
+    Send,
+    /// Ask the PSP what became of it. Never resend without an answer to this.
+    LookUp,
+    /// Nothing but to look again later.
+    Wait,
+}
+
+/// Pure: the same refund always wants the same step.
+pub fn step(refund: &Refund) -> Step {
+    match refund.status {
+        Status::Requested | Status::Ready => Step::Send,
+        Status::Dispatched | Status::Unknown | Status::Pending | Status::RequiresAction => {
+            Step::LookUp
+        }
+        Status::AwaitingApproval
+        | Status::Held
+        | Status::Succeeded
+        | Status::Declined
+        | Status::Failed
+        | Status::Voided
+        | Status::Reversed => Step::Wait,
+    }
+}

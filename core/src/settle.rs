@@ -1,0 +1,321 @@
+//! What an outcome changes: a PSP's answer, a look-up's finding, later a notice or a person's word.
+//!
+//! Invariants:
+//! - Nothing frees or pays money without proof: `Unknown` holds it, only `Absent` from a look-up
+//!   allows another try, and that try has the same key.
+//! - A success is never lost. One that comes after the refund was closed is booked, and an alarm
+//!   raised.
+
+use crate::decide::entries;
+use crate::journal::{Account, Entry};
+use crate::payment::Payment;
+use crate::refund::{Fault, Refund, Status};
+use crate::schedule::{self, Step};
+
+/// What became of one call to a PSP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded {
+        psp_refund: Option<String>,
+    },
+    /// The PSP has it and will say more.
+    Pending {
+        psp_refund: Option<String>,
+    },
+    /// Customer or operator must act before it goes on.
+    RequiresAction {
+        psp_refund: Option<String>,
+    },
+    /// The PSP or the bank said no.
+    Declined {
+        psp_refund: Option<String>,
+        fault: Fault,
+    },
+    /// Proven that no money moved: refused before it was sent, or the PSP says so.
+    Failed {
+        fault: Fault,
+    },
+    /// No proof either way.
+    Unknown {
+        fault: Fault,
+    },
+    /// A look-up found that the PSP has nothing under this refund's key.
+    Absent,
+}
+
+/// Something a person should see. It changes no money by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// A success arrived after the refund had been closed without one.
+    LateSuccess,
+    /// The PSP first had it and then did not.
+    Vanished,
+}
+
+/// What changes on a refund and its payment's books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub refund: Refund,
+    pub entries: Vec<Entry>,
+    pub alarm: Option<Alarm>,
+}
+
+/// An outcome and the call that brought it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The call's number on its refund ([`Refund::attempt`]).
+    pub attempt: u32,
+    pub outcome: Outcome,
+    pub at_ms: i64,
+}
+
+/// Applies an outcome. `None`: it says nothing new (a repeat, or weaker than what is known).
+pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<Change> {
+    let Finding {
+        attempt,
+        outcome,
+        at_ms,
+    } = finding;
+    let at_ms = *at_ms;
+    // What an overtaken call did not see proves nothing about the one after it; what it did see
+    // happen, happened.
+    let is_overtaken = *attempt < refund.attempt;
+    if is_overtaken && !matches!(outcome, Outcome::Succeeded { .. }) {
+        return None;
+    }
+    if refund.status.is_open() {
+        return Some(settle_open(refund, outcome, at_ms));
+    }
+    match (refund.status, outcome) {
+        (Status::Succeeded, Outcome::Declined { fault, .. } | Outcome::Failed { fault }) => {
+            let back = entries(&refund.allocations, Account::Refunded, Account::Refundable);
+            let refund = Refund {
+                fault: Some(fault.clone()),
+                ..refund.clone()
+            };
+            Some(moved(refund, Status::Reversed, back, at_ms))
+        }
+        (
+            Status::Declined | Status::Failed | Status::Voided | Status::Reversed,
+            Outcome::Succeeded { psp_refund },
+        ) => {
+            let refund = with_psp_refund(refund, psp_refund.as_ref());
+            let booked = late_entries(payment, &refund);
+            let change = moved(refund, Status::Succeeded, booked, at_ms);
+            Some(Change {
+                alarm: Some(Alarm::LateSuccess),
+                ..change
+            })
+        }
+        _ => None,
+    }
+}
+
+fn settle_open(refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
+    let known = |psp_refund: &Option<String>| with_psp_refund(refund, psp_refund.as_ref());
+    let freed = || entries(&refund.allocations, Account::Reserved, Account::Refundable);
+    match outcome {
+        Outcome::Succeeded { psp_refund } => {
+            let given = entries(&refund.allocations, Account::Reserved, Account::Refunded);
+            let refund = Refund {
+                fault: None,
+                ..known(psp_refund)
+            };
+            moved(refund, Status::Succeeded, given, at_ms)
+        }
+        Outcome::Pending { psp_refund } => {
+            let refund = Refund {
+                fault: None,
+                ..known(psp_refund)
+            };
+            moved(refund, Status::Pending, Vec::new(), at_ms)
+        }
+        Outcome::RequiresAction { psp_refund } => {
+            moved(known(psp_refund), Status::RequiresAction, Vec::new(), at_ms)
+        }
+        Outcome::Declined { psp_refund, fault } => {
+            let refund = Refund {
+                fault: Some(fault.clone()),
+                ..known(psp_refund)
+            };
+            moved(refund, Status::Declined, freed(), at_ms)
+        }
+        Outcome::Failed { fault } => {
+            let refund = Refund {
+                fault: Some(fault.clone()),
+                ..refund.clone()
+            };
+            moved(refund, Status::Failed, freed(), at_ms)
+        }
+        Outcome::Unknown { fault } => {
+            // A look-up without an answer takes nothing back: pending stays pending.
+            let is_known = matches!(refund.status, Status::Pending | Status::RequiresAction);
+            let status = if is_known {
+                refund.status
+            } else {
+                Status::Unknown
+            };
+            let refund = Refund {
+                fault: Some(fault.clone()),
+                ..refund.clone()
+            };
+            moved(refund, status, Vec::new(), at_ms)
+        }
+        Outcome::Absent => absent(refund, at_ms),
+    }
+}
+
+/// "The PSP has nothing" is proof only for a refund of which the PSP never said anything.
+fn absent(refund: &Refund, at_ms: i64) -> Change {
+    let was_seen = matches!(refund.status, Status::Pending | Status::RequiresAction)
+        || refund.psp_refund.is_some();
+    if was_seen {
+        let change = moved(refund.clone(), Status::Unknown, Vec::new(), at_ms);
+        return Change {
+            alarm: Some(Alarm::Vanished),
+            ..change
+        };
+    }
+    moved(refund.clone(), Status::Ready, Vec::new(), at_ms)
+}
+
+/// A refund whose time has come, and what is to be done with it. The returned change is to be
+/// committed before the step is taken. `None`: it is closed, or not yet due.
+pub fn wake(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
+    if refund.next_action_at_ms? > at_ms {
+        return None;
+    }
+    Some(advance(refund, at_ms))
+}
+
+/// Sends a refund that is ready: the attempt is part of the change, and committed before the call.
+pub fn send(refund: &Refund, at_ms: i64) -> (Change, Step) {
+    assert_eq!(
+        schedule::step(refund),
+        Step::Send,
+        "only a refund that is ready is sent"
+    );
+    advance(refund, at_ms)
+}
+
+fn advance(refund: &Refund, at_ms: i64) -> (Change, Step) {
+    let step = schedule::step(refund);
+    let attempt = refund.attempt.saturating_add(1);
+    let refund = match step {
+        Step::Send => {
+            let sends = refund.sends.saturating_add(1);
+            let next = schedule::next_action_at(Status::Dispatched, 0, at_ms);
+            let status = Status::Dispatched;
+            Refund {
+                status,
+                attempt,
+                sends,
+                looks: 0,
+                next_action_at_ms: next,
+                ..refund.clone()
+            }
+        }
+        Step::LookUp => {
+            // An attempt without an outcome is lost: it may have been sent.
+            let is_lost = refund.status == Status::Dispatched;
+            let status = if is_lost {
+                Status::Unknown
+            } else {
+                refund.status
+            };
+            let looks = if is_lost {
+                0
+            } else {
+                refund.looks.saturating_add(1)
+            };
+            // While this look-up is under way nothing else is due; its outcome sets the next time.
+            let next = schedule::next_action_at(Status::Dispatched, 0, at_ms);
+            Refund {
+                status,
+                attempt,
+                looks,
+                next_action_at_ms: next,
+                ..refund.clone()
+            }
+        }
+        Step::Wait => {
+            let next = schedule::next_action_at(refund.status, refund.looks, at_ms);
+            Refund {
+                next_action_at_ms: next,
+                ..refund.clone()
+            }
+        }
+    };
+    (
+        Change {
+            refund,
+            entries: Vec::new(),
+            alarm: None,
+        },
+        step,
+    )
+}
+
+fn moved(refund: Refund, to: Status, entries: Vec<Entry>, at_ms: i64) -> Change {
+    let is_move = refund.status != to;
+    assert!(
+        !is_move || refund.status.may_become(to),
+        "{:?} may not become {to:?}",
+        refund.status
+    );
+    let looks = if is_move { 0 } else { refund.looks };
+    let next_action_at_ms = schedule::next_action_at(to, looks, at_ms);
+    Change {
+        refund: Refund {
+            status: to,
+            looks,
+            next_action_at_ms,
+            ..refund
+        },
+        entries,
+        alarm: None,
+    }
+}
+
+fn with_psp_refund(refund: &Refund, psp_refund: Option<&String>) -> Refund {
+    let psp_refund = psp_refund.or(refund.psp_refund.as_ref()).cloned();
+    Refund {
+        psp_refund,
+        ..refund.clone()
+    }
+}
+
+/// What still fits each capture is given back; the rest is excess, for people to explain.
+fn late_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
+    let captures = payment.legs().iter().flat_map(|leg| leg.captures());
+    let left: Vec<_> = captures.map(|c| (c.id, c.balance.refundable())).collect();
+    let mut booked = Vec::new();
+    for part in &refund.allocations {
+        let refundable = left
+            .iter()
+            .find(|(id, _)| *id == part.capture)
+            .map(|(_, left)| *left);
+        let fits = refundable.unwrap_or_default().min(part.amount);
+        let surplus = part
+            .amount
+            .checked_sub(fits)
+            .expect("fits is at most the part");
+        if !fits.is_zero() {
+            booked.push(Entry::new(
+                part.capture,
+                Account::Refundable,
+                Account::Refunded,
+                fits,
+            ));
+        }
+        if !surplus.is_zero() {
+            booked.push(Entry::new(
+                part.capture,
+                Account::Excess,
+                Account::PspClearing,
+                surplus,
+            ));
+        }
+    }
+    booked
+}

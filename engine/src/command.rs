@@ -1,0 +1,227 @@
+//! The whole way in: every wish and every piece of news that can change a payment.
+//!
+//! Ids and times are drawn before a command is made, so a batch that is tried again decides the
+//! same.
+
+use requite_core::currency::Currency;
+use requite_core::decide::{Ask, CaptureRefusal, Refusal};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId, VoidId};
+use requite_core::money::Minor;
+use requite_core::refund::Status;
+use requite_core::settle::Finding;
+
+use crate::key::Key;
+
+/// A payment to put on the books. Texts are kept as given and shown unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    pub currency: Currency,
+    pub primary: NewLeg,
+    pub gift_cards: Vec<NewLeg>,
+    /// Captures of the payment method, oldest first.
+    pub captures: Vec<(CaptureId, Minor)>,
+    /// Name of the connector account that pays its refunds.
+    pub connector: String,
+    /// The PSP's own id of the payment.
+    pub connector_payment: Option<String>,
+    /// What the connector needs to know besides (the sandbox's script).
+    pub connector_settings: Option<String>,
+    /// Unique per merchant when given: registering it twice is registering it once.
+    pub external_identifier: Option<String>,
+    pub order: Option<String>,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    /// Other texts that name this payment.
+    pub aliases: Vec<String>,
+    /// Everything a face shows and no rule reads, as the faces wrote it.
+    pub profile: String,
+    /// Equal for registrations that mean the same.
+    pub fingerprint: [u8; 16],
+    pub created_at_ms: i64,
+    pub cancelled_at_ms: Option<i64>,
+    pub actor: String,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewLeg {
+    pub id: LegId,
+    pub amount: Minor,
+}
+
+/// What became of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    Created(PaymentId),
+    /// The same registration was there already.
+    Present(PaymentId),
+    /// The external identifier, or the id, belongs to a payment that differs.
+    Differs(PaymentId),
+}
+
+/// How a request to refund names a reason that the merchant keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    None,
+    Kept(ReasonId),
+    /// Named, and no id of ours.
+    Unknown,
+}
+
+/// Everything about a refund that no rule reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// The face it came through.
+    pub face: String,
+    /// Who asked, after access has checked them: `user_...`, a key's id.
+    pub actor: String,
+    /// One of a dialect's fixed words (Medusa v1: `return`).
+    pub reason_code: Option<String>,
+    /// Free text (Gr4vy, Loop).
+    pub reason_text: Option<String>,
+    pub reason: Reason,
+    pub note: Option<String>,
+    pub external_identifier: Option<String>,
+    /// The id the caller gave it (Moyasar's `transaction_id`), shown in that face alone.
+    pub given_id: Option<u128>,
+    /// The idempotency key as sent, where a dialect shows it again.
+    pub key_text: Option<String>,
+    /// Draw a card-message reference number (Moyasar): one counter a day per merchant.
+    pub wants_reference: bool,
+}
+
+/// When a refund is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// As soon as it is committed.
+    Acceptance,
+    /// When its first outcome is known, or [`Command::Expire`] says that this took too long.
+    Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundRequest {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    pub ask: Ask,
+    pub details: Details,
+    /// At most two: what the caller sent, and what the face adds.
+    pub keys: Vec<Key>,
+    pub wait: Wait,
+    /// False where the dialect has no word for "unknown" (Loop): such an answer is not final, and
+    /// the same key gets the outcome once there is one.
+    pub answers_unknown: bool,
+}
+
+/// Which refund of which payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RefundRef {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    pub refund: RefundId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureRequest {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    pub capture: CaptureId,
+    /// Minor units; absent: all that may still be taken.
+    pub amount: Option<i64>,
+    pub actor: String,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoidRequest {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    pub void: VoidId,
+    /// Minor units; absent: all that may still be released.
+    pub amount: Option<i64>,
+    pub actor: String,
+    pub at_ms: i64,
+}
+
+/// What the lane takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Register(Box<Registration>),
+    Capture(CaptureRequest),
+    Void(VoidRequest),
+    Refund(Box<RefundRequest>),
+    /// What became of a call to a PSP.
+    Settle {
+        refund: RefundRef,
+        finding: Finding,
+    },
+    /// A refund's next action time has come. `is_restart`: whatever call was under way died with
+    /// the process, so its outcome is not waited for.
+    Wake {
+        refund: RefundRef,
+        at_ms: i64,
+        is_restart: bool,
+    },
+    /// Whoever waits for this refund's outcome has waited long enough.
+    Expire {
+        refund: RefundRef,
+    },
+}
+
+/// What a command is answered with, after its commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Registered(Registered),
+    /// A capture or a void was made; the payment shows it from event `seq` on.
+    Booked {
+        payment: PaymentId,
+        seq: u32,
+    },
+    Refund(RefundReply),
+    /// Nothing is to be told: news was taken in.
+    Noted,
+}
+
+/// A refund that was accepted, now or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefundReply {
+    pub refund: RefundRef,
+    /// As of the answer.
+    pub status: Status,
+    /// Render the payment as it was after this event; `None`: as it is.
+    pub as_of: Option<u32>,
+    /// An earlier request with the same key made it.
+    pub is_replay: bool,
+}
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// Unknown, or another merchant's: the same answer.
+    #[error("no such payment")]
+    PaymentUnknown,
+    #[error("the refund is refused: {refusal:?}")]
+    Refused { refusal: Refusal, is_replay: bool },
+    #[error("the capture or void is refused: {0:?}")]
+    CaptureRefused(CaptureRefusal),
+    /// The key was used for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The key's first request is still being answered.
+    #[error("the first request with this idempotency key is still in progress")]
+    KeyInProgress,
+    /// The queue, or the number of calls under way, is at its limit. Nothing was done.
+    #[error("overloaded: nothing was done, try again shortly")]
+    Overloaded,
+    /// The server is stopping. Nothing was done.
+    #[error("stopping: nothing was done, try again shortly")]
+    Stopping,
+    /// The store did not commit, or did not say whether it did.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+/// Called exactly once, after the commit. Dropping the receiver changes nothing.
+pub type Answer = Box<dyn FnOnce(Result<Reply, CommandError>) + Send>;

@@ -1,0 +1,139 @@
+//! Idempotency keys: one key, one execution, one answer.
+//!
+//! A key is stored as a hash of its face, route, scope and text, beside a fingerprint of what was
+//! asked. What is kept is the outcome (which refund, or which refusal) and the payment's event
+//! number at the answer, not the bytes: a face renders the payment as of that event again.
+
+use requite_core::currency::Currency;
+use requite_core::decide::Refusal;
+use requite_core::money::Minor;
+use requite_core::refund::Status;
+
+use crate::command::RefundRef;
+
+/// How long a key is kept: 30 days.
+pub const KEY_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Until when a key stands for its refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// [`KEY_LIFE_MS`] from its first use.
+    Kept,
+    /// As long as the refund's outcome is unknown. A face adds it where its dialect tells clients
+    /// to send the same request again (Loop's 503), so that the retry joins the first refund.
+    WhileUnknown,
+    /// This many milliseconds: the guard against double clicks.
+    Within(i64),
+}
+
+/// A key as a face passes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub hash: [u8; 16],
+    pub fingerprint: [u8; 16],
+    pub lifetime: Lifetime,
+    /// A repeat is shown the payment as it is now, not as the first answer showed it (Moyasar's
+    /// `transaction_id`).
+    pub answers_present: bool,
+}
+
+/// What a key stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub fingerprint: [u8; 16],
+    pub at_ms: i64,
+    pub outcome: KeyOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOutcome {
+    /// `answered_seq`: the payment's event number at the first answer; `None` until then.
+    Refund {
+        refund: RefundRef,
+        answered_seq: Option<u32>,
+    },
+    Refused(Refusal),
+}
+
+impl Key {
+    /// Does what was recorded under this key's hash still bind it?
+    pub fn binds(&self, record: &KeyRecord, status: Option<Status>, now_ms: i64) -> bool {
+        let age_ms = now_ms.saturating_sub(record.at_ms);
+        match self.lifetime {
+            Lifetime::Kept => age_ms < KEY_LIFE_MS,
+            Lifetime::WhileUnknown => status == Some(Status::Unknown),
+            Lifetime::Within(ms) => age_ms < ms,
+        }
+    }
+}
+
+/// The first 16 bytes of SHA-256 over length-prefixed parts. 128 bits of a merchant's own keys do
+/// not collide by accident, and a merchant who collides them on purpose meets only themselves.
+pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for part in parts {
+        let length = u64::try_from(part.len()).expect("lengths fit 64 bits");
+        context.update(&length.to_be_bytes());
+        context.update(part);
+    }
+    let full = context.finish();
+    full.as_ref()[..16]
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
+}
+
+/// A refusal as stored under a key. Refusals of form are not stored: the key stays free for the
+/// corrected request.
+pub(crate) fn refusal_text(refusal: &Refusal) -> Option<String> {
+    Some(match refusal {
+        Refusal::LegUnknown => "leg_unknown".to_owned(),
+        Refusal::NotCaptured => "not_captured".to_owned(),
+        Refusal::Cancelled => "cancelled".to_owned(),
+        Refusal::NothingLeft => "nothing_left".to_owned(),
+        Refusal::CurrencyDiffers { asked, payment } => format!(
+            "currency_differs {asked} {} {payment} {}",
+            asked.exponent(),
+            payment.exponent()
+        ),
+        Refusal::ExceedsLeft {
+            asked: Some(asked),
+            left,
+        } => {
+            format!("exceeds_left {} {}", left.units(), asked.units())
+        }
+        Refusal::ExceedsLeft { asked: None, left } => format!("exceeds_left {}", left.units()),
+        Refusal::NotPositive | Refusal::Fraction { .. } | Refusal::ReasonUnknown => return None,
+    })
+}
+
+/// Reads what [`refusal_text`] wrote. `None` for anything else.
+pub(crate) fn refusal_of(text: &str) -> Option<Refusal> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let minor = |word: &str| word.parse().ok().and_then(Minor::new);
+    let currency = |code: &str, exponent: &str| Currency::stored(code, exponent.parse().ok()?);
+    Some(match words.as_slice() {
+        ["leg_unknown"] => Refusal::LegUnknown,
+        ["not_captured"] => Refusal::NotCaptured,
+        ["cancelled"] => Refusal::Cancelled,
+        ["nothing_left"] => Refusal::NothingLeft,
+        [
+            "currency_differs",
+            asked,
+            asked_exponent,
+            payment,
+            payment_exponent,
+        ] => Refusal::CurrencyDiffers {
+            asked: currency(asked, asked_exponent)?,
+            payment: currency(payment, payment_exponent)?,
+        },
+        ["exceeds_left", left] => Refusal::ExceedsLeft {
+            asked: None,
+            left: minor(left)?,
+        },
+        ["exceeds_left", left, asked] => Refusal::ExceedsLeft {
+            asked: Some(minor(asked)?),
+            left: minor(left)?,
+        },
+        _ => return None,
+    })
+}

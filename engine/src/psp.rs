@@ -1,0 +1,59 @@
+//! The whole way out: committed instructions to payment providers, and what comes back.
+
+use requite_core::currency::Currency;
+use requite_core::money::Minor;
+use requite_core::settle::Outcome;
+
+use crate::command::RefundRef;
+
+/// What a call is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// Make the refund.
+    Send,
+    /// Say what became of it.
+    LookUp,
+}
+
+/// A committed wish. It is on disk before anyone is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    pub kind: CallKind,
+    pub refund: RefundRef,
+    /// The call's number on its refund, for the [`requite_core::settle::Finding`].
+    pub attempt: u32,
+    /// How many refund calls this payment's PSP had been sent before the one that this call makes
+    /// or asks about.
+    pub call_no: u32,
+    pub amount: Minor,
+    pub currency: Currency,
+    /// Name of the connector account.
+    pub connector: String,
+    pub connector_payment: Option<String>,
+    pub connector_settings: Option<String>,
+    pub psp_refund: Option<String>,
+    pub reason: Option<String>,
+}
+
+impl Instruction {
+    /// The key under which the PSP knows this refund: a function of the refund alone, for ever.
+    pub fn psp_key(&self) -> String {
+        format!(
+            "requite-{}",
+            requite_core::id::uuid_text(self.refund.refund.bits())
+        )
+    }
+}
+
+/// Called exactly once with what became of a call.
+pub type OnOutcome = Box<dyn FnOnce(Outcome) + Send>;
+
+/// Carries instructions to PSPs.
+///
+/// - It answers every call, within its own deadline; no answer in time is `Unknown`.
+/// - `Failed` means proof that no money moved. A look-up that could not be made proves nothing and
+///   is `Unknown`.
+/// - It must not block: the lane's thread calls it.
+pub trait Psp: Send + Sync {
+    fn call(&self, instruction: Instruction, on_outcome: OnOutcome);
+}

@@ -1,0 +1,302 @@
+//! What faces, console and people are shown: views of payments and refunds, read on connections
+//! that never wait for the lane.
+//!
+//! A payment can be read **as of** one of its events: replayed answers are rendered that way, so
+//! that they equal the first answer byte for byte.
+
+use requite_core::currency::Currency;
+use requite_core::id::{
+    CaptureId, KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId,
+};
+use requite_core::money::Minor;
+use requite_core::payment::LegKind;
+use requite_core::refund::{Fault, Status};
+
+/// The most rows one page holds.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// A payment as it is, or was after a given event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentView {
+    pub merchant: MerchantId,
+    pub id: PaymentId,
+    pub currency: Currency,
+    /// The payment method first, then gift cards.
+    pub legs: Vec<LegView>,
+    /// Oldest first, every status.
+    pub refunds: Vec<RefundView>,
+    pub connector: String,
+    pub connector_payment: Option<String>,
+    pub external_identifier: Option<String>,
+    pub order: Option<String>,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    pub aliases: Vec<String>,
+    /// As the registering face wrote it.
+    pub profile: String,
+    pub created_at_ms: i64,
+    /// Time of the newest event.
+    pub updated_at_ms: i64,
+    pub cancelled_at_ms: Option<i64>,
+    /// Number of the newest event.
+    pub seq: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegView {
+    pub id: LegId,
+    pub kind: LegKind,
+    /// What the instrument was authorised for.
+    pub amount: Minor,
+    /// Oldest first.
+    pub captures: Vec<CaptureView>,
+    /// Authorised money let go untaken, oldest first.
+    pub releases: Vec<ReleaseView>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureView {
+    pub id: CaptureId,
+    pub amount: Minor,
+    /// Parts of succeeded refunds that this capture bears.
+    pub refunded: Minor,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleaseView {
+    pub id: u128,
+    pub amount: Minor,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundView {
+    pub merchant: MerchantId,
+    pub id: RefundId,
+    pub payment: PaymentId,
+    pub leg: LegId,
+    pub leg_kind: LegKind,
+    pub currency: Currency,
+    pub amount: Minor,
+    pub status: Status,
+    pub psp_refund: Option<String>,
+    pub fault: Option<Fault>,
+    /// The face it came through.
+    pub face: String,
+    pub actor: String,
+    pub reason_code: Option<String>,
+    pub reason_text: Option<String>,
+    pub reason: Option<ReasonView>,
+    pub note: Option<String>,
+    pub external_identifier: Option<String>,
+    pub given_id: Option<u128>,
+    pub key_text: Option<String>,
+    /// Day since 1970 and counter of its card-message reference.
+    pub reference: Option<(i64, u32)>,
+    pub asked_at_ms: i64,
+    /// When the first refund call was committed.
+    pub sent_at_ms: Option<i64>,
+    /// When it reached its present closed status.
+    pub settled_at_ms: Option<i64>,
+    pub updated_at_ms: i64,
+    pub next_action_at_ms: Option<i64>,
+    /// Refund calls sent to the PSP; look-ups are not counted.
+    pub sends: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReasonView {
+    pub id: ReasonId,
+    pub code: String,
+    pub label: String,
+    pub description: Option<String>,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+    pub deleted_at_ms: Option<i64>,
+}
+
+impl LegView {
+    /// In minor units.
+    pub fn captured(&self) -> i64 {
+        total(self.captures.iter().map(|capture| capture.amount))
+    }
+
+    /// Authorised and let go untaken, in minor units.
+    pub fn released(&self) -> i64 {
+        total(self.releases.iter().map(|release| release.amount))
+    }
+}
+
+impl PaymentView {
+    /// The payment method.
+    pub fn primary(&self) -> &LegView {
+        self.legs
+            .first()
+            .expect("a payment has its payment method as first leg")
+    }
+
+    pub fn leg(&self, id: LegId) -> Option<&LegView> {
+        self.legs.iter().find(|leg| leg.id == id)
+    }
+
+    pub fn refund(&self, id: RefundId) -> Option<&RefundView> {
+        self.refunds.iter().find(|refund| refund.id == id)
+    }
+
+    /// Given back from a leg, proven, in minor units.
+    pub fn refunded(&self, leg: LegId) -> i64 {
+        self.sum(leg, |status| status == Status::Succeeded)
+    }
+
+    /// Given back from a leg or promised to an open refund, in minor units.
+    pub fn refunded_or_open(&self, leg: LegId) -> i64 {
+        self.sum(leg, Status::holds_money)
+    }
+
+    fn sum(&self, leg: LegId, counts: impl Fn(Status) -> bool) -> i64 {
+        let counted = self
+            .refunds
+            .iter()
+            .filter(|r| r.leg == leg && counts(r.status));
+        total(counted.map(|refund| refund.amount))
+    }
+}
+
+fn total(amounts: impl Iterator<Item = Minor>) -> i64 {
+    amounts.fold(0, |sum, amount| sum.saturating_add(amount.units()))
+}
+
+/// Which refunds to list. Every member narrows.
+#[derive(Clone, Debug, Default)]
+pub struct RefundFilter {
+    pub payment: Option<PaymentId>,
+    pub customer: Option<String>,
+    /// Empty: every status.
+    pub statuses: Vec<Status>,
+    pub asked_from_ms: Option<i64>,
+    pub asked_until_ms: Option<i64>,
+    pub amount_from: Option<i64>,
+    pub amount_until: Option<i64>,
+    /// Continue behind this refund, in the chosen order.
+    pub after: Option<RefundId>,
+    pub newest_first: bool,
+    /// 1 to [`PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// Which payments to list, by id.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentFilter {
+    pub external_identifier: Option<String>,
+    pub order: Option<String>,
+    pub created_from_ms: Option<i64>,
+    pub created_until_ms: Option<i64>,
+    pub after: Option<PaymentId>,
+    pub newest_first: bool,
+    /// 1 to [`PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// A merchant: the root of isolation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MerchantView {
+    pub id: MerchantId,
+    /// `^[a-zA-Z0-9-]{1,50}$`; its Gr4vy merchant account id.
+    pub slug: String,
+    pub name: String,
+    /// What faces show and no rule reads, as written at creation (JSON object text).
+    pub profile: String,
+    pub created_at_ms: i64,
+}
+
+/// A credential, found by the hash of its secret (or of its public key's thumbprint).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyView {
+    pub id: KeyId,
+    pub merchant: MerchantId,
+    /// `medusa-v1`, `medusa-v2`, `mpg`, `gr4vy`, `loop`, `native`.
+    pub face: String,
+    /// `None`: everything its face offers.
+    pub scopes: Option<Vec<String>>,
+    /// SEC1 uncompressed point, for faces whose clients sign.
+    pub public_key: Option<Vec<u8>>,
+    pub created_at_ms: i64,
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// A person who can log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonView {
+    pub id: PersonId,
+    pub merchant: MerchantId,
+    pub email: String,
+    /// PHC string.
+    pub password_hash: String,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+/// The store could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not be read: {0}")]
+pub struct ReadFault(pub String);
+
+/// Reads, blocking; call them off the async threads.
+pub trait Reads: Send + Sync {
+    /// `as_of`: as after this event; `None`: as it is.
+    fn payment(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        as_of: Option<u32>,
+    ) -> Result<Option<PaymentView>, ReadFault>;
+
+    fn refund(
+        &self,
+        merchant: MerchantId,
+        refund: RefundId,
+    ) -> Result<Option<RefundView>, ReadFault>;
+
+    /// The payment that `text` names as alias or PSP id, when it names exactly one.
+    fn payment_named(
+        &self,
+        merchant: MerchantId,
+        text: &str,
+    ) -> Result<Option<PaymentId>, ReadFault>;
+
+    fn payments(
+        &self,
+        merchant: MerchantId,
+        filter: &PaymentFilter,
+    ) -> Result<Vec<PaymentView>, ReadFault>;
+
+    fn refunds(
+        &self,
+        merchant: MerchantId,
+        filter: &RefundFilter,
+    ) -> Result<Vec<RefundView>, ReadFault>;
+
+    fn merchant(&self, merchant: MerchantId) -> Result<Option<MerchantView>, ReadFault>;
+
+    /// Every merchant, oldest first. For people at the command line, never for a face.
+    fn merchants(&self) -> Result<Vec<MerchantView>, ReadFault>;
+
+    /// A credential by the SHA-256 of its secret or thumbprint, revoked ones included.
+    fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault>;
+
+    fn person(&self, merchant: MerchantId, id: PersonId) -> Result<Option<PersonView>, ReadFault>;
+
+    /// Everyone with this e-mail address, over all merchants: a log-in names no merchant.
+    fn people(&self, email: &str) -> Result<Vec<PersonView>, ReadFault>;
+
+    /// The reasons a merchant keeps, deleted ones left out, oldest first.
+    fn reasons(&self, merchant: MerchantId) -> Result<Vec<ReasonView>, ReadFault>;
+
+    /// A reason, deleted ones left out.
+    fn reason(&self, merchant: MerchantId, id: ReasonId) -> Result<Option<ReasonView>, ReadFault>;
+
+    /// A secret of this installation, made once when the store was created (the key that signs
+    /// log-in tokens).
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadFault>;
+}

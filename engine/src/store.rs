@@ -1,0 +1,199 @@
+//! What the engine remembers, and the one way to change it.
+//!
+//! A batch is the unit: [`Store::transact`] loads what a batch wants, lets the lane decide, and
+//! saves every change in one transaction. Nothing else writes money.
+
+pub mod sqlite;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId};
+use requite_core::journal::Entry;
+use requite_core::money::Minor;
+use requite_core::payment::Payment;
+use requite_core::refund::Refund;
+
+use crate::command::{Details, RefundRef, Registration};
+use crate::event::Event;
+use crate::key::KeyRecord;
+use crate::psp::CallKind;
+
+/// What a batch needs to see. Ordered, so that row locks are always taken in the same order.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub payments: BTreeSet<(MerchantId, PaymentId)>,
+    pub refunds: BTreeSet<RefundRef>,
+    pub keys: BTreeSet<(MerchantId, [u8; 16])>,
+    pub external_identifiers: BTreeSet<(MerchantId, String)>,
+    pub reasons: BTreeSet<(MerchantId, ReasonId)>,
+    /// Reference counters, by merchant and day since 1970.
+    pub counters: BTreeSet<(MerchantId, i64)>,
+}
+
+/// What a batch sees. Refunds that a found key stands for are loaded as well.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub books: HashMap<(MerchantId, PaymentId), Book>,
+    pub refunds: HashMap<RefundRef, RefundRecord>,
+    pub keys: HashMap<(MerchantId, [u8; 16]), KeyRecord>,
+    pub external_identifiers: HashMap<(MerchantId, String), PaymentId>,
+    pub reasons: HashSet<(MerchantId, ReasonId)>,
+    pub counters: HashMap<(MerchantId, i64), u32>,
+}
+
+/// A payment with the head of its history and what its connector needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Book {
+    pub payment: Payment,
+    /// Number of the newest event.
+    pub seq: u32,
+    /// Hash of the newest event.
+    pub hash: [u8; 32],
+    /// Refund calls sent to the PSP for this payment so far.
+    pub calls: u32,
+    pub connector: String,
+    pub connector_payment: Option<String>,
+    pub connector_settings: Option<String>,
+    pub registration_fingerprint: [u8; 16],
+}
+
+/// A refund with what dispatch needs besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundRecord {
+    pub refund: Refund,
+    /// Number of its newest refund call among the payment's.
+    pub call_no: u32,
+    pub reason: Option<String>,
+}
+
+/// What a batch changes, to be committed as one.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub registered: Vec<Registration>,
+    pub books: Vec<BookChange>,
+    pub new_refunds: Vec<NewRefund>,
+    pub refunds: Vec<RefundChange>,
+    pub attempts: Vec<NewAttempt>,
+    pub attempt_outcomes: Vec<AttemptOutcome>,
+    pub events: Vec<Event>,
+    pub journal: Vec<JournalLine>,
+    pub keys: Vec<((MerchantId, [u8; 16]), KeyRecord)>,
+    pub counters: Vec<((MerchantId, i64), u32)>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.registered.is_empty()
+            && self.books.is_empty()
+            && self.new_refunds.is_empty()
+            && self.refunds.is_empty()
+            && self.keys.is_empty()
+    }
+}
+
+/// A payment's books after the batch.
+#[derive(Clone, Debug)]
+pub struct BookChange {
+    pub merchant: MerchantId,
+    pub book: Book,
+    /// Captures whose balance changed.
+    pub balances: BTreeSet<CaptureId>,
+    pub new_captures: Vec<NewCapture>,
+    pub new_releases: Vec<NewRelease>,
+    /// Registered in the same batch: its rows are written by the registration.
+    pub is_new: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewCapture {
+    pub id: CaptureId,
+    pub leg: LegId,
+    pub seq: u32,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewRelease {
+    pub id: u128,
+    pub leg: LegId,
+    pub amount: Minor,
+    pub seq: u32,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewRefund {
+    pub key: RefundRef,
+    pub record: RefundRecord,
+    pub details: Details,
+    /// The reference number drawn: day since 1970 and counter.
+    pub reference: Option<(i64, u32)>,
+    pub asked_seq: u32,
+    pub asked_at_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct RefundChange {
+    pub key: RefundRef,
+    pub record: RefundRecord,
+    pub at_ms: i64,
+}
+
+/// A call that is about to be made. Committed before it is.
+#[derive(Clone, Debug)]
+pub struct NewAttempt {
+    pub key: RefundRef,
+    pub attempt: u32,
+    pub kind: CallKind,
+    pub call_no: u32,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct AttemptOutcome {
+    pub key: RefundRef,
+    pub attempt: u32,
+    /// The outcome's word: `succeeded`, `unknown`, ...
+    pub outcome: &'static str,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct JournalLine {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    /// The event that it belongs to.
+    pub seq: u32,
+    /// From 0 within the event.
+    pub line: u32,
+    pub entry: Entry,
+}
+
+/// Why a batch is not, or not provably, on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    /// Rolled back: nothing of the batch is there.
+    #[error("not committed: {0}")]
+    NotCommitted(String),
+    /// One of the batch's rows broke a constraint; alone, the others may succeed.
+    #[error("a row was refused by the store: {0}")]
+    Constraint(String),
+}
+
+/// Where everything is kept.
+pub trait Store {
+    /// Loads what is wanted, lets `decide` say what changes, writes and commits it: all in one
+    /// transaction. `decide` may be called again when the transaction is tried again. No changes,
+    /// no commit.
+    fn transact(
+        &mut self,
+        wanted: &Wanted,
+        decide: &mut dyn FnMut(Loaded) -> Changes,
+    ) -> Result<(), StoreFault>;
+
+    /// Open refunds whose next action time is at or before `now_ms`, oldest first, at most `max`.
+    fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault>;
+
+    /// Open refunds with a call under way or waiting to be made, for recovery at start.
+    fn in_flight(&mut self, max: u32) -> Result<Vec<RefundRef>, StoreFault>;
+}

@@ -1,0 +1,241 @@
+//! The desk: what a face may use. It hands commands to the engine, reads for it, and draws ids and
+//! times, so that a face holds nothing but its dialect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use requite_core::id::{MerchantId, PaymentId, uuid_text};
+use requite_engine::clock::Clock;
+use requite_engine::command::{
+    CaptureRequest, Command, CommandError, RefundReply, RefundRequest, Registered, Registration,
+    Reply, VoidRequest, Wait,
+};
+use requite_engine::engine::Engine;
+use requite_engine::key::{Key, Lifetime, digest};
+use requite_engine::read::{PaymentView, ReadFault, Reads};
+use requite_engine::registry::Registry;
+use tokio::sync::oneshot;
+
+/// Where ids and random bytes come from. The server's is the machine's; a test's is its own.
+pub(crate) trait Ids: Send + Sync {
+    /// A fresh id in time order (UUID version 7).
+    fn next(&self) -> u128;
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// What one face may say besides its dialect: settings with the names they have in the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How long a face waits for a refund's first outcome. A little longer than a PSP call's own
+    /// deadline, so that a late PSP is seen as "unknown" and not as "still asking".
+    pub wait: Duration,
+    /// Browser origins that the Medusa faces allow.
+    pub cors_origins: Vec<String>,
+    /// `mpg.capture_refunded_amount = "allocated"`: capture rows show what refunds took from them.
+    pub mpg_shows_allocation: bool,
+    /// The guard against double clicks; zero is off.
+    pub duplicate_guard_ms: i64,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    engine: Engine,
+    reads: Arc<dyn Reads>,
+    registry: Arc<dyn Registry>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    settings: Arc<Settings>,
+}
+
+/// What a desk is made of.
+pub(crate) struct Parts {
+    pub engine: Engine,
+    pub reads: Arc<dyn Reads>,
+    pub registry: Arc<dyn Registry>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub settings: Settings,
+}
+
+impl Desk {
+    pub(crate) fn new(parts: Parts) -> Desk {
+        let Parts {
+            engine,
+            reads,
+            registry,
+            clock,
+            ids,
+            settings,
+        } = parts;
+        Desk {
+            engine,
+            reads,
+            registry,
+            clock,
+            ids,
+            settings: Arc::new(settings),
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub(crate) fn ids(&self) -> &dyn Ids {
+        self.ids.as_ref()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Asks for a refund. With [`Wait::Outcome`] it returns when the first outcome is known, at the
+    /// latest after [`Settings::wait`]. The refund goes on whether or not anyone still waits here.
+    pub(crate) async fn refund(&self, request: RefundRequest) -> Result<RefundReply, CommandError> {
+        let waits = request.wait == Wait::Outcome;
+        let refund = requite_engine::command::RefundRef {
+            merchant: request.merchant,
+            payment: request.payment,
+            refund: request.ask.refund,
+        };
+        let mut reply = self.submit(Command::Refund(Box::new(request)));
+        let in_time = if waits {
+            tokio::time::timeout(self.settings.wait, &mut reply)
+                .await
+                .ok()
+        } else {
+            Some((&mut reply).await)
+        };
+        let answer = match in_time {
+            Some(answer) => answer,
+            None => {
+                drop(self.submit(Command::Expire { refund }));
+                reply.await
+            }
+        };
+        match answer.unwrap_or(Err(CommandError::Stopping))? {
+            Reply::Refund(reply) => Ok(reply),
+            other => unreachable!("a refund is answered with a refund, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn register(
+        &self,
+        registration: Registration,
+    ) -> Result<Registered, CommandError> {
+        match self.ask(Command::Register(Box::new(registration))).await? {
+            Reply::Registered(registered) => Ok(registered),
+            other => unreachable!("a registration is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Event number from which on the payment shows the capture.
+    pub(crate) async fn capture(&self, request: CaptureRequest) -> Result<u32, CommandError> {
+        self.booked(Command::Capture(request)).await
+    }
+
+    /// Event number from which on the payment shows the release.
+    pub(crate) async fn void(&self, request: VoidRequest) -> Result<u32, CommandError> {
+        self.booked(Command::Void(request)).await
+    }
+
+    async fn booked(&self, command: Command) -> Result<u32, CommandError> {
+        match self.ask(command).await? {
+            Reply::Booked { seq, .. } => Ok(seq),
+            other => unreachable!("a booking is answered as one, not {other:?}"),
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Result<Reply, CommandError> {
+        self.submit(command)
+            .await
+            .unwrap_or(Err(CommandError::Stopping))
+    }
+
+    fn submit(&self, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
+        let (answer, reply) = oneshot::channel();
+        self.engine.submit(
+            command,
+            Box::new(move |result| {
+                // Nobody listens any more: the client left, which changes nothing.
+                let _unheard = answer.send(result).is_err();
+            }),
+        );
+        reply
+    }
+
+    /// A payment as after event `as_of`, or as it is.
+    pub(crate) async fn payment(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        as_of: Option<u32>,
+    ) -> Result<Option<PaymentView>, ReadFault> {
+        self.read(move |reads| reads.payment(merchant, payment, as_of))
+            .await
+    }
+
+    /// Runs a blocking read off the async threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
+    ) -> Result<T, ReadFault> {
+        let reads = Arc::clone(&self.reads);
+        let done = tokio::task::spawn_blocking(move || read(reads.as_ref())).await;
+        done.unwrap_or_else(|fault| Err(ReadFault(fault.to_string())))
+    }
+
+    /// Runs a blocking write to the registry (credentials, reasons) off the async threads.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&dyn Registry) -> T + Send + 'static,
+    ) -> Option<T> {
+        let registry = Arc::clone(&self.registry);
+        tokio::task::spawn_blocking(move || write(registry.as_ref()))
+            .await
+            .ok()
+    }
+}
+
+/// An idempotency key: `scope` is what the key's uniqueness is limited to within the face (a route,
+/// a payment), `meaning` what a repeat must mean again (canonical text, never the bytes sent).
+pub(crate) fn key(face: &str, scope: &[&str], text: &str, meaning: &[&str]) -> Key {
+    let parts = |first: &str, rest: &[&str], last: &str| {
+        let all: Vec<&[u8]> = std::iter::once(first)
+            .chain(rest.iter().copied())
+            .chain(std::iter::once(last))
+            .map(str::as_bytes)
+            .collect();
+        digest(&all)
+    };
+    Key {
+        hash: parts(face, scope, text),
+        fingerprint: parts(face, meaning, ""),
+        lifetime: Lifetime::Kept,
+        answers_present: false,
+    }
+}
+
+/// Longest `Idempotency-Key` that is taken (Gr4vy documents 255 characters).
+pub(crate) const KEY_TEXT_MAX: usize = 255;
+
+/// The headers that every face adds to a refund's answer (decisions A4 and A8).
+pub(crate) fn refund_headers(reply: &RefundReply) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let id = uuid_text(reply.refund.refund.bits());
+    let id = HeaderValue::from_str(&id).expect("a UUID is a header value");
+    headers.insert(HeaderName::from_static("requite-refund-id"), id);
+    let status = HeaderValue::from_static(reply.status.word());
+    headers.insert(HeaderName::from_static("requite-refund-status"), status);
+    if reply.is_replay {
+        let yes = HeaderValue::from_static("true");
+        headers.insert(HeaderName::from_static("idempotent-replayed"), yes);
+    }
+    headers
+}

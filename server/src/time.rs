@@ -1,0 +1,60 @@
+//! Times on the wire: milliseconds since 1970 to and from the forms the dialects use.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+fn civil(ms: i64) -> jiff::civil::DateTime {
+    let timestamp = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    timestamp.to_zoned(TimeZone::UTC).datetime()
+}
+
+/// `2024-09-15T12:27:45.123Z` (both Medusas).
+pub(crate) fn millis_text(ms: i64) -> String {
+    civil(ms).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// `2024-09-15T12:27:45Z` (Moyasar MPG).
+pub(crate) fn seconds_text(ms: i64) -> String {
+    civil(ms).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `2024-09-15T12:27:45.123000+00:00` (Gr4vy).
+pub(crate) fn micros_text(ms: i64) -> String {
+    civil(ms)
+        .strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00")
+        .to_string()
+}
+
+/// Reads RFC 3339 with any offset, to whole milliseconds. `None` for anything else.
+pub(crate) fn parse(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>()
+        .ok()
+        .map(Timestamp::as_millisecond)
+}
+
+/// Days since 1970-01-01 UTC.
+pub(crate) fn day(ms: i64) -> i64 {
+    ms.div_euclid(86_400_000)
+}
+
+/// Two-digit year and day of the year (1 to 366) of a day since 1970, as card-message reference
+/// numbers begin.
+pub(crate) fn year_and_day(day: i64) -> (i16, i16) {
+    let date = civil(day.saturating_mul(86_400_000)).date();
+    (date.year().rem_euclid(100), date.day_of_year())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_spelled_as_each_dialect_spells_them() {
+        let ms = parse("2024-09-15T14:27:45.123+02:00").expect("a time");
+        assert_eq!(millis_text(ms), "2024-09-15T12:27:45.123Z");
+        assert_eq!(seconds_text(ms), "2024-09-15T12:27:45Z");
+        assert_eq!(micros_text(ms), "2024-09-15T12:27:45.123000+00:00");
+        assert_eq!(year_and_day(day(ms)), (24, 259));
+        assert_eq!(parse("2024-09-15"), None);
+    }
+}
