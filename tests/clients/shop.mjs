@@ -60,6 +60,7 @@ export async function losesFirstAnswer() {
         method: request.method,
         path: request.url,
         headers: { ...request.headers, host: server.host, connection: "close" },
+        agent: false,
       },
       (answer) => {
         if (isFirst) {
