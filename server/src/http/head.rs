@@ -132,7 +132,11 @@ impl HeadScan {
             }
         }
         self.seen = end;
-        if bytes.len() >= HEAD_MAX { Err(HeadFault::TooLong) } else { Ok(None) }
+        if bytes.len() >= HEAD_MAX {
+            Err(HeadFault::TooLong)
+        } else {
+            Ok(None)
+        }
     }
 }
 
@@ -183,14 +187,20 @@ impl<'a> RequestLine<'a> {
             }
             _ => return Err(HeadFault::RequestLine),
         };
-        Ok(RequestLine { authority: authority(method, target)?, is_1_1 })
+        Ok(RequestLine {
+            authority: authority(method, target)?,
+            is_1_1,
+        })
     }
 }
 
 /// The authority of an absolute target, `None` for a path. CONNECT has no use here, so its form is
 /// refused with the other malformed targets.
 fn authority<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u8]>, HeadFault> {
-    if !target.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#') {
+    if !target
+        .iter()
+        .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#')
+    {
         return Err(HeadFault::Target);
     }
     if method == b"CONNECT" {
@@ -203,7 +213,10 @@ fn authority<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u8]>, He
         .iter()
         .find_map(|scheme| strip_prefix_ignore_case(target, scheme.as_bytes()))
         .ok_or(HeadFault::Target)?;
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?'))
+        .unwrap_or(rest.len());
     Ok(Some(&rest[..end]))
 }
 
@@ -218,7 +231,10 @@ impl<'a> Fields<'a> {
     fn note(&mut self, line: &'a [u8]) -> Result<(), HeadFault> {
         // No colon, a space before it, and a line that continues the one before all end here: a
         // name is a token, and a token has no space.
-        let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadFault::Field)?;
+        let colon = line
+            .iter()
+            .position(|&byte| byte == b':')
+            .ok_or(HeadFault::Field)?;
         let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         if !is_token(name) || !value.iter().all(|&byte| is_value_byte(byte)) {
             return Err(HeadFault::Field);
@@ -243,7 +259,11 @@ impl<'a> Fields<'a> {
 
     fn check_host(&self, request: &RequestLine<'_>) -> Result<(), HeadFault> {
         let Some(host) = self.host else {
-            return if request.is_1_1 { Err(HeadFault::HostMissing) } else { Ok(()) };
+            return if request.is_1_1 {
+                Err(HeadFault::HostMissing)
+            } else {
+                Ok(())
+            };
         };
         if !is_host(host) {
             return Err(HeadFault::HostInvalid);
@@ -284,7 +304,10 @@ fn is_host(host: &[u8]) -> bool {
         Some(end) if host[0] == b'[' => (&host[1..end], &host[end + 1..]),
         Some(_) => return false,
         None => {
-            let end = host.iter().position(|&byte| byte == b':').unwrap_or(host.len());
+            let end = host
+                .iter()
+                .position(|&byte| byte == b':')
+                .unwrap_or(host.len());
             (&host[..end], &host[end..])
         }
     };
@@ -317,8 +340,13 @@ fn is_value_byte(byte: u8) -> bool {
 
 fn trim(bytes: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');
-    let Some(start) = bytes.iter().position(is_text) else { return &[] };
-    let end = bytes.iter().rposition(is_text).map_or(start, |last| last + 1);
+    let Some(start) = bytes.iter().position(is_text) else {
+        return &[];
+    };
+    let end = bytes
+        .iter()
+        .rposition(is_text)
+        .map_or(start, |last| last + 1);
     &bytes[start..end]
 }
 
@@ -349,11 +377,26 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", Empty),
             ("GET http://a/x HTTP/1.1\r\nHost: A\r\n\r\n", Empty),
             ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Empty),
-            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Empty),
-            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 007 \r\n\r\n", Length(7)),
-            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000\r\n\r\n", Length(100_000_000_000)),
-            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", Chunked),
-            ("GET / HTTP/1.1\r\nHost: a\r\nX-Note: caf\u{e9}\t!\r\nEmpty:\r\n\r\n", Empty),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+                Empty,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 007 \r\n\r\n",
+                Length(7),
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000\r\n\r\n",
+                Length(100_000_000_000),
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
+                Chunked,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nX-Note: caf\u{e9}\t!\r\nEmpty:\r\n\r\n",
+                Empty,
+            ),
         ] {
             assert_eq!(judge(head.as_bytes()), Ok(Some(framing)), "{head:?}");
         }
@@ -396,8 +439,8 @@ mod tests {
     #[test]
     fn fields_that_can_be_read_in_two_ways_are_refused() {
         use HeadFault::{
-            BareLineFeed, Coding, Field, HostInvalid, HostMissing, HostRepeated, LengthBesideCoding,
-            LengthInvalid, LengthRepeated,
+            BareLineFeed, Coding, Field, HostInvalid, HostMissing, HostRepeated,
+            LengthBesideCoding, LengthInvalid, LengthRepeated,
         };
         for (fields, fault) in [
             ("", HostMissing),
@@ -427,19 +470,40 @@ mod tests {
             ("Host: a\r\nContent-Length: 5, 5\r\n", LengthInvalid),
             ("Host: a\r\nContent-Length: 0x5\r\n", LengthInvalid),
             ("Host: a\r\nContent-Length: 5.0\r\n", LengthInvalid),
-            ("Host: a\r\nContent-Length: 18446744073709551616\r\n", LengthInvalid),
-            ("Host: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n", LengthRepeated),
-            ("Host: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n", LengthRepeated),
-            ("Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", LengthBesideCoding),
-            ("Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n", LengthBesideCoding),
+            (
+                "Host: a\r\nContent-Length: 18446744073709551616\r\n",
+                LengthInvalid,
+            ),
+            (
+                "Host: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n",
+                LengthRepeated,
+            ),
+            (
+                "Host: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
+                LengthRepeated,
+            ),
+            (
+                "Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                LengthBesideCoding,
+            ),
+            (
+                "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+                LengthBesideCoding,
+            ),
             ("Host: a\r\nTransfer-Encoding: gzip, chunked\r\n", Coding),
-            ("Host: a\r\nTransfer-Encoding: chunked, identity\r\n", Coding),
+            (
+                "Host: a\r\nTransfer-Encoding: chunked, identity\r\n",
+                Coding,
+            ),
             ("Host: a\r\nTransfer-Encoding: identity\r\n", Coding),
             ("Host: a\r\nTransfer-Encoding: \"chunked\"\r\n", Coding),
             ("Host: a\r\nTransfer-Encoding: xchunked\r\n", Coding),
             ("Host: a\r\nTransfer-Encoding:\r\n", Coding),
             ("Host: a\r\nTransfer-Encoding: \u{b}chunked\r\n", Field),
-            ("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Coding),
+            (
+                "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Coding,
+            ),
         ] {
             let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
             assert_eq!(judge(head.as_bytes()), Err(fault), "{head:?}");
@@ -465,7 +529,10 @@ mod tests {
     fn a_head_without_end_or_with_too_many_fields_is_refused() {
         let endless = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &vec![b'a'; HEAD_MAX]].concat();
         assert_eq!(judge(&endless), Err(HeadFault::TooLong));
-        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100));
+        let many = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "A: b\r\n".repeat(100)
+        );
         assert_eq!(judge(many.as_bytes()), Err(HeadFault::TooManyFields));
         let enough = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(99));
         assert_eq!(judge(enough.as_bytes()), Ok(Some(Framing::Empty)));

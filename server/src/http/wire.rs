@@ -56,7 +56,9 @@ pub(super) struct Wire<S> {
 #[derive(Debug)]
 enum Phase {
     Head(HeadScan),
-    Body { left: u64 },
+    Body {
+        left: u64,
+    },
     Chunks(ChunkScan),
     /// The request is complete; its answer is not.
     Answering,
@@ -126,7 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Phase::Head(_) => Ok(self.examine_head()),
             _ if self.input.is_empty() => Ok(Step::ReadMore),
             Phase::Body { left } => {
-                let here = u64::try_from(self.input.len()).unwrap_or(u64::MAX).min(*left);
+                let here = u64::try_from(self.input.len())
+                    .unwrap_or(u64::MAX)
+                    .min(*left);
                 *left -= here;
                 self.passed = usize::try_from(here).expect("no more than the bytes at hand");
                 let is_whole = *left == 0;
@@ -140,7 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
                 Err(_) => {
                     self.phase = Phase::Ended;
-                    Err(io::Error::new(io::ErrorKind::InvalidData, "malformed chunk framing"))
+                    Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "malformed chunk framing",
+                    ))
                 }
             },
         }
@@ -162,7 +169,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.input.is_empty() || &self.input[..] == b"\r" {
             return Step::ReadMore;
         }
-        let Phase::Head(scan) = &mut self.phase else { return Step::ReadMore };
+        let Phase::Head(scan) = &mut self.phase else {
+            return Step::ReadMore;
+        };
         let checked = match scan.advance(&self.input) {
             Ok(None) => {
                 if self.head_since.is_none() {
@@ -183,7 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.flow.pass_head();
         self.passed = length;
         self.blank_lines = 0;
-        self.deadline.as_mut().reset(Instant::now() + self.limits.body_max);
+        self.deadline
+            .as_mut()
+            .reset(Instant::now() + self.limits.body_max);
         self.phase = match framing {
             Framing::Empty => Phase::Answering,
             Framing::Length(left) => Phase::Body { left },
@@ -403,8 +414,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 Closing::Shut => {
                     ready!(Pin::new(&mut wire.socket).poll_shutdown(cx))?;
                     wire.closing = if wire.has_unread_input() {
-                        wire.deadline.as_mut().reset(Instant::now() + wire.limits.linger_max);
-                        Closing::Linger { bytes_left: LINGER_BYTES_MAX }
+                        wire.deadline
+                            .as_mut()
+                            .reset(Instant::now() + wire.limits.linger_max);
+                        Closing::Linger {
+                            bytes_left: LINGER_BYTES_MAX,
+                        }
                     } else {
                         Closing::Closed
                     };

@@ -19,7 +19,10 @@ fn every_kind_of_value_is_read_with_its_raw_text() {
         let value = json(input);
         assert_eq!((value.text(), value.kind()), (text, kind), "{input:?}");
     }
-    assert_eq!(json("90071992547409.93").value(), Value::Number("90071992547409.93"));
+    assert_eq!(
+        json("90071992547409.93").value(),
+        Value::Number("90071992547409.93")
+    );
     assert_eq!(json("false").value(), Value::Bool(false));
 }
 
@@ -43,10 +46,25 @@ fn strings_are_decoded() {
 fn members_keep_their_order_and_repetitions() {
     let object = json(r#" {"b":1, "a" : [ {"c":2} ],"b":"2","\u0061":null} "#).object();
     let object = object.expect("an object");
-    let members: Vec<(&str, &str)> =
-        object.members().iter().map(|member| (&*member.name, member.value.text())).collect();
-    assert_eq!(members, [("b", "1"), ("a", r#"[ {"c":2} ]"#), ("b", "\"2\""), ("a", "null")]);
-    assert_eq!(object.member("b").map(Json::text), Some("\"2\""), "the last wins");
+    let members: Vec<(&str, &str)> = object
+        .members()
+        .iter()
+        .map(|member| (&*member.name, member.value.text()))
+        .collect();
+    assert_eq!(
+        members,
+        [
+            ("b", "1"),
+            ("a", r#"[ {"c":2} ]"#),
+            ("b", "\"2\""),
+            ("a", "null")
+        ]
+    );
+    assert_eq!(
+        object.member("b").map(Json::text),
+        Some("\"2\""),
+        "the last wins"
+    );
     assert_eq!(object.member("c"), None);
     assert_eq!(object.repeated_name(), Some("b"));
     assert_eq!(object.name_outside(&["b"]), Some("a"));
@@ -117,7 +135,11 @@ fn what_is_not_json_is_refused_with_place_and_cause() {
         (r#""\ud83d\n""#, 1, LoneSurrogate),
         (r#""\ud83d\ud83d""#, 1, LoneSurrogate),
     ] {
-        assert_eq!(read(input.as_bytes()), Err(Fault { at, cause }), "{input:?}");
+        assert_eq!(
+            read(input.as_bytes()),
+            Err(Fault { at, cause }),
+            "{input:?}"
+        );
     }
 }
 
@@ -130,7 +152,14 @@ fn bytes_that_are_not_utf_8_are_refused() {
         (b"\xff\xfe1\0", 0),
         (b"\"caf\xe9\"", 4),
     ] {
-        assert_eq!(read(input), Err(Fault { at, cause: Cause::NotUtf8 }), "{input:?}");
+        assert_eq!(
+            read(input),
+            Err(Fault {
+                at,
+                cause: Cause::NotUtf8
+            }),
+            "{input:?}"
+        );
     }
 }
 
@@ -138,10 +167,16 @@ fn bytes_that_are_not_utf_8_are_refused() {
 fn depth_is_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
-    let fault = Fault { at: DEPTH_MAX, cause: Cause::TooDeep };
+    let fault = Fault {
+        at: DEPTH_MAX,
+        cause: Cause::TooDeep,
+    };
     assert_eq!(read(nested(DEPTH_MAX + 1).as_bytes()), Err(fault));
     assert_eq!(read("[".repeat(1_000_000).as_bytes()), Err(fault));
-    assert_eq!(read("{\"a\":".repeat(200).as_bytes()).map_err(|fault| fault.cause), Err(Cause::TooDeep));
+    assert_eq!(
+        read("{\"a\":".repeat(200).as_bytes()).map_err(|fault| fault.cause),
+        Err(Cause::TooDeep)
+    );
     assert_eq!(json(&nested(DEPTH_MAX)).canonical(), nested(DEPTH_MAX));
 }
 
@@ -172,11 +207,18 @@ fn equal_meaning_has_one_canonical_form() {
                 "\u{feff}{\"\\u0061mount\":1.0e3,\"note\":\"é\"}",
             ][..],
         ),
-        (r#"[1e0,[],{},"a/b\u000a\"\\",null,true,false]"#, &[r#"[1, [ ] ,{ }, "a\/b\n\u0022\\", null,true,false]"#]),
+        (
+            r#"[1e0,[],{},"a/b\u000a\"\\",null,true,false]"#,
+            &[r#"[1, [ ] ,{ }, "a\/b\n\u0022\\", null,true,false]"#],
+        ),
         (r#""😀""#, &[r#""\ud83d\ude00""#, r#""😀""#]),
     ] {
         for spelling in spellings {
-            assert_eq!(canonical(spelling.as_bytes()).as_deref(), Ok(form), "{spelling}");
+            assert_eq!(
+                canonical(spelling.as_bytes()).as_deref(),
+                Ok(form),
+                "{spelling}"
+            );
         }
     }
 }
@@ -184,9 +226,29 @@ fn equal_meaning_has_one_canonical_form() {
 #[test]
 fn other_meaning_has_another_canonical_form() {
     let texts = [
-        "1", "1.1", "-1", "\"1\"", "null", "true", "[]", "{}", "[1,2]", "[2,1]", r#"{"a":1}"#,
-        r#"{"a":null}"#, r#"{"a":1,"b":1}"#, "\"\"", "\"a\"", "\"A\"", "\" a\"", "[[1],2]", "[[1,2]]",
-        r#"{"a":{"b":1}}"#, r#""a\u0000""#, "10000000000000000000000001", "10000000000000000000000002",
+        "1",
+        "1.1",
+        "-1",
+        "\"1\"",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "[1,2]",
+        "[2,1]",
+        r#"{"a":1}"#,
+        r#"{"a":null}"#,
+        r#"{"a":1,"b":1}"#,
+        "\"\"",
+        "\"a\"",
+        "\"A\"",
+        "\" a\"",
+        "[[1],2]",
+        "[[1,2]]",
+        r#"{"a":{"b":1}}"#,
+        r#""a\u0000""#,
+        "10000000000000000000000001",
+        "10000000000000000000000002",
     ];
     let forms: std::collections::BTreeSet<String> =
         texts.iter().map(|text| json(text).canonical()).collect();
@@ -195,5 +257,8 @@ fn other_meaning_has_another_canonical_form() {
 
 #[test]
 fn a_value_does_not_show_itself_in_debug_output() {
-    assert_eq!(format!("{:?}", json(r#"{"cvv":"123"}"#)), "Json(Object, 13 bytes)");
+    assert_eq!(
+        format!("{:?}", json(r#"{"cvv":"123"}"#)),
+        "Json(Object, 13 bytes)"
+    );
 }
