@@ -2,4 +2,5 @@
 //!
 //! Everything shared is in [`support`]; each other module is about one thing the binary does.
 
+mod replay;
 mod support;

@@ -1,0 +1,312 @@
+//! Where our Medusa v1 face does not answer as the recordings do: by which decision and with what
+//! instead, and what does not run yet. Rules look at what a line asks, never at its name, so that
+//! they hold for any recording of this form.
+
+use serde_json::Value;
+
+use super::demand::Demand;
+use super::medusa_v1::Payment;
+use super::recording::{members, text};
+use crate::support::{Request, Response};
+
+/// What a rule may know beside the line itself.
+pub(super) struct Known<'a> {
+    pub(super) payment: Option<&'a Payment>,
+    /// What was sent and answered first with this line's idempotency key.
+    pub(super) first: Option<&'a (Vec<u8>, Response)>,
+}
+
+/// Every member of a line must be one that the replay understands.
+pub(super) fn vocabulary(line: &Value) -> Result<(), String> {
+    const LINE: [&str; 14] = [
+        "id",
+        "group",
+        "parity",
+        "note",
+        "mode",
+        "seq",
+        "step",
+        "setup",
+        "vars",
+        "request",
+        "response",
+        "after",
+        "concurrency",
+        "trials",
+    ];
+    const PAYMENT: [&str; 9] = [
+        "amount",
+        "amount_refunded",
+        "captured",
+        "canceled",
+        "currency_code",
+        "provider_id",
+        "order",
+        "cart",
+        "data",
+    ];
+    const PLACES: [(&str, &[&str]); 3] = [
+        ("", &LINE),
+        ("/setup/payment", &PAYMENT),
+        (
+            "/request",
+            &["method", "path", "headers", "body", "body_base64"],
+        ),
+    ];
+    for (place, known) in PLACES {
+        if let Some((unknown, _)) = members(line, place).find(|(name, _)| !known.contains(name)) {
+            return Err(format!("{place}: no meaning is known for {unknown:?}"));
+        }
+    }
+    if !matches!(text(line, "/parity"), "must" | "may" | "defect") {
+        return Err(format!("no meaning is known for parity {}", line["parity"]));
+    }
+    Ok(())
+}
+
+/// Why a line does not run yet.
+pub(super) fn not_yet(line: &Value) -> Option<&'static str> {
+    let path = text(line, "/request/path");
+    let recorded = line
+        .pointer("/response/status")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    let header = |name: &str| header(line, name);
+    let below = |prefix: &str| {
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| !rest.starts_with('-'))
+    };
+    if below("/admin/auth") {
+        return Some("log-in routes");
+    }
+    if below("/admin/users") {
+        return Some("user routes");
+    }
+    if below("/admin/orders") {
+        return Some("order routes");
+    }
+    if below("/admin/return-reasons") {
+        return Some("return reasons");
+    }
+    if below("/admin/payment-collections") {
+        return Some("payment collections");
+    }
+    let cors = line
+        .pointer("/response/headers/Access-Control-Allow-Origin")
+        .is_some();
+    if text(line, "/request/method") == "OPTIONS" || cors {
+        return Some("CORS");
+    }
+    if header("If-None-Match").is_some() {
+        return Some("ETag");
+    }
+    if header("Cookie").is_some() && recorded == 200 {
+        return Some("log-in sessions");
+    }
+    // A JWT that the original accepts comes from a log-in; refused ones are refused here too.
+    let jwt = header("Authorization").is_some_and(|value| value.contains("eyJ"));
+    if jwt && recorded == 200 && text(line, "/parity") != "defect" {
+        return Some("log-in tokens");
+    }
+    if path.ends_with("/capture") {
+        return Some("capture through this face");
+    }
+    None
+}
+
+/// The decision by which this line's answer differs, and what it must be instead. The first that
+/// applies counts.
+pub(super) fn differing(
+    line: &Value,
+    request: &Request,
+    known: &Known<'_>,
+) -> Option<(&'static str, Demand)> {
+    let recorded = line
+        .pointer("/response/status")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    let path = request.target.as_str();
+    let invalid = |message: Option<&str>| Demand::Error {
+        status: &[400],
+        kind: Some("invalid_data"),
+        message: message.map(str::to_owned),
+    };
+    let page = text(line, "/response/text");
+    if page.starts_with("<!DOCTYPE html>") || page.starts_with("(omitted: ") {
+        return Some((
+            "A7",
+            Demand::Error {
+                status: one(recorded)?,
+                kind: None,
+                message: None,
+            },
+        ));
+    }
+    if path.contains('%') && recorded == 500 {
+        return Some((
+            "A12",
+            Demand::Error {
+                status: &[400],
+                kind: None,
+                message: None,
+            },
+        ));
+    }
+    if recorded == 500 && text(line, "/response/json/type") == "unknown_error" {
+        return Some(if path.contains('?') {
+            ("V1-9", invalid(None))
+        } else {
+            sum_or_text(request, invalid)
+        });
+    }
+    if header(line, "Authorization").is_some_and(|v| v.contains("eyJ")) && recorded == 200 {
+        return Some(("V1-6", Demand::Status(401)));
+    }
+    if recorded == 409 {
+        return Some(("V1-8", Demand::Status(200)));
+    }
+    if recorded != 200 || request.method != "POST" || !path.contains("/refund") {
+        return None;
+    }
+    if std::str::from_utf8(request.body.as_deref()?).is_err()
+        && header(line, "Content-Encoding").is_none()
+    {
+        return Some((
+            "A2",
+            Demand::Error {
+                status: &[400],
+                kind: None,
+                message: None,
+            },
+        ));
+    }
+    if asked(request).is_some_and(|amount| amount < 1) {
+        return Some(("V1-1", invalid(Some("amount must not be less than 1"))));
+    }
+    if line
+        .pointer("/setup/payment/canceled")
+        .and_then(Value::as_bool)
+        == Some(true)
+    {
+        return Some(("V1-7", refused()));
+    }
+    if let Some((body, answer)) = known.first {
+        return Some(("A4", repeated(request, body, answer)));
+    }
+    let left = known
+        .payment
+        .map(|payment| payment.amount.saturating_sub(payment.refunded()));
+    if left
+        .zip(asked(request))
+        .is_some_and(|(left, asked)| asked > left)
+    {
+        return Some(("A1", refused()));
+    }
+    None
+}
+
+/// A 500 of the original that no query caused: a negative sum, or a text that no store takes.
+fn sum_or_text(
+    request: &Request,
+    invalid: impl Fn(Option<&str>) -> Demand,
+) -> (&'static str, Demand) {
+    match asked(request) {
+        Some(amount) if amount < 1 => ("V1-1", invalid(Some("amount must not be less than 1"))),
+        _ => ("A2", invalid(None)),
+    }
+}
+
+fn refused() -> Demand {
+    Demand::Error {
+        status: &[400],
+        kind: Some("not_allowed"),
+        message: None,
+    }
+}
+
+fn repeated(request: &Request, body: &[u8], answer: &Response) -> Demand {
+    if request.body.as_deref() == Some(body) {
+        return Demand::Replay(Box::new(answer.clone()));
+    }
+    Demand::Error {
+        status: &[422],
+        kind: Some("duplicate_error"),
+        message: None,
+    }
+}
+
+/// What a burst must come to.
+pub(super) struct Burst {
+    /// Ascending.
+    pub(super) statuses: Vec<u16>,
+    /// The sum that the books hold afterwards.
+    pub(super) held: i64,
+}
+
+/// `apart`: each copy goes to a payment of its own. `odd`: one copy is refused for what it says.
+pub(super) fn burst(amount: i64, body: &str, copies: usize, (apart, odd): (bool, bool)) -> Burst {
+    let asked = serde_json::from_str(body)
+        .ok()
+        .as_ref()
+        .and_then(amount_of)
+        .unwrap_or(1);
+    let fits = amount
+        .checked_div(asked)
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or_default();
+    let granted = if apart {
+        copies.saturating_sub(usize::from(odd))
+    } else {
+        fits.min(copies)
+    };
+    let refused = copies.saturating_sub(granted);
+    let mut statuses = vec![200; granted];
+    statuses.resize(granted.saturating_add(refused), 400);
+    let held = i64::try_from(granted)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(asked);
+    Burst { statuses, held }
+}
+
+pub(super) fn idempotency_key(request: &Request) -> Option<&str> {
+    let found = request
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+    found.map(|(_, value)| value.as_str())
+}
+
+fn header<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
+    let mut sent = members(line, "/request/headers");
+    sent.find(|(have, _)| have.eq_ignore_ascii_case(name))
+        .and_then(|(_, value)| value.as_str())
+}
+
+/// The amount that a body asks for, when it is a whole number.
+fn asked(request: &Request) -> Option<i64> {
+    amount_of(&serde_json::from_slice(request.body.as_deref()?).ok()?)
+}
+
+fn amount_of(body: &Value) -> Option<i64> {
+    body.get("amount")?.as_i64()
+}
+
+/// The recorded status as a set of one.
+fn one(status: u64) -> Option<&'static [u16]> {
+    match status {
+        400 => Some(&[400]),
+        404 => Some(&[404]),
+        413 => Some(&[413]),
+        415 => Some(&[415]),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_burst_grants_what_fits() {
+    let body = r#"{"amount":1000,"reason":"return"}"#;
+    let one = burst(10_000, body, 20, (false, false));
+    assert_eq!(one.held, 10_000);
+    assert_eq!(one.statuses.iter().filter(|s| **s == 200).count(), 10);
+    assert_eq!(burst(10_000, body, 20, (true, true)).held, 19_000);
+}

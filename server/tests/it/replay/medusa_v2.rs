@@ -1,0 +1,624 @@
+//! Replays recordings of Medusa v2: lines of one scenario in step order, on the payments that its
+//! first line gives. Bodies are compared member for member in the recorded order (V2-1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use data_encoding::BASE64;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use super::compare::{Dialect, Ids};
+use super::demand::{Demand, judge};
+use super::medusa_v2_ledger::{Ledger, Row};
+use super::medusa_v2_rules::{self as rules, Known};
+use super::money::{exponent, minor};
+use super::recording::{Recording, members, text};
+use super::shop::{Owner, Shop};
+use super::tally::{Outcome, Tally};
+use super::tree::Tree;
+use crate::support::{Request, Response};
+
+pub(super) fn replay(recording: &Recording) -> Tally {
+    let shop = Shop::open();
+    let owner = shop.owner("Medusa two");
+    let key = shop.server.cli().key(&owner.merchant, "medusa-v2");
+    let given = recording
+        .lines
+        .iter()
+        .flat_map(|line| members(line, "/given/payments"));
+    let given = given.map(|(_, payment)| (text(payment, "/id").to_owned(), payment.clone()));
+    let notes = recording
+        .lines
+        .iter()
+        .filter(|line| line.pointer("/given/note").is_some());
+    let notes = notes.map(|line| {
+        (
+            text(line, "/scenario").to_owned(),
+            text(line, "/given/note").to_owned(),
+        )
+    });
+    let mut replay = Replay {
+        token: key.token,
+        given: given.collect(),
+        notes: notes.collect(),
+        ids: Ids::default(),
+        ledgers: BTreeMap::new(),
+        tokens: BTreeMap::new(),
+        reasons: None,
+        answers: BTreeMap::new(),
+        shop,
+        owner,
+    };
+    let mut tally = Tally::new(recording.face);
+    let mut lines = recording.lines.as_slice();
+    while let Some((line, rest)) = lines.split_first() {
+        let race = rules::race(lines);
+        if race > 1 {
+            let (group, rest) = lines.split_at(race);
+            replay.race(group, &mut tally);
+            lines = rest;
+        } else {
+            tally.add(&name(line), replay.line(line));
+            lines = rest;
+        }
+    }
+    tally
+}
+
+fn name(line: &Value) -> String {
+    format!(
+        "{}#{} ({})",
+        text(line, "/scenario"),
+        line["step"],
+        line["n"]
+    )
+}
+
+struct Replay {
+    shop: Shop,
+    owner: Owner,
+    /// Our secret key.
+    token: String,
+    /// Every payment that any line of the file gives, by id.
+    given: BTreeMap<String, Value>,
+    /// Remarks on the given state, by scenario; the provider's behaviour is told there.
+    notes: BTreeMap<String, String>,
+    ids: Ids,
+    ledgers: BTreeMap<String, Ledger>,
+    /// Recorded secret keys and ours.
+    tokens: BTreeMap<String, String>,
+    /// Whether refund reasons can be made; found out at the first need.
+    reasons: Option<bool>,
+    answers: BTreeMap<String, (Vec<u8>, Response)>,
+}
+
+struct V2 {
+    /// The members that this selection adds by V2-1.
+    added: Vec<&'static str>,
+}
+
+impl Dialect for V2 {
+    fn ordered(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, path: &str, recorded: &Tree, ours: &Tree) -> Option<Result<(), String>> {
+        let last = path.rsplit('/').next().unwrap_or_default();
+        match (last, recorded, ours) {
+            // Recordings act as a user, we act with a key: both are named by their own ids.
+            ("created_by", Tree::Text(_), Tree::Text(id)) if id.starts_with("apk_") => Some(Ok(())),
+            // The provider's own object, and its name: properties of the registration.
+            ("data", Tree::Object(_), Tree::Object(_)) => Some(Ok(())),
+            ("provider_id", Tree::Text(was), Tree::Text(is)) if was != "pp_system_default" => {
+                let right = is.starts_with("pp_");
+                Some(if right {
+                    Ok(())
+                } else {
+                    Err(format!("not a provider's id: {is:?}"))
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn addition(&self, path: &str) -> Option<&'static str> {
+        let name = path.strip_prefix("/payment/")?;
+        self.added.contains(&name).then_some("V2-1")
+    }
+}
+
+impl Replay {
+    fn line(&mut self, line: &Value) -> Outcome {
+        if let Err(problem) = rules::vocabulary(line) {
+            return Outcome::failed(problem);
+        }
+        self.seed(line);
+        let reason = rules::not_yet(line).or_else(|| self.reason_missing(line));
+        if let Some(reason) = reason {
+            self.stand_in(line);
+            return Outcome::NotYet(reason.to_owned());
+        }
+        self.run(line)
+    }
+
+    fn run(&mut self, line: &Value) -> Outcome {
+        let id = payment_of(line);
+        let request = match self.request(line) {
+            Ok(request) => request,
+            Err(problem) => return Outcome::failed(problem),
+        };
+        if let Err(problem) = self.catch_up(line, &id) {
+            return Outcome::failed(problem);
+        }
+        let mut decisions = BTreeSet::new();
+        let demand = self.demand(line, &request, &id, &mut decisions);
+        let answer = self.shop.server.send(&request);
+        self.keep(line, &request, &answer, &id, &demand);
+        let demand = self.as_ours(demand, &id, &mut decisions);
+        let dialect = V2 {
+            added: rules::added(&request.target),
+        };
+        let judged = judge(&demand, &dialect, &mut self.ids, &answer);
+        let mut problems = judged.problems;
+        decisions.extend(judged.decisions);
+        problems.extend(rules::content_type(line, &demand, &answer));
+        let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
+        problems.extend(rules::published(&answer, &request.target, exponent));
+        problems.extend(self.audit(&id));
+        Outcome::Run {
+            decisions,
+            problems,
+        }
+    }
+
+    /// Registers the payments that this scenario gives, and those that its paths name though a
+    /// later scenario gives them.
+    fn seed(&mut self, line: &Value) {
+        let path = text(line, "/request/path");
+        let here: Vec<Value> = members(line, "/given/payments")
+            .map(|(_, p)| p.clone())
+            .collect();
+        let named = self
+            .given
+            .iter()
+            .filter(|(id, _)| path.contains(id.as_str()));
+        let named: Vec<Value> = named.map(|(_, payment)| payment.clone()).collect();
+        for payment in here.iter().chain(&named) {
+            if !self.ledgers.contains_key(text(payment, "/id")) {
+                self.register(payment, text(line, "/scenario"));
+            }
+        }
+    }
+
+    fn register(&mut self, given: &Value, scenario: &str) {
+        let id = text(given, "/id").to_owned();
+        let currency = text(given, "/currency_code").to_uppercase();
+        let exponent = exponent(&currency);
+        let units =
+            |v: &Value| minor(&v.to_string(), exponent).expect("given amounts fit their currency");
+        let amounts = given["captures"].as_array().cloned().unwrap_or_default();
+        let captures: Vec<Value> = amounts
+            .iter()
+            .map(|a| json!({"amount": units(a)}))
+            .collect();
+        let mut payment = json!({
+            "id": id, "amount": units(&given["amount"]), "currency": currency, "captures": captures,
+        });
+        match text(given, "/provider_id") {
+            "" | "pp_system_default" => payment["connector"] = json!("manual"),
+            _ => {
+                let note = self
+                    .notes
+                    .get(scenario)
+                    .map(String::as_str)
+                    .unwrap_or_default();
+                payment["connector"] = json!("sandbox");
+                payment["sandbox"] = rules::provider_script(note);
+            }
+        }
+        let order = text(given, "/order_id");
+        if !order.is_empty() {
+            payment["order"] = json!(order);
+            self.ids.bind(order, order);
+        }
+        if given["canceled"].as_bool() == Some(true) {
+            payment["canceled_at"] = json!("2024-01-01T00:00:00Z");
+        }
+        self.shop.register(&self.owner, &payment);
+        self.ids.bind(&id, &id);
+        self.ledgers.insert(id, Ledger::new(exponent));
+    }
+
+    /// `Some` when the line needs a refund reason and none can be made.
+    fn reason_missing(&mut self, line: &Value) -> Option<&'static str> {
+        let given: Vec<Value> = members(line, "/given/refund_reasons")
+            .map(|(_, r)| r.clone())
+            .collect();
+        for reason in given {
+            self.make_reason(&reason);
+        }
+        let body: Value = serde_json::from_str(text(line, "/request/body")).ok()?;
+        let named = body.get("refund_reason_id").and_then(Value::as_str)?;
+        let real = super::compare::prefix(named) == Some("refr");
+        (real && self.ids.ours(named).is_none()).then_some("refund reasons")
+    }
+
+    fn make_reason(&mut self, given: &Value) {
+        if self.reasons == Some(false) || self.ids.ours(text(given, "/id")).is_some() {
+            return;
+        }
+        let body = json!({"label": given["label"], "code": given["code"], "description": given["description"]});
+        let request = Request::post("/admin/refund-reasons")
+            .basic(&self.token)
+            .json(&body);
+        let answer = self.shop.server.send(&request);
+        self.reasons = Some(answer.status == 200);
+        if answer.status == 200 {
+            let made = answer.json();
+            self.ids
+                .bind(text(given, "/id"), text(&made, "/refund_reason/id"));
+        }
+    }
+
+    /// Does what a line that is not run would have done to the state, another way.
+    fn stand_in(&mut self, line: &Value) {
+        let id = payment_of(line);
+        let path = text(line, "/request/path");
+        let ok = line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
+        let answered: Value =
+            serde_json::from_str(text(line, "/response/body")).unwrap_or_default();
+        let sent: Value = serde_json::from_str(text(line, "/request/body")).unwrap_or_default();
+        if path == "/admin/api-keys" && ok && text(&answered, "/api_key/type") == "secret" {
+            let recorded = text(&answered, "/api_key/token").to_owned();
+            self.tokens.insert(recorded, self.token.clone());
+        }
+        if path.ends_with("/revoke") {
+            self.revoke_in_recording(path);
+        }
+        let Some(ledger) = self.ledgers.get(&id) else {
+            return;
+        };
+        if !ok || text(line, "/request/method") != "POST" {
+            return;
+        }
+        let units = sent
+            .get("amount")
+            .and_then(|a| minor(&a.to_string(), ledger.exponent));
+        if path.contains("/capture") {
+            let body = units.map_or_else(|| json!({}), |amount| json!({"amount": amount}));
+            if ledger.captured {
+                return;
+            }
+            self.shop.native(&self.owner, &id, "captures", &body);
+            let whole = answered
+                .pointer("/payment/captured_at")
+                .is_some_and(|at| !at.is_null());
+            if let Some(ledger) = self.ledgers.get_mut(&id) {
+                ledger.captured = whole;
+            }
+        } else if path.contains("/refund") {
+            self.make_up(&id, &sent);
+        }
+    }
+
+    /// A key that the recording revokes is from then on sent as it was recorded, unknown to us.
+    fn revoke_in_recording(&mut self, path: &str) {
+        let newest = self.tokens.keys().next_back().cloned();
+        if let (Some(newest), true) = (newest, path.contains("/admin/api-keys/")) {
+            self.tokens.remove(&newest);
+        }
+    }
+
+    /// Makes a refund that a left-out line made, so that the next line finds the recorded state.
+    fn make_up(&mut self, id: &str, sent: &Value) {
+        let mut body = sent.clone();
+        let reasonless = sent
+            .get("refund_reason_id")
+            .and_then(Value::as_str)
+            .is_some();
+        if let Some(members) = body.as_object_mut() {
+            members.remove("refund_reason_id");
+        }
+        let path = format!("/admin/payments/{id}/refund");
+        let answer = self
+            .shop
+            .server
+            .send(&Request::post(&path).basic(&self.token).json(&body));
+        if let Some(ledger) = self.ledgers.get_mut(id) {
+            let made = answer.status == 200;
+            ledger.rows.push(Row {
+                recorded: true,
+                ours: made,
+                reasonless,
+                decision: None,
+            });
+        }
+    }
+
+    /// Lines were left out of the recordings. Where a recorded answer shows refunds that none of
+    /// the lines so far made, the left-out lines did: they are made up for first.
+    fn catch_up(&mut self, line: &Value, id: &str) -> Result<(), String> {
+        let Some(ledger) = self.ledgers.get(id) else {
+            return Ok(());
+        };
+        let answered: Value =
+            serde_json::from_str(text(line, "/response/body")).unwrap_or_default();
+        let Some(shown) = answered
+            .pointer("/payment/refunds")
+            .and_then(Value::as_array)
+        else {
+            return Ok(());
+        };
+        let own = usize::from(text(line, "/request/method") == "POST");
+        let known = ledger.rows.iter().filter(|row| row.recorded).count();
+        let before = shown.len().saturating_sub(own);
+        let missing = shown.get(known..before).unwrap_or_default().to_vec();
+        for refund in missing {
+            let amount = refund
+                .get("amount")
+                .ok_or("left-out refunds without an amount")?;
+            let mut body = json!({"amount": amount});
+            if let Some(note) = refund.get("note").filter(|note| note.is_string()) {
+                body["note"] = note.clone();
+            }
+            if let Some(reason) = refund.get("refund_reason_id").filter(|id| id.is_string()) {
+                body["refund_reason_id"] = reason.clone();
+            }
+            self.make_up(id, &body);
+        }
+        Ok(())
+    }
+
+    fn request(&self, line: &Value) -> Result<Request, String> {
+        let request = &line["request"];
+        let mut made = Request::new(text(request, "/method"), text(request, "/path"));
+        let mut gzip = false;
+        for (name, value) in members(request, "/headers") {
+            let value = value.as_str().unwrap_or_default();
+            gzip |= name.eq_ignore_ascii_case("content-encoding") && value == "gzip";
+            made = made.header(name, &self.credential(value));
+        }
+        made.body = match request.get("body_base64").and_then(Value::as_str) {
+            Some(encoded) => Some(
+                BASE64
+                    .decode(encoded.as_bytes())
+                    .map_err(|e| e.to_string())?,
+            ),
+            None => match request.get("body").and_then(Value::as_str) {
+                Some(told) => Some(body(&self.ids.translate(told), gzip)?),
+                None => None,
+            },
+        };
+        Ok(made)
+    }
+
+    /// A recorded credential turned into ours: `Bearer ${JWT}` stands for any good credential.
+    fn credential(&self, value: &str) -> String {
+        if value == "Bearer ${JWT}" {
+            return format!(
+                "Basic {}",
+                BASE64.encode(format!("{}:", self.token).as_bytes())
+            );
+        }
+        let value = value
+            .replace("${SK}", &self.token)
+            .replace("${JWT}", &self.token);
+        let Some((scheme, sent)) = value.split_once(' ') else {
+            return value;
+        };
+        let decoded = BASE64
+            .decode(sent.as_bytes())
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok());
+        for (recorded, ours) in &self.tokens {
+            if let Some(inner) = decoded
+                .as_ref()
+                .filter(|inner| inner.contains(recorded.as_str()))
+            {
+                return format!(
+                    "{scheme} {}",
+                    BASE64.encode(inner.replace(recorded, ours).as_bytes())
+                );
+            }
+        }
+        self.tokens
+            .iter()
+            .fold(value.clone(), |value, (recorded, ours)| {
+                value.replace(recorded, ours)
+            })
+    }
+
+    fn demand(
+        &self,
+        line: &Value,
+        request: &Request,
+        id: &str,
+        decisions: &mut BTreeSet<&'static str>,
+    ) -> Demand {
+        let ledger = self.ledgers.get(id);
+        let key = rules::idempotency_key(request);
+        let first = key.and_then(|key| self.answers.get(key));
+        let books = ledger.map(|_| self.shop.books(&self.owner, id));
+        let known = Known {
+            exponent: ledger.map(|l| l.exponent),
+            left: books
+                .as_ref()
+                .map(|b| b.captured.saturating_sub(b.standing().iter().sum())),
+            untouched: books.is_some_and(|b| b.captured > 0 && b.standing().is_empty()),
+            first,
+        };
+        if let Some((decision, demand)) = rules::differing(line, request, &known) {
+            decisions.insert(decision);
+            return demand;
+        }
+        let status = line
+            .pointer("/response/status")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        let status = u16::try_from(status).unwrap_or_default();
+        match Tree::read(text(line, "/response/body").as_bytes()) {
+            _ if request.method == "HEAD" => Demand::Status(status),
+            Ok(body) => Demand::Body { status, body },
+            Err(_) => Demand::Text {
+                status,
+                text: text(line, "/response/body").to_owned(),
+            },
+        }
+    }
+
+    /// Writes into the ledger what the line did in the recording and what it did here.
+    fn keep(
+        &mut self,
+        line: &Value,
+        request: &Request,
+        answer: &Response,
+        id: &str,
+        demand: &Demand,
+    ) {
+        let first = rules::idempotency_key(request).map(str::to_owned);
+        if let Some(key) = first
+            && !self.answers.contains_key(&key)
+        {
+            let kept = (request.body.clone().unwrap_or_default(), answer.clone());
+            self.answers.insert(key, kept);
+        }
+        let Some(ledger) = self.ledgers.get_mut(id) else {
+            return;
+        };
+        if request.method != "POST" || !request.target.contains("/refund") {
+            return;
+        }
+        let recorded = rules::refunded_in_recording(line);
+        let ours = answer.status == 200 && !matches!(demand, Demand::Replay(_));
+        if recorded || ours {
+            let decision = (recorded != ours).then(|| rules::parting(demand, line));
+            ledger.rows.push(Row {
+                recorded,
+                ours,
+                reasonless: false,
+                decision,
+            });
+        }
+    }
+
+    /// A recorded body with the refunds that are there in our course of things.
+    fn as_ours(&self, demand: Demand, id: &str, decisions: &mut BTreeSet<&'static str>) -> Demand {
+        match (demand, self.ledgers.get(id)) {
+            (Demand::Body { status, mut body }, Some(ledger)) => {
+                let held = || self.shop.books(&self.owner, id).standing().iter().sum();
+                decisions.extend(ledger.apply(&mut body, held));
+                Demand::Body { status, body }
+            }
+            (demand, _) => demand,
+        }
+    }
+
+    /// The store must hold exactly the refunds that the answers have shown.
+    fn audit(&self, id: &str) -> Option<String> {
+        let ledger = self.ledgers.get(id)?;
+        let shown = ledger.rows.iter().filter(|row| row.ours).count();
+        let held = self.shop.books(&self.owner, id).standing().len();
+        (shown != held).then(|| format!("answers granted {shown} refunds, books hold {held}"))
+    }
+
+    /// Requests that were released together. Which one wins is anyone's guess; how many win is not.
+    fn race(&mut self, lines: &[Value], tally: &mut Tally) {
+        let first = lines.first().expect("a race has lines");
+        self.seed(first);
+        if let Some(reason) = rules::not_yet(first) {
+            for line in lines {
+                self.stand_in(line);
+                tally.add(&name(line), Outcome::NotYet(reason.to_owned()));
+            }
+            return;
+        }
+        let requests: Result<Vec<Request>, String> =
+            lines.iter().map(|l| self.request(l)).collect();
+        let requests = match requests {
+            Ok(requests) => requests,
+            Err(problem) => return tally.add(&name(first), Outcome::failed(problem)),
+        };
+        let id = payment_of(first);
+        let before = self.shop.books(&self.owner, &id);
+        let left = before
+            .captured
+            .saturating_sub(before.standing().iter().sum());
+        let answers = self.shop.server.send_at_once(&requests);
+        let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
+        let wins = rules::race_wins(first, left, exponent);
+        let granted = answers.iter().filter(|a| a.status == 200).count();
+        let mut verdict = rules::race_verdict(lines, &answers);
+        if granted != wins.min(lines.len()) {
+            verdict
+                .problems
+                .push(format!("{granted} granted, wanted {wins}"));
+        }
+        if let Some(ledger) = self.ledgers.get_mut(&id) {
+            ledger.rows.extend((0..granted).map(|_| Row::both()));
+        }
+        verdict.problems.extend(self.audit(&id));
+        for line in lines {
+            let decisions = verdict.decisions.clone();
+            // What went wrong is said once, with the first line.
+            let problems = std::mem::take(&mut verdict.problems);
+            tally.add(
+                &name(line),
+                Outcome::Run {
+                    decisions,
+                    problems,
+                },
+            );
+        }
+    }
+}
+
+/// The payment that a line's path names, or an empty text.
+fn payment_of(line: &Value) -> String {
+    let path = text(line, "/request/path").replace("%70", "p");
+    let mut parts = path
+        .split(['/', '?'])
+        .skip_while(|part| !part.eq_ignore_ascii_case("payments"));
+    parts
+        .nth(1)
+        .filter(|id| id.starts_with("pay_"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The bytes of a recorded body: `(gzip of) ...` is compressed, `n x 102400` in a text is so many
+/// letters n.
+fn body(told: &str, gzip: bool) -> Result<Vec<u8>, String> {
+    let told = match told.strip_prefix("(gzip of) ") {
+        Some(plain) if gzip => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder
+                .write_all(plain.as_bytes())
+                .map_err(|e| e.to_string())?;
+            return encoder.finish().map_err(|e| e.to_string());
+        }
+        _ => told,
+    };
+    let Some((head, tail)) = told.split_once("n x ") else {
+        return Ok(told.as_bytes().to_vec());
+    };
+    let digits = tail
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(tail.len());
+    let (times, tail) = tail.split_at(digits);
+    match times.parse() {
+        Ok(times) => Ok(format!("{head}{}{tail}", "n".repeat(times)).into_bytes()),
+        Err(_) => Ok(told.as_bytes().to_vec()),
+    }
+}
+
+#[test]
+fn a_body_told_in_short_is_sent_in_full() {
+    let told = body(r#"{"amount":1,"note":"n x 102378"}"#, false).expect("a body");
+    assert_eq!(told.len(), 102_400);
+    assert_eq!(
+        body(r#"{"note":"box"}"#, false),
+        Ok(br#"{"note":"box"}"#.to_vec())
+    );
+}
