@@ -61,8 +61,8 @@ const FILES_RESERVED: usize = 128;
 /// Every limit on connections. The defaults are for production; tests shorten them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections at once. One more makes room by closing the connection that has waited longest
-    /// for a request, if one has waited `shed_after`; otherwise it is answered 503 and closed.
+    /// Connections at once. One more makes room by closing those that have waited longest
+    /// for (the rest of) a request, if any has waited `shed_after`; otherwise it gets 503 and is closed.
     pub(crate) connections_max: usize,
     /// How long a connection must have waited for a request before it may be closed to make room.
     pub(crate) shed_after: Duration,
@@ -87,7 +87,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: CONNECTIONS_MAX,
-            shed_after: Duration::from_millis(250),
+            shed_after: Duration::from_millis(20),
             first_byte_max: Duration::from_secs(10),
             head_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(60),

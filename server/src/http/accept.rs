@@ -129,7 +129,9 @@ impl House {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
         }
-        if !self.flows.make_room(1, self.limits.shed_after) {
+        // Several at once: looking for the oldest costs a look at all.
+        let several = (self.limits.connections_max / 32).max(1);
+        if !self.flows.make_room(several, self.limits.shed_after) {
             return None;
         }
         timeout(ROOM_WAIT_MAX, Arc::clone(&self.slots).acquire_owned())

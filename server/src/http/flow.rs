@@ -11,7 +11,7 @@ use tokio::time::Instant;
 pub(super) enum Leaving {
     /// The server stops: answer what has arrived, then end.
     Stop,
-    /// Others need the place: end now, unless a request is under way.
+    /// Others need the place: end now, unless a whole request is there.
     MakeRoom,
 }
 
@@ -35,7 +35,8 @@ impl Flow {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The wire waits for a request since `now`.
+    /// The wire waits for a request since `now`. A body that is still arriving is waited for too:
+    /// until a body is whole, no face has acted on it.
     pub(super) fn wait(&self, now: Instant) {
         self.state().waiting_since = Some(now);
     }
@@ -44,12 +45,16 @@ impl Flow {
         self.state().waiting_since
     }
 
-    /// The wire lets a checked head through.
-    pub(super) fn pass_head(&self) {
+    /// The wire lets a checked head through, and waits for its body since `body_since`.
+    pub(super) fn pass_head(&self, body_since: Option<Instant>) {
         let mut state = self.state();
         state.heads_passed += 1;
-        state.waiting_since = None;
+        state.waiting_since = body_since;
         state.is_answered = false;
+    }
+
+    pub(super) fn body_complete(&self) {
+        self.state().waiting_since = None;
     }
 
     /// The service saw a request. False when no checked head stands behind it: then two parsers

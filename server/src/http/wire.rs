@@ -155,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn pass_body(&mut self, is_whole: bool) -> Step {
         if is_whole {
+            self.flow.body_complete();
             self.phase = Phase::Answering;
             self.begin_next_if_answered();
         }
@@ -189,12 +190,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn pass_head(&mut self, length: usize, framing: Framing) -> Step {
-        self.flow.pass_head();
+        let now = Instant::now();
+        self.flow
+            .pass_head((framing != Framing::Empty).then_some(now));
         self.passed = length;
         self.blank_lines = 0;
-        self.deadline
-            .as_mut()
-            .reset(Instant::now() + self.limits.body_max);
+        self.deadline.as_mut().reset(now + self.limits.body_max);
         self.phase = match framing {
             Framing::Empty => Phase::Answering,
             Framing::Length(left) => Phase::Body { left },
@@ -225,12 +226,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads from the socket into `input`, or ends the phase by its deadline.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Phase::Head(_) = self.phase {
-            self.flow.reader_waits(cx.waker());
-            self.heed_leaving();
-            if let Phase::Ended = self.phase {
+        self.flow.reader_waits(cx.waker());
+        match (self.flow.leaving(), &self.phase) {
+            (Some(Leaving::MakeRoom), Phase::Head(_)) => {
+                // No lingering either: the place is wanted now.
+                self.input.clear();
+                self.phase = Phase::Ended;
                 return Poll::Ready(Ok(()));
             }
+            (Some(Leaving::MakeRoom), _) => {
+                self.phase = Phase::Ended;
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            (Some(Leaving::Stop), Phase::Head(_)) => self.hurry(),
+            _ => {}
         }
         match self.poll_socket(cx) {
             Poll::Ready(Ok(0)) => {
@@ -252,18 +261,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Poll::Ready(Ok(arrived.filled().len()))
     }
 
-    fn heed_leaving(&mut self) {
-        match self.flow.leaving() {
-            Some(Leaving::MakeRoom) => self.phase = Phase::Ended,
-            Some(Leaving::Stop) if !self.is_leaving => {
-                self.is_leaving = true;
-                let soon = Instant::now() + LEAVING_GRACE;
-                if self.input.is_empty() && soon < self.deadline.deadline() {
-                    self.deadline.as_mut().reset(soon);
-                }
-            }
-            Some(Leaving::Stop) | None => {}
+    /// The server stops: a request that is not on its way now is not waited for.
+    fn hurry(&mut self) {
+        let soon = Instant::now() + LEAVING_GRACE;
+        if !self.is_leaving && self.input.is_empty() && soon < self.deadline.deadline() {
+            self.deadline.as_mut().reset(soon);
         }
+        self.is_leaving = true;
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
