@@ -1,0 +1,356 @@
+//! Every status and error body of this face.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_engine::command::{CommandError, RefundReply};
+use requite_engine::read::ReadFault;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::wire;
+use crate::desk::refund_headers;
+use crate::http::{BodyFault, RequestId};
+use crate::json::Fault;
+
+/// Seconds after which a client may ask again when nothing was done.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// What a 422 complains of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Amount,
+    TransactionId,
+    IdempotencyKey,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Complaint {
+    Required,
+    NotInteger,
+    TooSmall(i64),
+    TooLarge(i64),
+    NotUuid,
+    NotKey,
+    /// The key was used for something else.
+    Reused,
+}
+
+/// Why a request is answered with an error.
+#[derive(Debug)]
+pub(super) enum Failure {
+    RouteUnknown,
+    MethodUnknown,
+    Unauthenticated,
+    Forbidden,
+    /// Unknown, or another merchant's.
+    OrderUnknown,
+    Body(BodyFault),
+    /// A content type other than JSON in UTF-8.
+    NotJson,
+    Json(Fault),
+    NotAnObject,
+    MemberRepeated(String),
+    /// In the order of the fields.
+    Invalid(Vec<(Field, Complaint)>),
+    /// One of these stands for another request.
+    KeyReused(&'static [Field]),
+    Command(CommandError),
+    Read(ReadFault),
+    /// The refund stands and could not be shown.
+    Unshown(RefundReply),
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Field::Amount => "amount",
+            Field::TransactionId => "transaction_id",
+            Field::IdempotencyKey => "idempotency_key",
+        }
+    }
+}
+
+impl Complaint {
+    fn text(self) -> String {
+        match self {
+            Complaint::Required => "The value is required.".to_owned(),
+            Complaint::NotInteger => "The value must be an integer.".to_owned(),
+            Complaint::TooSmall(least) => {
+                format!("The value must be greater than or equal to {least}.")
+            }
+            Complaint::TooLarge(most) => {
+                format!("The value must be less than or equal to {most}.")
+            }
+            Complaint::NotUuid => "The value must be a valid UUID.".to_owned(),
+            Complaint::NotKey => {
+                "The Idempotency-Key header must be sent once, with 1 to 255 visible characters."
+                    .to_owned()
+            }
+            Complaint::Reused => "The value was already used for another request.".to_owned(),
+        }
+    }
+}
+
+/// What is said, but for headers.
+struct Answer {
+    status: StatusCode,
+    message: String,
+    complaints: Vec<(Field, Complaint)>,
+}
+
+impl Answer {
+    fn new(status: StatusCode, message: impl Into<String>) -> Answer {
+        Answer {
+            status,
+            message: message.into(),
+            complaints: Vec::new(),
+        }
+    }
+
+    fn invalid(complaints: Vec<(Field, Complaint)>) -> Answer {
+        Answer {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            message: "Data validation failed".to_owned(),
+            complaints,
+        }
+    }
+}
+
+impl Failure {
+    fn answer(&self) -> Answer {
+        match self {
+            Failure::RouteUnknown => Answer::new(StatusCode::NOT_FOUND, "The route was not found."),
+            Failure::MethodUnknown => Answer::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The route does not take this method.",
+            ),
+            Failure::Unauthenticated => Answer::new(
+                StatusCode::UNAUTHORIZED,
+                "Missing authentication information",
+            ),
+            Failure::Forbidden => Answer::new(StatusCode::FORBIDDEN, "Unauthorized"),
+            Failure::OrderUnknown => order_unknown(),
+            Failure::Body(fault) => body(fault),
+            Failure::NotJson => Answer::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The request body must be application/json in UTF-8.",
+            ),
+            Failure::Json(fault) => Answer::new(
+                StatusCode::BAD_REQUEST,
+                format!("The request body is not valid JSON: {fault}."),
+            ),
+            Failure::NotAnObject => Answer::new(
+                StatusCode::BAD_REQUEST,
+                "The request body must be a JSON object.",
+            ),
+            Failure::MemberRepeated(name) => Answer::new(
+                StatusCode::BAD_REQUEST,
+                format!("The request body names {name:?} more than once."),
+            ),
+            Failure::Invalid(complaints) => Answer::invalid(complaints.clone()),
+            Failure::KeyReused(fields) => Answer::invalid(
+                fields
+                    .iter()
+                    .map(|field| (*field, Complaint::Reused))
+                    .collect(),
+            ),
+            Failure::Command(error) => command(error),
+            Failure::Read(_) => Answer::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The request could not be answered because of an internal error.",
+            ),
+            Failure::Unshown(_) => Answer::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The refund was accepted, but the Order could not be read. Read the Order again.",
+            ),
+        }
+    }
+
+    pub(super) fn log(&self) {
+        if let Failure::Command(CommandError::Store(fault)) = self {
+            tracing::error!(%fault, "the store failed");
+        }
+        if let Failure::Read(fault) = self {
+            tracing::error!(%fault, "a read failed");
+        }
+        if let Failure::Unshown(reply) = self {
+            tracing::error!(?reply, "a refund could not be shown");
+        }
+    }
+
+    /// Status and texts in one line.
+    #[cfg(test)]
+    pub(super) fn summary(&self) -> String {
+        let answer = self.answer();
+        let texts: Vec<String> = answer
+            .complaints
+            .iter()
+            .map(|(field, complaint)| format!("{}: {}", field.name(), complaint.text()))
+            .collect();
+        let text = if texts.is_empty() {
+            answer.message
+        } else {
+            texts.join(", ")
+        };
+        format!("{} {text}", answer.status.as_u16())
+    }
+}
+
+fn order_unknown() -> Answer {
+    Answer::new(
+        StatusCode::NOT_FOUND,
+        "The Order you are looking for was not found.",
+    )
+}
+
+fn body(fault: &BodyFault) -> Answer {
+    let status = match fault {
+        BodyFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyFault::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        BodyFault::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        BodyFault::Malformed | BodyFault::Broken => StatusCode::BAD_REQUEST,
+    };
+    Answer::new(status, format!("The request body was not read: {fault}."))
+}
+
+fn command(error: &CommandError) -> Answer {
+    match error {
+        CommandError::PaymentUnknown => order_unknown(),
+        CommandError::Refused { refusal, .. } => refused(refusal),
+        CommandError::CaptureRefused(refusal) => capture_refused(refusal),
+        CommandError::KeyReused => Answer::invalid(vec![(Field::TransactionId, Complaint::Reused)]),
+        CommandError::KeyInProgress => Answer::new(
+            StatusCode::BAD_REQUEST,
+            "Initial request is still processing.",
+        ),
+        CommandError::Overloaded => Answer::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server is overloaded. Nothing was done, send the request again shortly.",
+        ),
+        CommandError::Stopping => Answer::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server is stopping. Nothing was done, send the request again shortly.",
+        ),
+        CommandError::Store(_) => Answer::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The request could not be completed because of an internal error.",
+        ),
+    }
+}
+
+/// A business rule says no: 400, naming what is left (decision M2).
+fn refused(refusal: &Refusal) -> Answer {
+    let text = match refusal {
+        Refusal::LegUnknown => "The Order has no such payment method.".to_owned(),
+        Refusal::NotCaptured => {
+            "The Order is not refundable: nothing is captured, the refundable amount is 0."
+                .to_owned()
+        }
+        Refusal::Cancelled => {
+            "The Order is not refundable: it was cancelled, the refundable amount is 0.".to_owned()
+        }
+        Refusal::NothingLeft => {
+            "The Order is not refundable: the refundable amount is 0.".to_owned()
+        }
+        Refusal::CurrencyDiffers { asked, payment } => {
+            format!("The currency is {asked}, the Order's is {payment}.")
+        }
+        Refusal::NotPositive => {
+            return Answer::invalid(vec![(Field::Amount, Complaint::TooSmall(1))]);
+        }
+        Refusal::Fraction { currency } => {
+            format!("The amount has more decimals than {currency} has.")
+        }
+        Refusal::ExceedsLeft { asked, left } => {
+            let left = left.units();
+            let asked = asked.map_or_else(String::new, |asked| format!("{} ", asked.units()));
+            format!("The amount {asked}exceeds the refundable amount, which is {left}.")
+        }
+        Refusal::ReasonUnknown => "The refund reason is unknown.".to_owned(),
+    };
+    Answer::new(StatusCode::BAD_REQUEST, text)
+}
+
+fn capture_refused(refusal: &CaptureRefusal) -> Answer {
+    let text = match refusal {
+        CaptureRefusal::Cancelled => "The Order was cancelled.".to_owned(),
+        CaptureRefusal::NotPositive => {
+            return Answer::invalid(vec![(Field::Amount, Complaint::TooSmall(1))]);
+        }
+        CaptureRefusal::ExceedsCapturable { capturable, .. } => format!(
+            "The amount exceeds the capturable amount, which is {}.",
+            capturable.units()
+        ),
+        CaptureRefusal::TooMany => "The Order has too many captures.".to_owned(),
+    };
+    Answer::new(StatusCode::BAD_REQUEST, text)
+}
+
+/// `{"message"}`, and `errors` where fields are complained of.
+struct Words<'a> {
+    message: &'a str,
+    complaints: &'a [(Field, Complaint)],
+}
+
+impl Serialize for Words<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("message", self.message)?;
+        if !self.complaints.is_empty() {
+            map.serialize_entry("errors", &Errors(self.complaints))?;
+        }
+        map.end()
+    }
+}
+
+struct Errors<'a>(&'a [(Field, Complaint)]);
+
+impl Serialize for Errors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.0
+                .iter()
+                .map(|(field, complaint)| (field.name(), [complaint.text()])),
+        )
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.log();
+        let answer = self.answer();
+        let words = Words {
+            message: &answer.message,
+            complaints: &answer.complaints,
+        };
+        let mut response = wire::json(answer.status, &words);
+        let headers = response.headers_mut();
+        if answer.status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        }
+        if let Failure::Command(CommandError::Refused {
+            is_replay: true, ..
+        }) = &self
+        {
+            let replayed = HeaderName::from_static("idempotent-replayed");
+            headers.insert(replayed, HeaderValue::from_static("true"));
+        }
+        if let Failure::Unshown(reply) = &self {
+            headers.extend(refund_headers(reply));
+        }
+        response
+    }
+}
+
+/// An error that no handler of this face made, in its shape.
+pub(super) fn render(status: StatusCode, message: &str, _id: &RequestId) -> Response {
+    let words = Words {
+        message,
+        complaints: &[],
+    };
+    wire::json(status, &words)
+}
