@@ -12,6 +12,21 @@ use crate::payment::Payment;
 use crate::refund::{Fault, Refund, Status};
 use crate::schedule::{self, Step};
 
+impl Outcome {
+    /// The word it is recorded under.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Succeeded { .. } => "succeeded",
+            Outcome::Pending { .. } => "pending",
+            Outcome::RequiresAction { .. } => "requires_action",
+            Outcome::Declined { .. } => "declined",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Unknown { .. } => "unknown",
+            Outcome::Absent => "absent",
+        }
+    }
+}
+
 /// What became of one call to a PSP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -186,6 +201,12 @@ pub fn wake(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
         return None;
     }
     Some(advance(refund, at_ms))
+}
+
+/// An open refund after a restart: whatever call was under way died with the process, so it is due
+/// at once. `None`: it is closed.
+pub fn revive(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
+    refund.status.is_open().then(|| advance(refund, at_ms))
 }
 
 /// Sends a refund that is ready: the attempt is part of the change, and committed before the call.

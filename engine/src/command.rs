@@ -45,6 +45,15 @@ pub struct Registration {
     pub at_ms: i64,
 }
 
+impl Registration {
+    /// May this registration be made? To be asked by whoever builds one: captures above zero and
+    /// together at most the amount, gift cards above zero with ids of their own, numbers within
+    /// limits.
+    pub fn is_sound(&self) -> bool {
+        crate::lane::batch::register::is_sound(self)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewLeg {
     pub id: LegId,

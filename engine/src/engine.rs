@@ -155,7 +155,7 @@ impl Engine {
                 tracing::error!(%fault, "recovery could not read the store; the sweep will")
             }
         }
-        while let Some(batch) = self.next_batch() {
+        while let Some(batch) = self.next_batch(lane.has_backlog()) {
             for instruction in lane.step(batch) {
                 self.call(instruction);
             }
@@ -163,7 +163,8 @@ impl Engine {
     }
 
     /// Waits for work; everything that is there, up to [`BATCH_MAX`], news first. `None`: stop.
-    fn next_batch(&self) -> Option<Vec<(Command, Answer)>> {
+    /// With a backlog the wait ends by itself: what was not committed is tried again.
+    fn next_batch(&self, has_backlog: bool) -> Option<Vec<(Command, Answer)>> {
         let mut queue = self.queue();
         loop {
             if !queue.news.is_empty() || !queue.clients.is_empty() {
@@ -185,6 +186,9 @@ impl Engine {
             }
             let waited = self.shared.work.wait_timeout(queue, SWEEP_EVERY);
             queue = waited.expect("nothing panics while it holds the queue").0;
+            if has_backlog && queue.news.is_empty() && queue.clients.is_empty() {
+                return Some(Vec::new());
+            }
         }
     }
 

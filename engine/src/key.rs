@@ -47,10 +47,11 @@ pub struct KeyRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyOutcome {
-    /// `answered_seq`: the payment's event number at the first answer; `None` until then.
+    /// `answered`: the payment's event number and the refund's status at the first answer; `None`
+    /// until then.
     Refund {
         refund: RefundRef,
-        answered_seq: Option<u32>,
+        answered: Option<(u32, Status)>,
     },
     Refused(Refusal),
 }

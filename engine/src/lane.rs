@@ -1,22 +1,190 @@
-//! The lane.
-use crate::command::{Answer, Command};
+//! A lane is the only writer of its payments. It takes commands in batches: load what they need,
+//! decide each in order, write every change in one transaction, then answer. One fsync pays for the
+//! batch, and of two refunds of one payment the second sees the first.
+//!
+//! Invariants:
+//! - An answer leaves only after its commit, and exactly once.
+//! - No PSP is called from here; accepted refunds leave as [`Instruction`]s, after the commit that
+//!   holds their attempt.
+//! - News that could not be committed is kept and tried again; nothing that a PSP said is lost.
+//!
+//! Start at [`Lane::step`]. What a command does is in [`batch`].
+
+pub(crate) mod batch;
+
+use std::collections::{HashMap, HashSet};
+
+use requite_core::id::MerchantId;
+
+use self::batch::{Batch, Decided, Verdict};
+use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
+use crate::key::KeyRecord;
 use crate::psp::Instruction;
 use crate::store::{Store, StoreFault};
-/// Commands that one transaction carries at most.
+
+/// Commands that one transaction carries at most. More buys little and costs every p50.
 pub const BATCH_MAX: usize = 256;
+/// Refunds that recovery wakes at start; the sweep wakes the rest.
+pub const RECOVER_MAX: u32 = 10_000;
+/// News kept for another try while the store does not commit. Beyond it the oldest is dropped: its
+/// refund still has a next action time, and is looked up again.
+pub const BACKLOG_MAX: usize = 16_384;
+
+/// Someone who is told the first outcome of a refund.
+struct Waiter {
+    answer: Answer,
+    /// The keys that their answer binds.
+    keys: Vec<((MerchantId, [u8; 16]), KeyRecord)>,
+    answers_unknown: bool,
+    is_replay: bool,
+}
+
+type Waiters = HashMap<RefundRef, Vec<Waiter>>;
+
 pub struct Lane<S: Store> {
     store: S,
+    /// Connectors that need no PSP: accepting is succeeding.
+    immediate: HashSet<String>,
+    waiters: Waiters,
+    backlog: Vec<Command>,
 }
+
 impl<S: Store> Lane<S> {
-    pub fn new(store: S) -> Lane<S> {
-        Lane { store }
+    /// `immediate`: names of the connectors whose refunds need no call.
+    pub fn new(store: S, immediate: impl IntoIterator<Item = String>) -> Lane<S> {
+        Lane {
+            store,
+            immediate: immediate.into_iter().collect(),
+            waiters: HashMap::new(),
+            backlog: Vec::new(),
+        }
     }
-    pub fn step(&mut self, batch: Vec<(Command, Answer)>) -> Vec<Instruction> {
-        drop(batch);
-        Vec::new()
+
+    /// The store, for a simulation that takes it away from a dead lane.
+    pub fn into_store(self) -> S {
+        self.store
     }
+
+    /// News that waits for a store that commits again.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Wake-ups for every refund that was under way when the process died.
     pub fn recover(&mut self, now_ms: i64) -> Result<Vec<Command>, StoreFault> {
-        self.store.due(now_ms, 0)?;
-        Ok(Vec::new())
+        let in_flight = self.store.in_flight(RECOVER_MAX)?;
+        let wake = |refund| Command::Wake {
+            refund,
+            at_ms: now_ms,
+            is_restart: true,
+        };
+        Ok(in_flight.into_iter().map(wake).collect())
     }
+
+    /// Decides and commits a batch, answers it, and returns what is now to be sent.
+    pub fn step(&mut self, batch: Vec<(Command, Answer)>) -> Vec<Instruction> {
+        let kept = std::mem::take(&mut self.backlog)
+            .into_iter()
+            .map(|news| (news, no_answer()));
+        let (commands, answers): (Vec<Command>, Vec<Answer>) = kept.chain(batch).unzip();
+        if commands.is_empty() {
+            return Vec::new();
+        }
+        match self.decide_and_commit(&commands) {
+            Ok(decided) => self.tell(decided, answers),
+            Err(StoreFault::Constraint(cause)) if commands.len() > 1 => {
+                // One bad command must not fail its neighbours.
+                tracing::error!(%cause, "a batch broke a constraint; its commands go one by one");
+                let alone = commands.into_iter().zip(answers);
+                alone
+                    .flat_map(|(command, answer)| self.step_alone(command, answer))
+                    .collect()
+            }
+            Err(fault) => {
+                self.fail(commands, answers, &fault);
+                Vec::new()
+            }
+        }
+    }
+
+    fn step_alone(&mut self, command: Command, answer: Answer) -> Vec<Instruction> {
+        match self.decide_and_commit(std::slice::from_ref(&command)) {
+            Ok(decided) => self.tell(decided, vec![answer]),
+            Err(fault) => {
+                self.fail(vec![command], vec![answer], &fault);
+                Vec::new()
+            }
+        }
+    }
+
+    fn decide_and_commit(&mut self, commands: &[Command]) -> Result<Decided, StoreFault> {
+        let wanted = batch::wanted(commands);
+        let Lane {
+            store,
+            immediate,
+            waiters,
+            ..
+        } = self;
+        let mut decided = Decided::default();
+        store.transact(&wanted, &mut |loaded| {
+            let mut batch = Batch::new(loaded, immediate, waiters);
+            for command in commands {
+                batch.take(command);
+            }
+            let (outcome, changes) = batch.finish();
+            decided = outcome;
+            changes
+        })?;
+        Ok(decided)
+    }
+
+    /// After the commit: everyone hears what became of their wish.
+    fn tell(&mut self, decided: Decided, answers: Vec<Answer>) -> Vec<Instruction> {
+        for (refund, reply) in decided.settled {
+            for waiter in self.waiters.remove(&refund).unwrap_or_default() {
+                let reply = RefundReply {
+                    is_replay: waiter.is_replay,
+                    ..reply
+                };
+                (waiter.answer)(Ok(Reply::Refund(reply)));
+            }
+        }
+        for (verdict, answer) in decided.verdicts.into_iter().zip(answers) {
+            match verdict {
+                Verdict::Answer(result) => answer(result),
+                Verdict::Wait {
+                    refund,
+                    keys,
+                    answers_unknown,
+                    is_replay,
+                } => {
+                    let waiter = Waiter {
+                        answer,
+                        keys,
+                        answers_unknown,
+                        is_replay,
+                    };
+                    self.waiters.entry(refund).or_default().push(waiter);
+                }
+            }
+        }
+        decided.instructions
+    }
+
+    /// Nothing was committed. Clients are told so; news is kept.
+    fn fail(&mut self, commands: Vec<Command>, answers: Vec<Answer>, fault: &StoreFault) {
+        tracing::error!(%fault, commands = commands.len(), "a batch was not committed");
+        let is_lasting = matches!(fault, StoreFault::Constraint(_));
+        for (command, answer) in commands.into_iter().zip(answers) {
+            let is_news = matches!(command, Command::Settle { .. } | Command::Expire { .. });
+            if is_news && !is_lasting && self.backlog.len() < BACKLOG_MAX {
+                self.backlog.push(command);
+            }
+            answer(Err(CommandError::Store(fault.to_string())));
+        }
+    }
+}
+
+fn no_answer() -> Answer {
+    Box::new(|_| ())
 }

@@ -112,17 +112,16 @@ create unique index leg_id on leg (merchant_id, leg_id);
 create table capture (
     merchant_id blob not null,
     payment_id blob not null,
-    capture_no integer not null check (capture_no >= 0),
+    seq integer not null,               -- the event that made it; also their order
     capture_id blob not null check (length(capture_id) = 16),
     leg_no integer not null,
-    seq integer not null,               -- the event that made it
     captured_minor integer not null check (captured_minor > 0),
     voided_minor integer not null check (voided_minor >= 0),
     refunded_minor integer not null check (refunded_minor >= 0),
     reserved_minor integer not null check (reserved_minor >= 0),
     disputed_minor integer not null check (disputed_minor >= 0),
     captured_at_ms integer not null,
-    primary key (merchant_id, payment_id, capture_no),
+    primary key (merchant_id, payment_id, capture_id),
     check (voided_minor + refunded_minor + reserved_minor + disputed_minor <= captured_minor)
 ) strict, without rowid;
 
@@ -182,9 +181,10 @@ create index refund_due on refund (next_action_at_ms) where next_action_at_ms is
 create table allocation (
     merchant_id blob not null,
     refund_id blob not null,
-    capture_no integer not null,
+    ordinal integer not null check (ordinal >= 0),
+    capture_id blob not null,
     amount_minor integer not null check (amount_minor > 0),
-    primary key (merchant_id, refund_id, capture_no)
+    primary key (merchant_id, refund_id, ordinal)
 ) strict, without rowid;
 
 -- Every call to a PSP, committed before it is made.
@@ -223,7 +223,7 @@ create table journal (
     payment_id blob not null,
     seq integer not null,               -- the event it belongs to
     line integer not null check (line >= 0),
-    capture_no integer not null,
+    capture_id blob not null,
     debit integer not null,
     credit integer not null,
     amount_minor integer not null check (amount_minor > 0),
@@ -238,10 +238,12 @@ create table idempotency (
     at_ms integer not null,
     payment_id blob,
     refund_id blob,
-    answered_seq integer,
+    answered_seq integer,               -- the payment's event number at the first answer
+    answered_status integer,
     refusal text,
     primary key (merchant_id, key_hash),
-    check ((refund_id is null) <> (refusal is null))
+    check ((refund_id is null) <> (refusal is null)),
+    check ((answered_seq is null) = (answered_status is null))
 ) strict, without rowid;
 
 create table alias (

@@ -1,1 +1,289 @@
-//! The embedded store.
+//! The embedded store: one SQLite file, one writer, commits on disk before anyone is answered.
+//!
+//! Invariants:
+//! - WAL with `synchronous = FULL`: a commit that returned survives a power cut.
+//! - One server per file: [`ServerLock`] is held as long as it serves. Command-line writers
+//!   (import, key, merchant) share the file; SQLite orders their transactions.
+//! - A file of another program, or of a newer Requite, is refused and left as it is.
+//!
+//! SQL stands beside the function that runs it; its first line is its name.
+
+mod audit;
+mod load;
+mod read;
+mod registry;
+mod save;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use requite_core::id::{MerchantId, PaymentId, RefundId};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+
+use super::{Changes, Loaded, Store, StoreFault, Wanted};
+use crate::command::RefundRef;
+
+pub use audit::{AuditFault, audit};
+pub use read::SqliteReads;
+pub use registry::SqliteRegistry;
+
+/// `requ` in ASCII: marks the file as ours.
+const APPLICATION_ID: i32 = 0x7265_7175;
+/// How long a writer waits for another process's transaction.
+const BUSY_MAX: Duration = Duration::from_secs(4);
+/// More than the number of hot statements; the default of 16 would evict them all the time.
+const STATEMENTS_MAX: usize = 128;
+/// Pages after which the log is copied back (about 64 MB); the default of 1,000 costs a third of
+/// the rate.
+const CHECKPOINT_PAGES: u32 = 16_000;
+
+/// Schema changes in order. Append only.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+
+/// Why a store cannot be opened. The texts are for operators.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    #[error("no store at {0}: create it with `requite serve` or any command that writes")]
+    Missing(PathBuf),
+    #[error("{0} is the file of another program; it is left as it is")]
+    Foreign(PathBuf),
+    #[error("{path} has schema {found}, this program knows up to {known}: use the newer program")]
+    Newer {
+        path: PathBuf,
+        found: usize,
+        known: usize,
+    },
+    #[error("another server has {0} open: one server per file")]
+    Served(PathBuf),
+    #[error("{path} cannot be opened: {cause}")]
+    Unreadable { path: PathBuf, cause: String },
+}
+
+/// May opening make a new store where there is none?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    Existing,
+    OrCreate,
+}
+
+/// Held by the one server of a file.
+#[derive(Debug)]
+pub struct ServerLock {
+    _file: File,
+}
+
+impl ServerLock {
+    /// Takes the lock beside the file (`PATH.lock`), or says that another server has it. The lock
+    /// goes with the process, however that ends.
+    pub fn take(path: &Path) -> Result<ServerLock, OpenFault> {
+        let unreadable = |cause: std::io::Error| OpenFault::Unreadable {
+            path: path.to_owned(),
+            cause: cause.to_string(),
+        };
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(PathBuf::from(name))
+            .map_err(unreadable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServerLock { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(OpenFault::Served(path.to_owned())),
+            Err(std::fs::TryLockError::Error(cause)) => Err(unreadable(cause)),
+        }
+    }
+}
+
+/// The writing side, for a lane or for the sweep.
+pub struct Sqlite {
+    connection: Connection,
+}
+
+impl Sqlite {
+    /// Opens the file, brings its schema up to date, and checks that it is ours.
+    pub fn open(path: &Path, open: Open) -> Result<Sqlite, OpenFault> {
+        let mut connection = connect(path, open)?;
+        migrate(&mut connection, path)?;
+        Ok(Sqlite { connection })
+    }
+
+    /// Trades durability for speed. For simulations, whose crashes do not take the disk along.
+    pub fn forget_on_power_loss(&self) -> Result<(), StoreFault> {
+        let set = self.connection.pragma_update(None, "synchronous", "OFF");
+        set.map_err(|fault| StoreFault::NotCommitted(fault.to_string()))
+    }
+}
+
+fn connect(path: &Path, open: Open) -> Result<Connection, OpenFault> {
+    let unreadable = |cause: rusqlite::Error| OpenFault::Unreadable {
+        path: path.to_owned(),
+        cause: cause.to_string(),
+    };
+    if open == Open::Existing && !path.exists() {
+        return Err(OpenFault::Missing(path.to_owned()));
+    }
+    let create = if open == Open::OrCreate {
+        OpenFlags::SQLITE_OPEN_CREATE
+    } else {
+        OpenFlags::empty()
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
+    connection.busy_timeout(BUSY_MAX).map_err(unreadable)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", -8_192)?;
+    connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
+    let unreadable = |cause: rusqlite::Error| OpenFault::Unreadable {
+        path: path.to_owned(),
+        cause: cause.to_string(),
+    };
+    let pragma = |connection: &Connection, name: &str| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+    };
+    let application = pragma(connection, "application_id").map_err(unreadable)?;
+    let tables: i32 = connection
+        .query_row(
+            "-- count_tables\nselect count(*) from sqlite_schema",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(unreadable)?;
+    if application != APPLICATION_ID && (application != 0 || tables != 0) {
+        return Err(OpenFault::Foreign(path.to_owned()));
+    }
+    settings(connection).map_err(unreadable)?;
+    // Read again under the write lock: several processes may open a new file at once.
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(unreadable)?;
+    let version = pragma(&transaction, "user_version").map_err(unreadable)?;
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    let known = MIGRATIONS.len();
+    if found > known {
+        return Err(OpenFault::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    for sql in MIGRATIONS.iter().skip(found) {
+        transaction.execute_batch(sql).map_err(unreadable)?;
+    }
+    if found < known {
+        let known = i32::try_from(known).expect("there are few migrations");
+        transaction
+            .pragma_update(None, "user_version", known)
+            .map_err(unreadable)?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(unreadable)?;
+    }
+    transaction.commit().map_err(unreadable)
+}
+
+impl Store for Sqlite {
+    fn transact(
+        &mut self,
+        wanted: &Wanted,
+        decide: &mut dyn FnMut(Loaded) -> Changes,
+    ) -> Result<(), StoreFault> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault)?;
+        let loaded = load::load(&transaction, wanted).map_err(fault)?;
+        let changes = decide(loaded);
+        if changes.is_empty() {
+            // Attempt outcomes alone change nothing that is worth a commit of their own.
+            return Ok(());
+        }
+        save::save(&transaction, &changes).map_err(fault)?;
+        transaction.commit().map_err(fault)
+    }
+
+    fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        let sql = "-- due_refunds
+            select merchant_id, payment_id, refund_id from refund
+            where next_action_at_ms is not null and next_action_at_ms <= ?1
+            order by next_action_at_ms limit ?2";
+        refs(&self.connection, sql, params![now_ms, max])
+    }
+
+    fn in_flight(&mut self, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        // Statuses 5 to 8 (dispatched to requires_action) may have a call under way.
+        let sql = "-- refunds_in_flight
+            select merchant_id, payment_id, refund_id from refund
+            where next_action_at_ms is not null and status between 4 and 8
+            order by next_action_at_ms limit ?1";
+        refs(&self.connection, sql, params![max])
+    }
+}
+
+fn refs(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<Vec<RefundRef>, StoreFault> {
+    let read = || -> rusqlite::Result<Vec<RefundRef>> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, |row| {
+            Ok(RefundRef {
+                merchant: MerchantId::new(id(row, 0)?),
+                payment: PaymentId::new(id(row, 1)?),
+                refund: RefundId::new(id(row, 2)?),
+            })
+        })?;
+        rows.collect()
+    };
+    read().map_err(fault)
+}
+
+/// A blob of 16 bytes as the number it spells.
+fn id(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u128> {
+    Ok(u128::from_be_bytes(row.get(column)?))
+}
+
+fn blob(bits: u128) -> [u8; 16] {
+    bits.to_be_bytes()
+}
+
+/// A stored value that no writer of ours could have written.
+fn corrupt(what: &str) -> rusqlite::Error {
+    let cause = format!("the store holds {what}; run `requite verify`");
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, cause.into())
+}
+
+fn fault(cause: rusqlite::Error) -> StoreFault {
+    match cause.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreFault::Constraint(cause.to_string()),
+        _ => StoreFault::NotCommitted(cause.to_string()),
+    }
+}
+
+/// Runs one statement that must change exactly one row.
+fn write_one(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    let rows = transaction.prepare_cached(sql)?.execute(params)?;
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(corrupt("a row fewer than its references"))
+    }
+}

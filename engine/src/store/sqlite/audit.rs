@@ -1,0 +1,211 @@
+//! Reads whole stories for [`crate::audit`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use requite_core::id::{CaptureId, MerchantId, PaymentId, RefundId};
+use requite_core::journal::{Account, Entry};
+use rusqlite::{Connection, Row, params};
+
+use super::load::{self, fault_of, minor};
+use super::{Open, OpenFault, blob, connect, corrupt, id};
+use crate::audit::{History, Report, Violation};
+use crate::command::RefundRef;
+use crate::event::{Event, Kind};
+use crate::read::ReadFault;
+use crate::store::{JournalLine, RefundRecord};
+
+/// Audits a store that may be in use. `progress` is told payments done and payments in all.
+///
+/// What cannot even be read (an overdrawn capture, an impossible leg) is a violation as well.
+pub fn audit(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, AuditFault> {
+    let mut connection = connect(path, Open::Existing)?;
+    connection
+        .pragma_update(None, "query_only", "ON")
+        .map_err(read_fault)?;
+    let total = count_payments(&connection).map_err(read_fault)?;
+    let mut report = Report::default();
+    let mut after = None;
+    while let Some((merchant, payment)) = next_payment(&connection, after).map_err(read_fault)? {
+        let snapshot = connection.transaction().map_err(read_fault)?;
+        match history(&snapshot, merchant, payment) {
+            Ok(history) => report.add(&history),
+            Err(cause) => report.violations.push(Violation {
+                invariant: "I1",
+                merchant,
+                payment,
+                what: format!("its rows cannot be read: {cause}"),
+            }),
+        }
+        drop(snapshot);
+        progress(report.payments, total);
+        after = Some((merchant, payment));
+    }
+    Ok(report)
+}
+
+/// Why an audit could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditFault {
+    #[error(transparent)]
+    Open(#[from] OpenFault),
+    #[error(transparent)]
+    Read(#[from] ReadFault),
+}
+
+fn read_fault(cause: rusqlite::Error) -> AuditFault {
+    AuditFault::Read(ReadFault(cause.to_string()))
+}
+
+fn count_payments(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "-- count_payments
+        select count(*) from payment_head";
+    let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn next_payment(
+    connection: &Connection,
+    after: Option<(MerchantId, PaymentId)>,
+) -> rusqlite::Result<Option<(MerchantId, PaymentId)>> {
+    let sql = "-- next_payment
+        select merchant_id, payment_id from payment
+        where (merchant_id, payment_id) > (?1, ?2)
+        order by merchant_id, payment_id limit 1";
+    let (merchant, payment) = match after {
+        Some((merchant, payment)) => (
+            blob(merchant.bits()).to_vec(),
+            blob(payment.bits()).to_vec(),
+        ),
+        None => (Vec::new(), Vec::new()),
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![merchant, payment])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some((
+        MerchantId::new(id(row, 0)?),
+        PaymentId::new(id(row, 1)?),
+    )))
+}
+
+fn history(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> rusqlite::Result<History> {
+    let book = load::book(connection, merchant, payment)?;
+    Ok(History {
+        merchant,
+        book: book.ok_or_else(|| corrupt("a payment without its head"))?,
+        events: events(connection, merchant, payment)?,
+        journal: journal(connection, merchant, payment)?,
+        refunds: refunds(connection, merchant, payment)?,
+        sends: sends(connection, merchant, payment)?,
+    })
+}
+
+fn events(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> rusqlite::Result<Vec<Event>> {
+    let sql = "-- events
+        select seq, kind, subject, amount_minor, status, psp_refund, fault_code, fault_text,
+            actor, at_ms, hash
+        from event where merchant_id = ?1 and payment_id = ?2 order by seq";
+    let event = |row: &Row<'_>| {
+        let kind = Kind::from_number(row.get(1)?);
+        let status: Option<u8> = row.get(4)?;
+        Ok(Event {
+            merchant,
+            payment,
+            seq: row.get(0)?,
+            kind: kind.ok_or_else(|| corrupt("an event of unknown kind"))?,
+            subject: id(row, 2)?,
+            amount: minor(row, 3)?,
+            status: status.and_then(requite_core::refund::Status::from_number),
+            psp_refund: row.get(5)?,
+            fault: fault_of(row, 6, 7)?,
+            actor: row.get(8)?,
+            at_ms: row.get(9)?,
+            hash: row.get(10)?,
+        })
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = params![blob(merchant.bits()), blob(payment.bits())];
+    statement.query_map(key, event)?.collect()
+}
+
+fn journal(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> rusqlite::Result<Vec<JournalLine>> {
+    let sql = "-- journal
+        select seq, line, capture_id, debit, credit, amount_minor
+        from journal where merchant_id = ?1 and payment_id = ?2 order by seq, line";
+    let account = |row: &Row<'_>, column| {
+        Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
+    };
+    let line = |row: &Row<'_>| {
+        let (debit, credit) = (account(row, 3)?, account(row, 4)?);
+        let capture = CaptureId::new(id(row, 2)?);
+        let entry = Entry {
+            capture,
+            debit,
+            credit,
+            amount: minor(row, 5)?,
+        };
+        Ok(JournalLine {
+            merchant,
+            payment,
+            seq: row.get(0)?,
+            line: row.get(1)?,
+            entry,
+        })
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = params![blob(merchant.bits()), blob(payment.bits())];
+    statement.query_map(key, line)?.collect()
+}
+
+fn refunds(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> rusqlite::Result<Vec<RefundRecord>> {
+    let sql = "-- refund_ids
+        select refund_id from refund where merchant_id = ?1 and payment_id = ?2
+        order by refund_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = params![blob(merchant.bits()), blob(payment.bits())];
+    let ids: Vec<u128> = statement
+        .query_map(key, |row| id(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let record = |bits| {
+        let key = RefundRef {
+            merchant,
+            payment,
+            refund: RefundId::new(bits),
+        };
+        load::refund(connection, key)?.ok_or_else(|| corrupt("an index entry without its refund"))
+    };
+    ids.into_iter().map(record).collect()
+}
+
+fn sends(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> rusqlite::Result<BTreeMap<RefundId, u32>> {
+    let sql = "-- sends
+        select r.refund_id, count(*)
+        from refund r join attempt a using (merchant_id, refund_id)
+        where r.merchant_id = ?1 and r.payment_id = ?2 and a.kind = 1 group by r.refund_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = params![blob(merchant.bits()), blob(payment.bits())];
+    let rows = statement.query_map(key, |row| Ok((RefundId::new(id(row, 0)?), row.get(1)?)))?;
+    rows.collect()
+}

@@ -1,0 +1,671 @@
+//! Views, read on connections of their own: they see what is committed and never wait for the lane.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use requite_core::id::{
+    CaptureId, KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId,
+};
+use requite_core::money::Minor;
+use requite_core::payment::LegKind;
+use requite_core::refund::Status;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::load::{currency, fault_of, minor, status};
+use super::{Open, OpenFault, blob, connect, id, settings};
+use crate::read::{
+    CaptureView, KeyView, LegView, MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView,
+    ReadFault, Reads, ReasonView, RefundFilter, RefundView, ReleaseView,
+};
+
+/// Idle connections that are kept for the next read.
+const IDLE_MAX: usize = 16;
+
+/// Reads of a SQLite store.
+pub struct SqliteReads {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteReads {
+    /// The store must have been opened for writing before, so that its schema is there.
+    pub fn open(path: &Path) -> Result<SqliteReads, OpenFault> {
+        let reads = SqliteReads {
+            path: path.to_owned(),
+            idle: Mutex::new(Vec::new()),
+        };
+        let first = reads.connect()?;
+        reads.keep(first);
+        Ok(reads)
+    }
+
+    fn connect(&self) -> Result<Connection, OpenFault> {
+        let connection = connect(&self.path, Open::Existing)?;
+        let set =
+            settings(&connection).and_then(|()| connection.pragma_update(None, "query_only", "ON"));
+        set.map_err(|cause| OpenFault::Unreadable {
+            path: self.path.clone(),
+            cause: cause.to_string(),
+        })?;
+        Ok(connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    /// Runs `read` in one snapshot.
+    fn snapshot<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadFault> {
+        let kept = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self
+                .connect()
+                .map_err(|fault| ReadFault(fault.to_string()))?,
+        };
+        let done = connection
+            .transaction()
+            .and_then(|snapshot| read(&snapshot));
+        self.keep(connection);
+        done.map_err(|cause| ReadFault(cause.to_string()))
+    }
+}
+
+impl Reads for SqliteReads {
+    fn payment(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        as_of: Option<u32>,
+    ) -> Result<Option<PaymentView>, ReadFault> {
+        self.snapshot(|connection| payment_view(connection, merchant, payment, as_of))
+    }
+
+    fn refund(
+        &self,
+        merchant: MerchantId,
+        refund: RefundId,
+    ) -> Result<Option<RefundView>, ReadFault> {
+        let sql = format!(
+            "-- refund_view
+            {REFUND_COLUMNS} where r.merchant_id = ?1 and r.refund_id = ?2"
+        );
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let key = params![blob(merchant.bits()), blob(refund.bits())];
+            statement
+                .query_row(key, |row| refund_view(merchant, row))
+                .optional()
+        })
+    }
+
+    fn payment_named(
+        &self,
+        merchant: MerchantId,
+        text: &str,
+    ) -> Result<Option<PaymentId>, ReadFault> {
+        let sql = "-- payment_named
+            select payment_id from alias where merchant_id = ?1 and alias = ?2 limit 2";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement
+                .query_map(params![blob(merchant.bits()), text], |row| id(row, 0))?
+                .collect::<rusqlite::Result<Vec<u128>>>()?;
+            let only = if rows.len() == 1 { rows.first() } else { None };
+            Ok(only.map(|&bits| PaymentId::new(bits)))
+        })
+    }
+
+    fn payments(
+        &self,
+        merchant: MerchantId,
+        filter: &PaymentFilter,
+    ) -> Result<Vec<PaymentView>, ReadFault> {
+        self.snapshot(|connection| {
+            let ids = payment_ids(connection, merchant, filter)?;
+            let views = ids
+                .into_iter()
+                .map(|id| payment_view(connection, merchant, id, None));
+            views.filter_map(Result::transpose).collect()
+        })
+    }
+
+    fn refunds(
+        &self,
+        merchant: MerchantId,
+        filter: &RefundFilter,
+    ) -> Result<Vec<RefundView>, ReadFault> {
+        self.snapshot(|connection| list_refunds(connection, merchant, filter))
+    }
+
+    fn merchant(&self, merchant: MerchantId) -> Result<Option<MerchantView>, ReadFault> {
+        let sql = "-- merchant
+            select merchant_id, slug, name, profile, created_at_ms from merchant
+            where merchant_id = ?1";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement
+                .query_row(params![blob(merchant.bits())], merchant_view)
+                .optional()
+        })
+    }
+
+    fn merchants(&self) -> Result<Vec<MerchantView>, ReadFault> {
+        let sql = "-- merchants
+            select merchant_id, slug, name, profile, created_at_ms from merchant
+            order by created_at_ms, merchant_id";
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_map([], merchant_view)?
+                .collect()
+        })
+    }
+
+    fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault> {
+        let sql = "-- key_view
+            select k.key_id, k.merchant_id, k.face, k.scopes, k.public_key, k.created_at_ms,
+                k.revoked_at_ms
+            from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let view = |row: &Row<'_>| {
+                let scopes: Option<String> = row.get(3)?;
+                Ok(KeyView {
+                    id: KeyId::new(id(row, 0)?),
+                    merchant: MerchantId::new(id(row, 1)?),
+                    face: row.get(2)?,
+                    scopes: scopes.map(|text| words(&text)),
+                    public_key: row.get(4)?,
+                    created_at_ms: row.get(5)?,
+                    revoked_at_ms: row.get(6)?,
+                })
+            };
+            statement.query_row(params![lookup], view).optional()
+        })
+    }
+
+    fn person(
+        &self,
+        merchant: MerchantId,
+        person: PersonId,
+    ) -> Result<Option<PersonView>, ReadFault> {
+        let sql = "-- person
+            select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
+            from person where merchant_id = ?1 and person_id = ?2";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let key = params![blob(merchant.bits()), blob(person.bits())];
+            statement.query_row(key, person_view).optional()
+        })
+    }
+
+    fn people(&self, email: &str) -> Result<Vec<PersonView>, ReadFault> {
+        let sql = "-- people
+            select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
+            from person where email = ?1 order by created_at_ms limit 16";
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_map(params![email], person_view)?
+                .collect()
+        })
+    }
+
+    fn reasons(&self, merchant: MerchantId) -> Result<Vec<ReasonView>, ReadFault> {
+        let sql = "-- reasons
+            select reason_id, code, label, description, created_at_ms, updated_at_ms,
+                deleted_at_ms
+            from refund_reason where merchant_id = ?1 and deleted_at_ms is null
+            order by reason_id";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement
+                .query_map(params![blob(merchant.bits())], |row| reason_view(row, 0))?
+                .collect()
+        })
+    }
+
+    fn reason(
+        &self,
+        merchant: MerchantId,
+        reason: ReasonId,
+    ) -> Result<Option<ReasonView>, ReadFault> {
+        let sql = "-- reason
+            select reason_id, code, label, description, created_at_ms, updated_at_ms,
+                deleted_at_ms
+            from refund_reason
+            where merchant_id = ?1 and reason_id = ?2 and deleted_at_ms is null";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let key = params![blob(merchant.bits()), blob(reason.bits())];
+            statement
+                .query_row(key, |row| reason_view(row, 0))
+                .optional()
+        })
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadFault> {
+        let sql = "-- read_secret
+            select secret from secret where name = ?1";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement
+                .query_row(params![name], |row| row.get(0))
+                .optional()
+        })
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn merchant_view(row: &Row<'_>) -> rusqlite::Result<MerchantView> {
+    Ok(MerchantView {
+        id: MerchantId::new(id(row, 0)?),
+        slug: row.get(1)?,
+        name: row.get(2)?,
+        profile: row.get(3)?,
+        created_at_ms: row.get(4)?,
+    })
+}
+
+fn person_view(row: &Row<'_>) -> rusqlite::Result<PersonView> {
+    Ok(PersonView {
+        id: PersonId::new(id(row, 0)?),
+        merchant: MerchantId::new(id(row, 1)?),
+        email: row.get(2)?,
+        password_hash: row.get(3)?,
+        created_at_ms: row.get(4)?,
+        updated_at_ms: row.get(5)?,
+    })
+}
+
+fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
+    let at = |offset: usize| first.saturating_add(offset);
+    Ok(ReasonView {
+        id: ReasonId::new(id(row, at(0))?),
+        code: row.get(at(1))?,
+        label: row.get(at(2))?,
+        description: row.get(at(3))?,
+        created_at_ms: row.get(at(4))?,
+        updated_at_ms: row.get(at(5))?,
+        deleted_at_ms: row.get(at(6))?,
+    })
+}
+
+/// The first 29 columns are the refund's, the next seven its reason's.
+const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_no, p.currency,
+        p.exponent, r.amount_minor, r.status, r.psp_refund, r.fault_code, r.fault_text, r.face,
+        r.actor, r.reason_code, r.reason_text, r.note, r.external_identifier, r.given_id,
+        r.key_text, r.reference_day, r.reference_no, r.asked_at_ms, r.sent_at_ms,
+        r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
+        q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
+        q.updated_at_ms, q.deleted_at_ms
+    from refund r
+    join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
+    join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
+    left join refund_reason q on q.merchant_id = r.merchant_id and q.reason_id = r.reason_id";
+
+fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundView> {
+    let is_primary = row.get::<_, i64>(3)? == 0;
+    let given_id: Option<[u8; 16]> = row.get(17)?;
+    let day: Option<i64> = row.get(19)?;
+    let number: Option<u32> = row.get(20)?;
+    let has_reason: bool = row.get(28)?;
+    Ok(RefundView {
+        merchant,
+        id: RefundId::new(id(row, 0)?),
+        payment: PaymentId::new(id(row, 1)?),
+        leg: LegId::new(id(row, 2)?),
+        leg_kind: if is_primary {
+            LegKind::PaymentMethod
+        } else {
+            LegKind::GiftCard
+        },
+        currency: currency(row, 4, 5)?,
+        amount: minor(row, 6)?,
+        status: status(row, 7)?,
+        psp_refund: row.get(8)?,
+        fault: fault_of(row, 9, 10)?,
+        face: row.get(11)?,
+        actor: row.get(12)?,
+        reason_code: row.get(13)?,
+        reason_text: row.get(14)?,
+        reason: if has_reason {
+            Some(reason_view(row, 29)?)
+        } else {
+            None
+        },
+        note: row.get(15)?,
+        external_identifier: row.get(16)?,
+        given_id: given_id.map(u128::from_be_bytes),
+        key_text: row.get(18)?,
+        reference: day.zip(number),
+        asked_at_ms: row.get(21)?,
+        sent_at_ms: row.get(22)?,
+        settled_at_ms: row.get(23)?,
+        updated_at_ms: row.get(24)?,
+        next_action_at_ms: row.get(25)?,
+        sends: row.get(26)?,
+    })
+}
+
+fn payment_view(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+    as_of: Option<u32>,
+) -> rusqlite::Result<Option<PaymentView>> {
+    let sql = "-- payment_view
+        select p.currency, p.exponent, p.connector, p.connector_payment, p.external_identifier,
+            p.order_ref, p.customer, p.description, p.profile, p.created_at_ms,
+            p.cancelled_at_ms, h.seq
+        from payment p join payment_head h using (merchant_id, payment_id)
+        where p.merchant_id = ?1 and p.payment_id = ?2";
+    let key = params![blob(merchant.bits()), blob(payment.bits())];
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(key)?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let head: u32 = row.get(11)?;
+    let seq = as_of.unwrap_or(head).min(head);
+    let at = Moment {
+        merchant,
+        payment,
+        seq,
+    };
+    let mut refunds = refunds_of(connection, at)?;
+    if seq < head {
+        as_they_were(connection, at, &mut refunds)?;
+    }
+    let legs = legs(connection, at, &refunds)?;
+    Ok(Some(PaymentView {
+        merchant,
+        id: payment,
+        currency: currency(row, 0, 1)?,
+        legs,
+        refunds,
+        connector: row.get(2)?,
+        connector_payment: row.get(3)?,
+        external_identifier: row.get(4)?,
+        order: row.get(5)?,
+        customer: row.get(6)?,
+        description: row.get(7)?,
+        aliases: aliases(connection, at)?,
+        profile: row.get(8)?,
+        created_at_ms: row.get(9)?,
+        updated_at_ms: event_time(connection, at)?,
+        cancelled_at_ms: row.get(10)?,
+        seq,
+    }))
+}
+
+/// A payment after one of its events.
+#[derive(Clone, Copy)]
+struct Moment {
+    merchant: MerchantId,
+    payment: PaymentId,
+    seq: u32,
+}
+
+impl Moment {
+    fn key(self) -> ([u8; 16], [u8; 16], u32) {
+        (
+            blob(self.merchant.bits()),
+            blob(self.payment.bits()),
+            self.seq,
+        )
+    }
+}
+
+/// The time of the event itself, or the payment's own time while nothing but its registration
+/// happened.
+fn event_time(connection: &Connection, at: Moment) -> rusqlite::Result<i64> {
+    let sql = "-- event_time
+        select coalesce(
+            (select at_ms from event where merchant_id = ?1 and payment_id = ?2 and seq = ?3
+                and (kind = 4 or at_ms > (select at_ms from event
+                    where merchant_id = ?1 and payment_id = ?2 and seq = 1))),
+            (select created_at_ms from payment where merchant_id = ?1 and payment_id = ?2))";
+    connection
+        .prepare_cached(sql)?
+        .query_row(at.key(), |row| row.get(0))
+}
+
+fn aliases(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<String>> {
+    let sql = "-- aliases
+        select alias from alias where merchant_id = ?1 and payment_id = ?2 order by alias";
+    let (merchant, payment, _) = at.key();
+    let mut statement = connection.prepare_cached(sql)?;
+    statement
+        .query_map(params![merchant, payment], |row| row.get(0))?
+        .collect()
+}
+
+fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<RefundView>> {
+    let sql = format!(
+        "-- refunds_of
+        {REFUND_COLUMNS}
+        where r.merchant_id = ?1 and r.payment_id = ?2 and r.asked_seq <= ?3
+        order by r.asked_seq"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement
+        .query_map(at.key(), |row| refund_view(at.merchant, row))?
+        .collect()
+}
+
+/// Puts refunds back to what their newest event at or before the moment said.
+fn as_they_were(
+    connection: &Connection,
+    at: Moment,
+    refunds: &mut [RefundView],
+) -> rusqlite::Result<()> {
+    let sql = "-- refund_events
+        select subject, status, psp_refund, fault_code, fault_text, at_ms from event
+        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and kind = 4 order by seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(at.key())?;
+    let places: HashMap<u128, usize> = refunds
+        .iter()
+        .enumerate()
+        .map(|(place, refund)| (refund.id.bits(), place))
+        .collect();
+    while let Some(row) = rows.next()? {
+        let place = places
+            .get(&id(row, 0)?)
+            .and_then(|&place| refunds.get_mut(place));
+        let Some(refund) = place else { continue };
+        let at_ms: i64 = row.get(5)?;
+        refund.status = status(row, 1)?;
+        refund.psp_refund = row.get(2)?;
+        refund.fault = fault_of(row, 3, 4)?;
+        refund.updated_at_ms = at_ms;
+        refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
+    }
+    Ok(())
+}
+
+fn legs(
+    connection: &Connection,
+    at: Moment,
+    refunds: &[RefundView],
+) -> rusqlite::Result<Vec<LegView>> {
+    let given = given_back(connection, at, refunds)?;
+    let sql = "-- leg_views
+        select leg_no, leg_id, amount_minor from leg
+        where merchant_id = ?1 and payment_id = ?2 order by leg_no";
+    let (merchant, payment, _) = at.key();
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![merchant, payment], |row| {
+        let number: i64 = row.get(0)?;
+        Ok(LegView {
+            id: LegId::new(id(row, 1)?),
+            kind: if number == 0 {
+                LegKind::PaymentMethod
+            } else {
+                LegKind::GiftCard
+            },
+            amount: minor(row, 2)?,
+            captures: captures(connection, at, number, &given)?,
+            releases: releases(connection, at, number)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn captures(
+    connection: &Connection,
+    at: Moment,
+    leg: i64,
+    given: &HashMap<CaptureId, Minor>,
+) -> rusqlite::Result<Vec<CaptureView>> {
+    let sql = "-- capture_views
+        select capture_id, captured_minor, captured_at_ms from capture
+        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
+    let (merchant, payment, seq) = at.key();
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
+        let id = CaptureId::new(id(row, 0)?);
+        let refunded = given.get(&id).copied().unwrap_or_default();
+        Ok(CaptureView {
+            id,
+            amount: minor(row, 1)?,
+            refunded,
+            at_ms: row.get(2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn releases(connection: &Connection, at: Moment, leg: i64) -> rusqlite::Result<Vec<ReleaseView>> {
+    let sql = "-- release_views
+        select release_id, amount_minor, released_at_ms from release
+        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
+    let (merchant, payment, seq) = at.key();
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
+        Ok(ReleaseView {
+            id: id(row, 0)?,
+            amount: minor(row, 1)?,
+            at_ms: row.get(2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// What succeeded refunds took from each capture, as of the moment.
+fn given_back(
+    connection: &Connection,
+    at: Moment,
+    refunds: &[RefundView],
+) -> rusqlite::Result<HashMap<CaptureId, Minor>> {
+    let mut given: HashMap<CaptureId, Minor> = HashMap::new();
+    let sql = "-- parts
+        select capture_id, amount_minor from allocation
+        where merchant_id = ?1 and refund_id = ?2 order by ordinal";
+    let mut statement = connection.prepare_cached(sql)?;
+    for refund in refunds
+        .iter()
+        .filter(|refund| refund.status == Status::Succeeded)
+    {
+        let key = params![blob(at.merchant.bits()), blob(refund.id.bits())];
+        let mut rows = statement.query(key)?;
+        while let Some(row) = rows.next()? {
+            let sum = given.entry(CaptureId::new(id(row, 0)?)).or_default();
+            *sum = sum.checked_add(minor(row, 1)?).unwrap_or(*sum);
+        }
+    }
+    Ok(given)
+}
+
+fn payment_ids(
+    connection: &Connection,
+    merchant: MerchantId,
+    filter: &PaymentFilter,
+) -> rusqlite::Result<Vec<PaymentId>> {
+    let (compare, order) = if filter.newest_first {
+        ("<", "desc")
+    } else {
+        (">", "asc")
+    };
+    let sql = format!(
+        "-- payment_ids
+        select payment_id from payment
+        where merchant_id = ?1 and (?2 is null or external_identifier = ?2)
+            and (?3 is null or order_ref = ?3) and (?4 is null or created_at_ms >= ?4)
+            and (?5 is null or created_at_ms < ?5) and (?6 is null or payment_id {compare} ?6)
+        order by payment_id {order} limit ?7"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let bounds = params![
+        blob(merchant.bits()),
+        filter.external_identifier,
+        filter.order,
+        filter.created_from_ms,
+        filter.created_until_ms,
+        filter.after.map(|after| blob(after.bits())),
+        filter.limit.min(PAGE_MAX),
+    ];
+    statement
+        .query_map(bounds, |row| Ok(PaymentId::new(id(row, 0)?)))?
+        .collect()
+}
+
+fn list_refunds(
+    connection: &Connection,
+    merchant: MerchantId,
+    filter: &RefundFilter,
+) -> rusqlite::Result<Vec<RefundView>> {
+    let (compare, order) = if filter.newest_first {
+        ("<", "desc")
+    } else {
+        (">", "asc")
+    };
+    let sql = format!(
+        "-- list_refunds
+        {REFUND_COLUMNS}
+        where r.merchant_id = ?1 and (?2 is null or r.payment_id = ?2)
+            and (?3 is null or p.customer = ?3) and (?4 = 0 or (?4 >> r.status) & 1)
+            and (?5 is null or r.asked_at_ms >= ?5) and (?6 is null or r.asked_at_ms < ?6)
+            and (?7 is null or r.amount_minor >= ?7) and (?8 is null or r.amount_minor <= ?8)
+            and (?9 is null or r.refund_id {compare} ?9)
+        order by r.refund_id {order} limit ?10"
+    );
+    let statuses = filter.statuses.iter().fold(0_i64, |set, status| {
+        set | 1_i64.wrapping_shl(u32::from(status.number()))
+    });
+    let mut statement = connection.prepare_cached(&sql)?;
+    let bounds = params![
+        blob(merchant.bits()),
+        filter.payment.map(|payment| blob(payment.bits())),
+        filter.customer,
+        statuses,
+        filter.asked_from_ms,
+        filter.asked_until_ms,
+        filter.amount_from,
+        filter.amount_until,
+        filter.after.map(|after| blob(after.bits())),
+        filter.limit.min(PAGE_MAX),
+    ];
+    statement
+        .query_map(bounds, |row| refund_view(merchant, row))?
+        .collect()
+}

@@ -1,0 +1,405 @@
+//! What a batch changes, row by row in one transaction.
+
+use requite_core::payment::Capture;
+use rusqlite::{Transaction, params};
+
+use super::{blob, corrupt, write_one};
+use crate::command::{Reason, Registration};
+use crate::event::Event;
+use crate::key::{KeyOutcome, KeyRecord, refusal_text};
+use crate::psp::CallKind;
+use crate::store::{
+    AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAttempt, NewRefund, RefundChange,
+};
+
+pub(super) fn save(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+    for new in &changes.registered {
+        insert_payment(tx, new)?;
+    }
+    for book in &changes.books {
+        save_book(tx, book)?;
+    }
+    for new in &changes.new_refunds {
+        insert_refund(tx, new)?;
+    }
+    for change in &changes.refunds {
+        update_refund(tx, change)?;
+    }
+    for attempt in &changes.attempts {
+        insert_attempt(tx, attempt)?;
+    }
+    for outcome in &changes.attempt_outcomes {
+        update_attempt(tx, outcome)?;
+    }
+    for event in &changes.events {
+        insert_event(tx, event)?;
+    }
+    for line in &changes.journal {
+        insert_journal_line(tx, line)?;
+    }
+    for ((merchant, hash), record) in &changes.keys {
+        put_key(tx, blob(merchant.bits()), hash, record)?;
+    }
+    for ((merchant, day), last) in &changes.counters {
+        let sql = "-- put_counter
+            insert into reference_counter (merchant_id, day, last_no) values (?1, ?2, ?3)
+            on conflict (merchant_id, day) do update set last_no = excluded.last_no";
+        write_one(tx, sql, params![blob(merchant.bits()), day, last])?;
+    }
+    Ok(())
+}
+
+fn insert_payment(tx: &Transaction<'_>, new: &Registration) -> rusqlite::Result<()> {
+    let sql = "-- insert_payment
+        insert into payment (merchant_id, payment_id, currency, exponent, connector,
+            connector_payment, connector_settings, external_identifier, order_ref, customer,
+            description, profile, fingerprint, created_at_ms, cancelled_at_ms)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    let (merchant, payment) = (blob(new.merchant.bits()), blob(new.payment.bits()));
+    let row = params![
+        merchant,
+        payment,
+        new.currency.code(),
+        new.currency.exponent(),
+        new.connector,
+        new.connector_payment,
+        new.connector_settings,
+        new.external_identifier,
+        new.order,
+        new.customer,
+        new.description,
+        new.profile,
+        new.fingerprint,
+        new.created_at_ms,
+        new.cancelled_at_ms,
+    ];
+    write_one(tx, sql, row)?;
+    let legs = std::iter::once(&new.primary).chain(&new.gift_cards);
+    for (leg, number) in legs.zip(0_i64..) {
+        let sql = "-- insert_leg
+            insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
+            values (?1, ?2, ?3, ?4, ?5)";
+        let leg_id = blob(leg.id.bits());
+        write_one(
+            tx,
+            sql,
+            params![merchant, payment, number, leg_id, leg.amount.units()],
+        )?;
+    }
+    for alias in new.aliases.iter().chain(&new.connector_payment) {
+        let sql = "-- insert_alias
+            insert into alias (merchant_id, alias, payment_id) values (?1, ?2, ?3)
+            on conflict do nothing";
+        tx.prepare_cached(sql)?
+            .execute(params![merchant, alias, payment])?;
+    }
+    Ok(())
+}
+
+fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> {
+    let BookChange { merchant, book, .. } = change;
+    let (merchant, payment) = (blob(merchant.bits()), blob(book.payment.id().bits()));
+    let sql = if change.is_new {
+        "-- insert_head
+            insert into payment_head (merchant_id, payment_id, seq, hash, calls)
+            values (?1, ?2, ?3, ?4, ?5)"
+    } else {
+        "-- update_head
+            update payment_head set seq = ?3, hash = ?4, calls = ?5
+            where merchant_id = ?1 and payment_id = ?2"
+    };
+    write_one(
+        tx,
+        sql,
+        params![merchant, payment, book.seq, book.hash, book.calls],
+    )?;
+    for release in &change.new_releases {
+        let leg_no = leg_number(book, release.leg)?;
+        let sql = "-- insert_release
+            insert into release (merchant_id, payment_id, release_id, leg_no, seq, amount_minor,
+                released_at_ms)
+            values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (id, amount) = (blob(release.id), release.amount.units());
+        let row = params![
+            merchant,
+            payment,
+            id,
+            leg_no,
+            release.seq,
+            amount,
+            release.at_ms
+        ];
+        write_one(tx, sql, row)?;
+        let sql = "-- release_leg
+            update leg set released_minor = released_minor + ?4
+            where merchant_id = ?1 and payment_id = ?2 and leg_no = ?3";
+        write_one(tx, sql, params![merchant, payment, leg_no, amount])?;
+    }
+    save_captures(tx, change)
+}
+
+fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> {
+    let (merchant, payment) = (
+        blob(change.merchant.bits()),
+        blob(change.book.payment.id().bits()),
+    );
+    for new in &change.new_captures {
+        let sums = capture(&change.book, new.id)?.balance.sums();
+        let leg_no = leg_number(&change.book, new.leg)?;
+        let sql = "-- insert_capture
+            insert into capture (merchant_id, payment_id, capture_id, leg_no, seq, captured_minor,
+                voided_minor, refunded_minor, reserved_minor, disputed_minor, captured_at_ms)
+            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let row = params![
+            merchant,
+            payment,
+            blob(new.id.bits()),
+            leg_no,
+            new.seq,
+            sums.captured.units(),
+            sums.voided.units(),
+            sums.refunded.units(),
+            sums.reserved.units(),
+            sums.disputed.units(),
+            new.at_ms,
+        ];
+        write_one(tx, sql, row)?;
+    }
+    let is_new = |id| change.new_captures.iter().any(|new| new.id == id);
+    for &id in change.balances.iter().filter(|id| !is_new(**id)) {
+        let sums = capture(&change.book, id)?.balance.sums();
+        let sql = "-- update_capture
+            update capture set voided_minor = ?4, refunded_minor = ?5, reserved_minor = ?6,
+                disputed_minor = ?7
+            where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
+        let row = params![
+            merchant,
+            payment,
+            blob(id.bits()),
+            sums.voided.units(),
+            sums.refunded.units(),
+            sums.reserved.units(),
+            sums.disputed.units(),
+        ];
+        write_one(tx, sql, row)?;
+    }
+    Ok(())
+}
+
+fn leg_number(book: &Book, leg: requite_core::id::LegId) -> rusqlite::Result<i64> {
+    let at = book
+        .payment
+        .legs()
+        .iter()
+        .zip(0_i64..)
+        .find(|(known, _)| known.id() == leg);
+    at.map(|(_, number)| number)
+        .ok_or_else(|| corrupt("a change of a leg that is not there"))
+}
+
+fn capture(book: &Book, id: requite_core::id::CaptureId) -> rusqlite::Result<&Capture> {
+    let captures = book.payment.legs().iter().flat_map(|leg| leg.captures());
+    let found = captures.into_iter().find(|capture| capture.id == id);
+    found.ok_or_else(|| corrupt("a change of a capture that is not there"))
+}
+
+fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> {
+    let (merchant, refund_id) = (blob(new.key.merchant.bits()), blob(new.key.refund.bits()));
+    let refund = &new.record.refund;
+    let mut allocated = 0_i64;
+    for (part, ordinal) in refund.allocations.iter().zip(0_i64..) {
+        let sql = "-- insert_allocation
+            insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
+            values (?1, ?2, ?3, ?4, ?5)";
+        let capture = blob(part.capture.bits());
+        write_one(
+            tx,
+            sql,
+            params![merchant, refund_id, ordinal, capture, part.amount.units()],
+        )?;
+        allocated = allocated.saturating_add(part.amount.units());
+    }
+    let sql = "-- insert_refund
+        insert into refund (merchant_id, refund_id, payment_id, leg_id, amount_minor,
+            allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
+            psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
+            note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28)";
+    let details = &new.details;
+    let reason = match details.reason {
+        Reason::Kept(id) => Some(blob(id.bits())),
+        Reason::None | Reason::Unknown => None,
+    };
+    let fault = refund.fault.as_ref();
+    let row = params![
+        merchant,
+        refund_id,
+        blob(new.key.payment.bits()),
+        blob(refund.leg.bits()),
+        refund.amount.units(),
+        allocated,
+        refund.status.number(),
+        refund.attempt,
+        refund.sends,
+        refund.looks,
+        new.record.call_no,
+        refund.next_action_at_ms,
+        refund.psp_refund,
+        fault.map(|fault| &fault.code),
+        fault.map(|fault| &fault.text),
+        details.face,
+        details.actor,
+        details.reason_code,
+        details.reason_text,
+        reason,
+        details.note,
+        details.external_identifier,
+        details.given_id.map(blob),
+        details.key_text,
+        new.reference.map(|(day, _)| day),
+        new.reference.map(|(_, number)| number),
+        new.asked_seq,
+        new.asked_at_ms,
+        (refund.sends > 0).then_some(new.asked_at_ms),
+        (!refund.status.is_open()).then_some(new.asked_at_ms),
+    ];
+    write_one(tx, sql, row)
+}
+
+fn update_refund(tx: &Transaction<'_>, change: &RefundChange) -> rusqlite::Result<()> {
+    let sql = "-- update_refund
+        update refund set status = ?3, attempt = ?4, sends = ?5, looks = ?6, call_no = ?7,
+            next_action_at_ms = ?8, psp_refund = ?9, fault_code = ?10, fault_text = ?11,
+            sent_at_ms = coalesce(sent_at_ms, iif(?5 > 0, ?12, null)),
+            settled_at_ms = iif(?8 is null, iif(status = ?3, settled_at_ms, ?12), null),
+            updated_at_ms = iif(status = ?3, updated_at_ms, ?12)
+        where merchant_id = ?1 and refund_id = ?2";
+    let refund = &change.record.refund;
+    let fault = refund.fault.as_ref();
+    let row = params![
+        blob(change.key.merchant.bits()),
+        blob(change.key.refund.bits()),
+        refund.status.number(),
+        refund.attempt,
+        refund.sends,
+        refund.looks,
+        change.record.call_no,
+        refund.next_action_at_ms,
+        refund.psp_refund,
+        fault.map(|fault| &fault.code),
+        fault.map(|fault| &fault.text),
+        change.at_ms,
+    ];
+    write_one(tx, sql, row)
+}
+
+fn insert_attempt(tx: &Transaction<'_>, attempt: &NewAttempt) -> rusqlite::Result<()> {
+    let sql = "-- insert_attempt
+        insert into attempt (merchant_id, refund_id, attempt, kind, call_no, prepared_at_ms)
+        values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let kind = match attempt.kind {
+        CallKind::Send => 1,
+        CallKind::LookUp => 2,
+    };
+    let row = params![
+        blob(attempt.key.merchant.bits()),
+        blob(attempt.key.refund.bits()),
+        attempt.attempt,
+        kind,
+        attempt.call_no,
+        attempt.at_ms,
+    ];
+    write_one(tx, sql, row)
+}
+
+/// An outcome may come twice, or for a call that another process made: then no row changes.
+fn update_attempt(tx: &Transaction<'_>, outcome: &AttemptOutcome) -> rusqlite::Result<()> {
+    let sql = "-- update_attempt
+        update attempt set outcome = ?4, answered_at_ms = ?5
+        where merchant_id = ?1 and refund_id = ?2 and attempt = ?3 and outcome is null";
+    let row = params![
+        blob(outcome.key.merchant.bits()),
+        blob(outcome.key.refund.bits()),
+        outcome.attempt,
+        outcome.outcome,
+        outcome.at_ms,
+    ];
+    tx.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+fn insert_event(tx: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
+    let sql = "-- insert_event
+        insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
+            psp_refund, fault_code, fault_text, actor, at_ms, hash)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let fault = event.fault.as_ref();
+    let row = params![
+        blob(event.merchant.bits()),
+        blob(event.payment.bits()),
+        event.seq,
+        event.kind.number(),
+        blob(event.subject),
+        event.amount.units(),
+        event.status.map(requite_core::refund::Status::number),
+        event.psp_refund,
+        fault.map(|fault| &fault.code),
+        fault.map(|fault| &fault.text),
+        event.actor,
+        event.at_ms,
+        event.hash,
+    ];
+    write_one(tx, sql, row)
+}
+
+fn insert_journal_line(tx: &Transaction<'_>, line: &JournalLine) -> rusqlite::Result<()> {
+    let sql = "-- insert_journal_line
+        insert into journal (merchant_id, payment_id, seq, line, capture_id, debit, credit,
+            amount_minor)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let row = params![
+        blob(line.merchant.bits()),
+        blob(line.payment.bits()),
+        line.seq,
+        line.line,
+        blob(line.entry.capture.bits()),
+        line.entry.debit.number(),
+        line.entry.credit.number(),
+        line.entry.amount.units(),
+    ];
+    write_one(tx, sql, row)
+}
+
+fn put_key(
+    tx: &Transaction<'_>,
+    merchant: [u8; 16],
+    hash: &[u8; 16],
+    record: &KeyRecord,
+) -> rusqlite::Result<()> {
+    let sql = "-- put_key
+        insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
+            answered_seq, answered_status, refusal)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        on conflict (merchant_id, key_hash) do update set fingerprint = excluded.fingerprint,
+            at_ms = excluded.at_ms, payment_id = excluded.payment_id,
+            refund_id = excluded.refund_id, answered_seq = excluded.answered_seq,
+            answered_status = excluded.answered_status, refusal = excluded.refusal";
+    let (refund, answered, refusal) = match &record.outcome {
+        KeyOutcome::Refund { refund, answered } => (Some(refund), *answered, None),
+        KeyOutcome::Refused(refusal) => (None, None, refusal_text(refusal)),
+    };
+    let row = params![
+        merchant,
+        hash,
+        record.fingerprint,
+        record.at_ms,
+        refund.map(|refund| blob(refund.payment.bits())),
+        refund.map(|refund| blob(refund.refund.bits())),
+        answered.map(|(seq, _)| seq),
+        answered.map(|(_, status)| status.number()),
+        refusal,
+    ];
+    write_one(tx, sql, row)
+}
