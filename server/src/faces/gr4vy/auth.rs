@@ -1,0 +1,188 @@
+//! Who asks: a bearer token that the merchant has signed, its scopes, and the merchant account.
+//!
+//! A token is a JWT with ES512. It names its key by the RFC 7638 thumbprint of the public half; the
+//! store has each Gr4vy key under both spellings of it (coordinates padded, and unpadded as older
+//! Go SDKs compute it). `exp` is required. `nbf` is checked where there is one; `iss`, `jti` and
+//! `iat` are not looked at, as none of them makes a token safer here.
+//!
+//! Scopes are the token's. What the key was made with narrows them and never widens them. A token
+//! without a list of scopes may do nothing: the published pages have both required and optional
+//! lists, and every SDK sends one. Writing does not include reading.
+//!
+//! Nothing is cached: a key that is revoked stops at once.
+
+use axum::http::{HeaderMap, HeaderName, header};
+use requite_core::id::MerchantId;
+use requite_engine::read::KeyView;
+
+use super::failure::Failure;
+use crate::access::{self, Actor};
+use crate::crypto::jws::{self, Algorithm, Claims, Fault, Moment, VerifyingKey};
+use crate::crypto::p521::PublicKey;
+use crate::crypto::token::lookup_hash;
+use crate::desk::Desk;
+
+const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("x-gr4vy-merchant-account-id");
+
+/// The account id that means the key's own.
+const ACCOUNT_DEFAULT: &str = "default";
+
+/// What a call demands of its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Read,
+    Write,
+}
+
+impl Scope {
+    /// The scopes that grant it, the one to ask for first.
+    fn granted_by(self) -> [&'static str; 2] {
+        match self {
+            Scope::Read => ["transactions.read", "*.read"],
+            Scope::Write => ["transactions.write", "*.write"],
+        }
+    }
+}
+
+/// Checks token (401), scope (403) and merchant account (404), in this order.
+pub(super) async fn actor(
+    desk: &Desk,
+    headers: &HeaderMap,
+    scope: Scope,
+) -> Result<Actor, Failure> {
+    let token = bearer(headers).ok_or(Failure::Unauthenticated)?;
+    let (key, claims) = verified(desk, token).await?;
+    let grants = scope.granted_by();
+    let actor = Actor::of_key(&key);
+    if !grants_any(claims.texts("scopes").as_deref(), &grants) || !actor.may(&grants) {
+        return Err(Failure::Forbidden { scope: grants[0] });
+    }
+    check_account(desk, headers, actor.merchant).await?;
+    Ok(actor)
+}
+
+/// The bare token of the one `Authorization` header, whatever the letter case of its scheme.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim_matches(' '))
+}
+
+async fn verified(desk: &Desk, token: &str) -> Result<(KeyView, Claims), Failure> {
+    let refused = |fault: Fault| {
+        tracing::debug!(%fault, "a token was refused");
+        Failure::Unauthenticated
+    };
+    let token = jws::parse(token, Algorithm::Es512).map_err(refused)?;
+    let kid = token.kid().map_err(refused)?;
+    let key = access::key(desk, "gr4vy", lookup_hash(kid)).await?;
+    let key = key.ok_or_else(|| refused(Fault::UnknownKey))?;
+    let point = key.public_key.as_deref().unwrap_or_default();
+    let public = PublicKey::from_point(point).map_err(|fault| {
+        tracing::error!(%fault, key = ?key.id, "the store holds a key that is none");
+        Failure::Broken
+    })?;
+    let moment = Moment {
+        now_seconds: desk.now_ms().div_euclid(1000),
+        skew_seconds: jws::SKEW_SECONDS,
+    };
+    let claims = token
+        .verify(VerifyingKey::Es512(&public), moment)
+        .map_err(refused)?;
+    Ok((key, claims))
+}
+
+fn grants_any(listed: Option<&[&str]>, grants: &[&str]) -> bool {
+    listed.is_some_and(|listed| listed.iter().any(|scope| grants.contains(scope)))
+}
+
+/// G6: a key has one account, the merchant's, which its slug and `default` name. Every other
+/// account, existing or not, is as missing.
+async fn check_account(
+    desk: &Desk,
+    headers: &HeaderMap,
+    merchant: MerchantId,
+) -> Result<(), Failure> {
+    let mut values = headers.get_all(ACCOUNT_HEADER).iter();
+    let account = match (values.next(), values.next()) {
+        (None, _) => return Ok(()),
+        (Some(value), None) => value.to_str().map_err(|_| Failure::NotFound)?,
+        (Some(_), Some(_)) => return Err(Failure::NotFound),
+    };
+    if account == ACCOUNT_DEFAULT || account == slug(desk, merchant).await? {
+        Ok(())
+    } else {
+        Err(Failure::NotFound)
+    }
+}
+
+/// The merchant account id of a merchant.
+pub(super) async fn slug(desk: &Desk, merchant: MerchantId) -> Result<String, Failure> {
+    let found = desk.read(move |reads| reads.merchant(merchant)).await?;
+    found.map(|merchant| merchant.slug).ok_or_else(|| {
+        tracing::error!(?merchant, "a key belongs to no merchant");
+        Failure::Broken
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        for (value, token) in [
+            ("Bearer a.b.c", Some("a.b.c")),
+            ("bearer a.b.c", Some("a.b.c")),
+            ("BEARER  a.b.c ", Some("a.b.c")),
+            ("Basic a.b.c", None),
+            ("Bearer", None),
+            ("a.b.c", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            assert_eq!(bearer(&headers), token, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn two_authorization_headers_are_none() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer b"));
+        assert_eq!(bearer(&headers), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn each_scope_grants_what_it_names_and_writing_grants_no_reading() {
+        for (listed, reads, writes) in [
+            (Some(&["transactions.read"][..]), true, false),
+            (Some(&["*.read"]), true, false),
+            (Some(&["transactions.write"]), false, true),
+            (Some(&["*.write"]), false, true),
+            (Some(&["*.read", "*.write"]), true, true),
+            (Some(&["buyers.write", "transactions.read"]), true, false),
+            (Some(&["embed"]), false, false),
+            (Some(&["admin"]), false, false),
+            (Some(&["*"]), false, false),
+            (Some(&[]), false, false),
+            (None, false, false),
+        ] {
+            let may = |scope: Scope| grants_any(listed, &scope.granted_by());
+            assert_eq!(
+                (may(Scope::Read), may(Scope::Write)),
+                (reads, writes),
+                "{listed:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,4 @@
+#[test]
+fn no_two_routes_conflict() {
+    drop(super::routes());
+}

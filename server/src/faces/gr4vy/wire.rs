@@ -1,0 +1,352 @@
+//! Requests as they come in: headers and JSON bodies to what they ask for, or to details that name
+//! everything that is wrong at once.
+//!
+//! An explicit null means absent, as the SDKs send one for every argument that is not given. A name
+//! that the API does not have is refused, but for `metadata`, which integrators send (G7). A name
+//! written twice is refused: two readers could see two amounts.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, header};
+use requite_core::id::{parse_uuid, uuid_text};
+
+use super::failure::{Detail, Failure, Location};
+use crate::desk::KEY_TEXT_MAX;
+use crate::http::{self, Codings, REFUND_BODY_MAX};
+use crate::json::{self, Json, Kind, NotInteger, Object, Value};
+
+/// Largest amount of one request, in minor units, as the API documents it.
+pub(super) const AMOUNT_MAX: i64 = 99_999_999;
+/// Characters, not bytes.
+pub(super) const REASON_MAX: usize = 100;
+/// Characters, not bytes.
+pub(super) const EXTERNAL_IDENTIFIER_MAX: usize = 300;
+/// More details than this would only repeat themselves.
+const DETAILS_MAX: usize = 20;
+/// Longest name of an unknown member that a pointer repeats, in characters.
+const NAME_SHOWN_MAX: usize = 100;
+
+const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+pub(super) const PAYMENT_METHOD: &str = "payment-method";
+pub(super) const GIFT_CARD: &str = "gift-card-redemption";
+
+/// What gets the money back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The payment method. The API takes any id beside it; see [`super::refund`] for what it means.
+    PaymentMethod { named: Option<u128> },
+    /// The redemption with this id.
+    GiftCard { redemption: u128 },
+}
+
+/// A body of `POST .../refunds`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Minor units, 1 to [`AMOUNT_MAX`]; absent: all that is left on the target.
+    pub amount: Option<i64>,
+    pub target: Target,
+    pub note: Note,
+}
+
+/// What both calls that refund take beside the money; all that a body of `.../refunds/all` has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Note {
+    pub reason: Option<String>,
+    pub external_identifier: Option<String>,
+    /// Canonical JSON text.
+    pub metadata: Option<String>,
+}
+
+impl Wish {
+    /// Equal for wishes that ask the same, however they were written.
+    pub(super) fn meaning(&self) -> Vec<String> {
+        let target = match self.target {
+            Target::PaymentMethod { .. } => PAYMENT_METHOD.to_owned(),
+            Target::GiftCard { redemption } => uuid_text(redemption),
+        };
+        let amount = self.amount.map(|amount| amount.to_string());
+        let mut parts = vec![amount.unwrap_or_default(), target];
+        parts.extend(self.note.meaning());
+        parts
+    }
+}
+
+impl Note {
+    /// Equal for notes that say the same.
+    pub(super) fn meaning(&self) -> Vec<String> {
+        // The sign in front keeps an absent text and an empty one apart.
+        let text = |part: &Option<String>| part.as_ref().map_or(String::new(), |t| format!("={t}"));
+        vec![
+            text(&self.reason),
+            text(&self.external_identifier),
+            text(&self.metadata),
+        ]
+    }
+}
+
+/// The text of the `Idempotency-Key` header, 1 to [`KEY_TEXT_MAX`] visible characters or blanks.
+pub(super) fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let invalid = |message: String| {
+        let detail = Detail::new(
+            Location::Header,
+            KEY_HEADER.as_str(),
+            message,
+            "value_error",
+        );
+        Err(Failure::invalid(detail))
+    };
+    let mut values = headers.get_all(&KEY_HEADER).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value,
+        (Some(_), Some(_)) => return invalid("the header is sent more than once".to_owned()),
+    };
+    match value.to_str() {
+        Ok("") => invalid("the key is empty; leave the header out to send none".to_owned()),
+        Ok(text) if text.len() > KEY_TEXT_MAX => invalid(format!(
+            "ensure this value has at most {KEY_TEXT_MAX} characters"
+        )),
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(_) => invalid("the key has characters that are not ASCII".to_owned()),
+    }
+}
+
+/// The body's bytes, if it is JSON by its content type or empty (A2).
+pub(super) async fn body(request: &mut Request) -> Result<bytes::Bytes, Failure> {
+    let bytes = http::read_body(request, REFUND_BODY_MAX, Codings::Plain).await?;
+    if bytes.is_empty() || is_json(request.headers()) {
+        return Ok(bytes);
+    }
+    let text = "a body must have the content type application/json, and be UTF-8";
+    let name = header::CONTENT_TYPE.as_str();
+    let detail = Detail::new(Location::Header, name, text, "value_error");
+    Err(Failure::invalid(detail))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let mut parts = text.split(';').map(str::trim);
+    let is_named = parts
+        .next()
+        .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = |part: &str| match part.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    is_named && parts.all(is_utf8)
+}
+
+/// Reads the body of `POST .../refunds`. It must be an object: an empty body asks for nothing,
+/// least of all for everything that is left.
+pub(super) fn wish(body: &[u8]) -> Result<Wish, Failure> {
+    let mut form = Form::read(body)?;
+    let amount = form.amount();
+    let target = form.target();
+    let note = form.note();
+    form.finish(&[
+        "amount",
+        "target_type",
+        "target_id",
+        "reason",
+        "external_identifier",
+        "metadata",
+    ])?;
+    Ok(Wish {
+        amount,
+        target,
+        note,
+    })
+}
+
+/// Reads the body of `POST .../refunds/all`, which may be empty, `null` or an object: the SDKs
+/// send all three.
+pub(super) fn note(body: &[u8]) -> Result<Note, Failure> {
+    if body.is_empty() || json::read(body).is_ok_and(Json::is_null) {
+        return Ok(Note::default());
+    }
+    let mut form = Form::read(body)?;
+    let note = form.note();
+    form.finish(&["reason", "external_identifier", "metadata"])?;
+    Ok(note)
+}
+
+/// An object being read, and what was found wrong with it so far.
+struct Form<'a> {
+    object: Object<'a>,
+    details: Vec<Detail>,
+}
+
+impl<'a> Form<'a> {
+    fn read(body: &'a [u8]) -> Result<Form<'a>, Failure> {
+        let whole = |message: String, kind| {
+            Failure::invalid(Detail::new(Location::Body, "", message, kind))
+        };
+        if body.is_empty() {
+            return Err(whole("field required".to_owned(), "value_error.missing"));
+        }
+        let json =
+            json::read(body).map_err(|fault| whole(fault.to_string(), "value_error.jsondecode"))?;
+        let Some(object) = json.object() else {
+            let text = "value is not a valid dict".to_owned();
+            return Err(whole(text, "type_error.dict"));
+        };
+        if json.contains_nul() {
+            let text = "a text contains a NUL character".to_owned();
+            return Err(whole(text, "value_error"));
+        }
+        let details = Vec::new();
+        Ok(Form { object, details })
+    }
+
+    /// A member that is there and not null.
+    fn member(&self, name: &str) -> Option<Json<'a>> {
+        self.object
+            .member(name)
+            .filter(|member| member.kind() != Kind::Null)
+    }
+
+    fn complain(&mut self, name: &str, message: impl Into<String>, kind: &'static str) {
+        if self.details.len() < DETAILS_MAX {
+            let pointer = pointer(name);
+            self.details
+                .push(Detail::new(Location::Body, pointer, message, kind));
+        }
+    }
+
+    fn amount(&mut self) -> Option<i64> {
+        let Value::Number(raw) = self.member("amount")?.value() else {
+            self.complain(
+                "amount",
+                "value is not a valid integer",
+                "type_error.integer",
+            );
+            return None;
+        };
+        match json::integer(raw) {
+            Ok(amount @ 1..=AMOUNT_MAX) => return Some(amount),
+            Ok(..=0) => {
+                let text = "ensure this value is greater than or equal to 1";
+                self.complain("amount", text, "value_error.number.not_ge");
+            }
+            Err(NotInteger::OutOfRange) if raw.starts_with('-') => {
+                let text = "ensure this value is greater than or equal to 1";
+                self.complain("amount", text, "value_error.number.not_ge");
+            }
+            Ok(_) | Err(NotInteger::OutOfRange) => {
+                let text = format!("ensure this value is less than or equal to {AMOUNT_MAX}");
+                self.complain("amount", text, "value_error.number.not_le");
+            }
+            Err(NotInteger::Fraction) => {
+                self.complain(
+                    "amount",
+                    "value is not a valid integer",
+                    "type_error.integer",
+                );
+            }
+        }
+        None
+    }
+
+    fn target(&mut self) -> Target {
+        let kind = self.member("target_type").map(Json::string);
+        let is_gift_card = match kind.as_ref().map(Option::as_deref) {
+            None | Some(Some(PAYMENT_METHOD)) => false,
+            Some(Some(GIFT_CARD)) => true,
+            Some(_) => {
+                let text = format!(
+                    "value is not a valid enumeration member; permitted: '{PAYMENT_METHOD}', \
+                     '{GIFT_CARD}'"
+                );
+                self.complain("target_type", text, "type_error.enum");
+                false
+            }
+        };
+        let named = self.uuid("target_id");
+        match named {
+            Some(redemption) if is_gift_card => return Target::GiftCard { redemption },
+            None if is_gift_card && self.member("target_id").is_none() => {
+                let text = "field required: the id of the gift card redemption";
+                self.complain("target_id", text, "value_error.missing");
+            }
+            _ => {}
+        }
+        Target::PaymentMethod { named }
+    }
+
+    fn uuid(&mut self, name: &str) -> Option<u128> {
+        let text = self.member(name)?.string();
+        let bits = text.as_deref().and_then(parse_uuid);
+        if bits.is_none() {
+            self.complain(name, "value is not a valid uuid", "type_error.uuid");
+        }
+        bits
+    }
+
+    fn note(&mut self) -> Note {
+        Note {
+            reason: self.text("reason", 0, REASON_MAX),
+            external_identifier: self.text("external_identifier", 1, EXTERNAL_IDENTIFIER_MAX),
+            metadata: self.member("metadata").map(Json::canonical),
+        }
+    }
+
+    /// A text of `min` to `max` characters.
+    fn text(&mut self, name: &str, min: usize, max: usize) -> Option<String> {
+        let Some(text) = self.member(name)?.string() else {
+            self.complain(name, "str type expected", "type_error.str");
+            return None;
+        };
+        let length = text.chars().count();
+        if length < min {
+            let message = format!("ensure this value has at least {min} characters");
+            self.complain(name, message, "value_error.any_str.min_length");
+            None
+        } else if length > max {
+            let message = format!("ensure this value has at most {max} characters, not {length}");
+            self.complain(name, message, "value_error.any_str.max_length");
+            None
+        } else {
+            Some(text)
+        }
+    }
+
+    /// Nothing else may be in it, and nothing twice.
+    fn finish(mut self, known: &[&str]) -> Result<(), Failure> {
+        let names: Vec<String> = self
+            .object
+            .members()
+            .iter()
+            .map(|member| member.name.clone())
+            .filter(|name| !known.contains(&name.as_str()))
+            .take(DETAILS_MAX)
+            .collect();
+        for name in names {
+            self.complain(&name, "extra fields not permitted", "value_error.extra");
+        }
+        if let Some(name) = self.object.repeated_name().map(str::to_owned) {
+            self.complain(&name, "the member is there more than once", "value_error");
+        }
+        if self.details.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Invalid(self.details))
+        }
+    }
+}
+
+/// The JSON pointer of a member of the body (RFC 6901), cut when its name is long.
+fn pointer(name: &str) -> String {
+    let shown: String = name.chars().take(NAME_SHOWN_MAX).collect();
+    format!("/{}", shown.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests;
