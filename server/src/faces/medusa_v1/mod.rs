@@ -1,5 +1,151 @@
-use crate::desk::Desk;
+//! Medusa v1: the admin API's payment routes, as `@medusajs/medusa` 1.20 answers them.
+//!
+//! | route | answer |
+//! | --- | --- |
+//! | `POST /admin/payments/{id}/refund` | `{"refund": ...}`, always 200 |
+//! | `GET /admin/payments/{id}` | `{"payment": ...}` |
+//! | `POST /admin/auth/token` | `{"access_token": JWT}` |
+//!
+//! The dialect in short: amounts are integers in minor units, ids a prefix and a ULID, errors
+//! `{"type","message"}` with all complaints about one request joined by commas. A refund has no
+//! status here: it is shown once money went or may go, and hidden when it is proven that none did.
+//!
+//! Order of checks (the first failure answers): body parser, credentials, scope, validation, then
+//! the engine's own order (payment known, captured, not cancelled, enough left), then the payment
+//! provider. Where ours differs from the original, a decision (V1-1 to V1-9) is named at the place.
+//!
+//! Paths match in any letter case and with a slash at the end, as in the original.
+//!
+//! Start at [`refund`]; [`wire`] is what goes in and out, [`failure`] every way to say no.
 
-pub(crate) fn router(desk: Desk) -> axum::Router {
-    axum::Router::new().with_state(desk)
+mod auth;
+mod failure;
+mod payment;
+mod refund;
+mod wire;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::{get, post};
+use tower::ServiceExt;
+
+use self::auth::Logins;
+use self::failure::Failure;
+use crate::desk::Desk;
+use crate::http::{catch_panics, refuse_bad_paths};
+
+/// The name of this face in the books and on its keys.
+const NAME: &str = "medusa-v1";
+
+/// What the routes share. Cheap to clone.
+#[derive(Clone)]
+struct Face {
+    desk: Desk,
+    logins: Logins,
+}
+
+pub(crate) fn router(desk: Desk) -> Router {
+    let logins = Logins::new();
+    let face = Face { desk, logins };
+    let exact = routes().fallback(missing).with_state(face.clone());
+    let respelled = move |request| respell(exact.clone(), request);
+    let router = routes().fallback(respelled).with_state(face);
+    let router = catch_panics(refuse_bad_paths(router, failure::render), failure::render);
+    router.layer(map_response(powered))
+}
+
+fn routes() -> Router<Face> {
+    Router::new()
+        .route("/admin/auth/token", post(auth::log_in))
+        .route("/admin/payments/{id}", get(payment::retrieve))
+        .route("/admin/payments/{id}/refund", post(refund::create))
+        .method_not_allowed_fallback(missing)
+}
+
+/// Any other route. Below `/admin` the original asks who it is before it says that there is nothing.
+async fn missing(State(face): State<Face>, request: Request) -> Failure {
+    let path = request.uri().path();
+    let is_admin = path.to_ascii_lowercase().starts_with("/admin/");
+    if is_admin && let Err(failure) = auth::actor(&face, request.headers()).await {
+        return failure;
+    }
+    Failure::route_unknown(request.method(), path)
+}
+
+/// Sends a path that is a route in another letter case, or with a slash at the end, to that route.
+async fn respell(exact: Router, mut request: Request) -> Response {
+    if let Some(path) = respelled(request.uri().path()) {
+        let query = request.uri().query();
+        let spelling = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+        if let Ok(uri) = spelling.parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    match exact.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The route's own spelling of `path`; `None` if it is none of ours. An id stays as it is.
+fn respelled(path: &str) -> Option<String> {
+    const ROUTES: [&[&str]; 3] = [
+        &["", "admin", "auth", "token"],
+        &["", "admin", "payments", "{id}"],
+        &["", "admin", "payments", "{id}", "refund"],
+    ];
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let sent: Vec<&str> = path.split('/').collect();
+    let is_same = |(part, sent): (&&str, &&str)| match *part {
+        "{id}" => !sent.is_empty(),
+        part => part.eq_ignore_ascii_case(sent),
+    };
+    let route = ROUTES
+        .iter()
+        .find(|route| route.len() == sent.len() && route.iter().zip(&sent).all(is_same))?;
+    let parts: Vec<&str> = route
+        .iter()
+        .zip(&sent)
+        .map(|(&part, &sent)| if part == "{id}" { sent } else { part })
+        .collect();
+    Some(parts.join("/"))
+}
+
+/// The original names its framework on every answer, and some clients' tests look for it.
+async fn powered(mut response: Response) -> Response {
+    let name = HeaderName::from_static("x-powered-by");
+    let express = HeaderValue::from_static("Express");
+    response.headers_mut().insert(name, express);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::respelled;
+
+    #[test]
+    fn paths_match_in_any_letter_case_and_with_a_slash_at_the_end() {
+        for (path, route) in [
+            (
+                "/admin/payments/pay_1/refund/",
+                Some("/admin/payments/pay_1/refund"),
+            ),
+            (
+                "/Admin/PAYMENTS/Pay_1/Refund",
+                Some("/admin/payments/Pay_1/refund"),
+            ),
+            ("/admin/payments/a%2Fb/", Some("/admin/payments/a%2Fb")),
+            ("/ADMIN/auth/Token", Some("/admin/auth/token")),
+            ("/admin/payments//refund", None),
+            ("/admin/payments/", None),
+            ("/admin/payments/pay_1//", None),
+            ("/admin/payments/pay_1/void", None),
+            ("/", None),
+        ] {
+            assert_eq!(respelled(path).as_deref(), route, "{path}");
+        }
+    }
 }

@@ -1,0 +1,409 @@
+//! Every way in which this face says no: status, headers and body.
+//!
+//! Errors are `{"type","message"}`, with `code` only where the original sends one. No credentials,
+//! or bad ones, get the bare text `Unauthorized`. Where the original sends an HTML page, ours sends
+//! JSON with the same status (decision A7).
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_engine::command::CommandError;
+use requite_engine::read::ReadFault;
+use serde::Serialize;
+
+use super::wire::{self, AMOUNT_NOT_INTEGER, AMOUNT_TOO_SMALL, REASON_UNKNOWN};
+use crate::http::{BodyFault, RequestId};
+use crate::json;
+
+/// An answer that is not a success.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No credential, or none that is good.
+    Unauthorized,
+    /// A log-in with a wrong e-mail address or password: the same text, with a content type.
+    WrongPassword,
+    Complaint(Box<Complaint>),
+}
+
+/// An error with a body in JSON.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    status: StatusCode,
+    code: Option<&'static str>,
+    kind: Option<&'static str>,
+    message: String,
+    headers: HeaderMap,
+}
+
+#[cfg(test)]
+impl Complaint {
+    pub(super) fn text(&self) -> &str {
+        &self.message
+    }
+}
+
+#[derive(Serialize)]
+struct ComplaintBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    message: &'a str,
+}
+
+const IN_PROGRESS: &str = "The request conflicted with another request. You may retry the request \
+                           with the provided Idempotency-Key.";
+const UNKNOWN_ERROR: &str = "An unknown error occurred.";
+
+impl Failure {
+    fn new(status: StatusCode, kind: &'static str, message: String) -> Failure {
+        Failure::coded(status, (None, Some(kind)), message)
+    }
+
+    fn coded(
+        status: StatusCode,
+        (code, kind): (Option<&'static str>, Option<&'static str>),
+        message: String,
+    ) -> Failure {
+        let headers = HeaderMap::new();
+        Failure::Complaint(Box::new(Complaint {
+            status,
+            code,
+            kind,
+            message,
+            headers,
+        }))
+    }
+
+    /// The same answer with these headers besides.
+    pub(super) fn with(mut self, headers: HeaderMap) -> Failure {
+        if let Failure::Complaint(complaint) = &mut self {
+            complaint.headers.extend(headers);
+        }
+        self
+    }
+
+    /// 400: the request is not well formed. `message` is the validator's, all complaints joined.
+    pub(super) fn invalid(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, "invalid_data", message.into())
+    }
+
+    /// 400: well formed, and against the payment's state.
+    fn not_allowed(message: String) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, "not_allowed", message)
+    }
+
+    /// 403. The original has no roles; ours limits what a token may do.
+    pub(super) fn forbidden(scope: &str) -> Failure {
+        let message = format!("This credential lacks the scope {scope}");
+        Failure::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// 404, with the id as it was sent. An unknown payment and another merchant's are the same.
+    pub(super) fn payment_unknown(id: &str) -> Failure {
+        let message = format!("Payment with id {id} was not found");
+        Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(super) fn route_unknown(method: &Method, path: &str) -> Failure {
+        let message = format!("Cannot {method} {path}");
+        Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 500 (decision V1-5): the payment provider said no, or it is proven that nothing happened.
+    /// Final, and the money is free again. The official client does not resend on 500.
+    pub(super) fn refund_failed(payment: &str) -> Failure {
+        let message = format!("Failed to refund Payment {payment}");
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unexpected_state",
+            message,
+        )
+    }
+
+    /// 500: ours is broken. Says nothing; the request id leads to the log.
+    pub(super) fn unknown() -> Failure {
+        Failure::coded(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            (Some("unknown_error"), Some("unknown_error")),
+            UNKNOWN_ERROR.to_owned(),
+        )
+    }
+
+    /// 503: nothing was done. The official client resends on it, which is right here.
+    pub(super) fn busy(message: &str) -> Failure {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Failure::new(status, "unavailable", message.to_owned()).with(headers)
+    }
+
+    /// 400: what the JSON parser refuses, before it is known who asks.
+    pub(super) fn unreadable(fault: json::Fault) -> Failure {
+        Failure::invalid(format!("The body is not valid JSON: {fault}"))
+    }
+
+    /// 415. The original also reads UTF-16 and UTF-32; nobody sends those (decision A2).
+    pub(super) fn charset_unsupported() -> Failure {
+        let message = "The body must be UTF-8".to_owned();
+        Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_data", message)
+    }
+}
+
+impl From<BodyFault> for Failure {
+    fn from(fault: BodyFault) -> Failure {
+        let status = match &fault {
+            BodyFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyFault::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            BodyFault::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyFault::Malformed | BodyFault::Broken => StatusCode::BAD_REQUEST,
+        };
+        Failure::new(status, "invalid_data", fault.to_string())
+    }
+}
+
+impl From<ReadFault> for Failure {
+    fn from(fault: ReadFault) -> Failure {
+        tracing::error!(%fault, "a read for the Medusa v1 face failed");
+        Failure::unknown()
+    }
+}
+
+/// What a command's error is called here. `asked` is the payment's id as it was sent, `shown` as
+/// this face spells it.
+pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure {
+    match error {
+        CommandError::PaymentUnknown => Failure::payment_unknown(asked),
+        CommandError::Refused { refusal, is_replay } => {
+            refusal_failure(&refusal, shown).with(replay_headers(is_replay))
+        }
+        CommandError::CaptureRefused(refusal) => capture_failure(refusal, shown),
+        CommandError::KeyReused => Failure::coded(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            (Some("invalid_request_error"), Some("duplicate_error")),
+            "This Idempotency-Key was used for another request".to_owned(),
+        ),
+        // The one 409 of this face (V1-8): the official client resends on it.
+        CommandError::KeyInProgress => Failure::coded(
+            StatusCode::CONFLICT,
+            (Some("invalid_state_error"), None),
+            IN_PROGRESS.to_owned(),
+        ),
+        CommandError::Overloaded => {
+            Failure::busy("The server is busy. Nothing was done; try again.")
+        }
+        CommandError::Stopping => {
+            Failure::busy("The server is restarting. Nothing was done; try again.")
+        }
+        CommandError::Store(fault) => {
+            tracing::error!(%fault, "a command of the Medusa v1 face was not committed for certain");
+            Failure::unknown()
+        }
+    }
+}
+
+fn refusal_failure(refusal: &Refusal, payment: &str) -> Failure {
+    match refusal {
+        Refusal::NotCaptured => Failure::not_allowed(format!("Payment {payment} is not captured")),
+        // V1-7: the original would refund it.
+        Refusal::Cancelled => Failure::not_allowed(format!("Payment {payment} is canceled")),
+        Refusal::NothingLeft => only(0, payment),
+        Refusal::ExceedsLeft { asked: _, left } => only(left.units(), payment),
+        Refusal::NotPositive => Failure::invalid(AMOUNT_TOO_SMALL),
+        Refusal::Fraction { currency: _ } => Failure::invalid(AMOUNT_NOT_INTEGER),
+        Refusal::ReasonUnknown => Failure::invalid(REASON_UNKNOWN),
+        Refusal::CurrencyDiffers { asked, payment } => Failure::invalid(format!(
+            "The payment is in {payment}, the refund was asked for in {asked}"
+        )),
+        Refusal::LegUnknown => Failure::invalid("The payment has no such instrument"),
+    }
+}
+
+fn only(left: i64, payment: &str) -> Failure {
+    Failure::not_allowed(format!(
+        "Only {left} can be refunded from Payment {payment}"
+    ))
+}
+
+/// The original has no rule against a capture; whatever stops one is its provider's failure.
+fn capture_failure(refusal: CaptureRefusal, payment: &str) -> Failure {
+    match refusal {
+        CaptureRefusal::Cancelled
+        | CaptureRefusal::NotPositive
+        | CaptureRefusal::ExceedsCapturable { .. }
+        | CaptureRefusal::TooMany => Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unexpected_state",
+            format!("Failed to capture Payment {payment}"),
+        ),
+    }
+}
+
+fn replay_headers(is_replay: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if is_replay {
+        let name = HeaderName::from_static("idempotent-replayed");
+        headers.insert(name, HeaderValue::from_static("true"));
+    }
+    headers
+}
+
+/// How this face spells what is refused before or outside its routes.
+pub(super) fn render(status: StatusCode, text: &str, _id: &RequestId) -> Response {
+    if status.is_server_error() {
+        Failure::unknown().into_response()
+    } else {
+        Failure::new(status, "invalid_data", text.to_owned()).into_response()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let complaint = match self {
+            Failure::Complaint(complaint) => complaint,
+            Failure::Unauthorized => return unauthorized(None),
+            Failure::WrongPassword => return unauthorized(Some("text/plain; charset=utf-8")),
+        };
+        let Complaint {
+            status,
+            code,
+            kind,
+            message,
+            headers,
+        } = *complaint;
+        let body = ComplaintBody {
+            code,
+            kind,
+            message: &message,
+        };
+        (headers, wire::json(status, &body)).into_response()
+    }
+}
+
+fn unauthorized(content_type: Option<&'static str>) -> Response {
+    let mut response = Response::new(Body::from("Unauthorized"));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    if let Some(content_type) = content_type {
+        let value = HeaderValue::from_static(content_type);
+        response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use requite_core::currency::Currency;
+    use requite_core::money::Minor;
+
+    use super::*;
+
+    async fn text(failure: Failure) -> String {
+        let response = failure.into_response();
+        let status = response.status().as_u16();
+        let collected = response.into_body().collect().await;
+        let bytes = collected.expect("the body is in memory").to_bytes();
+        format!("{status} {}", String::from_utf8_lossy(&bytes))
+    }
+
+    #[tokio::test]
+    async fn each_error_of_the_engine_has_its_words() {
+        let refusal = |refusal| CommandError::Refused {
+            refusal,
+            is_replay: false,
+        };
+        let left = Minor::new(7500).expect("an amount");
+        let [eur, jpy] = ["EUR", "JPY"].map(|code| Currency::parse(code).expect("listed"));
+        let currency_differs = Refusal::CurrencyDiffers {
+            asked: jpy,
+            payment: eur,
+        };
+        for (error, answer) in [
+            (
+                CommandError::PaymentUnknown,
+                r#"404 {"type":"not_found","message":"Payment with id asked was not found"}"#,
+            ),
+            (
+                refusal(Refusal::NotCaptured),
+                r#"400 {"type":"not_allowed","message":"Payment pay_1 is not captured"}"#,
+            ),
+            (
+                refusal(Refusal::Cancelled),
+                r#"400 {"type":"not_allowed","message":"Payment pay_1 is canceled"}"#,
+            ),
+            (
+                refusal(Refusal::NothingLeft),
+                r#"400 {"type":"not_allowed","message":"Only 0 can be refunded from Payment pay_1"}"#,
+            ),
+            (
+                refusal(Refusal::ExceedsLeft { asked: None, left }),
+                r#"400 {"type":"not_allowed","message":"Only 7500 can be refunded from Payment pay_1"}"#,
+            ),
+            (
+                refusal(Refusal::NotPositive),
+                r#"400 {"type":"invalid_data","message":"amount must not be less than 1"}"#,
+            ),
+            (
+                refusal(currency_differs),
+                r#"400 {"type":"invalid_data","message":"The payment is in EUR, the refund was asked for in JPY"}"#,
+            ),
+            (
+                CommandError::KeyReused,
+                r#"422 {"code":"invalid_request_error","type":"duplicate_error","message":"This Idempotency-Key was used for another request"}"#,
+            ),
+            (
+                CommandError::KeyInProgress,
+                r#"409 {"code":"invalid_state_error","message":"The request conflicted with another request. You may retry the request with the provided Idempotency-Key."}"#,
+            ),
+            (
+                CommandError::Overloaded,
+                r#"503 {"type":"unavailable","message":"The server is busy. Nothing was done; try again."}"#,
+            ),
+            (
+                CommandError::Store("disk".to_owned()),
+                r#"500 {"code":"unknown_error","type":"unknown_error","message":"An unknown error occurred."}"#,
+            ),
+        ] {
+            assert_eq!(text(refused(error, "asked", "pay_1")).await, answer);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_told_again_says_so() {
+        for is_replay in [false, true] {
+            let refusal = Refusal::NothingLeft;
+            let error = CommandError::Refused { refusal, is_replay };
+            let response = refused(error, "pay_1", "pay_1").into_response();
+            let replayed = response.headers().get("idempotent-replayed");
+            assert_eq!(replayed.is_some(), is_replay);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_did_nothing_invites_to_come_again() {
+        let busy = refused(CommandError::Stopping, "pay_1", "pay_1").into_response();
+        assert_eq!(busy.status().as_u16(), 503);
+        assert!(busy.headers().contains_key(RETRY_AFTER));
+        let failed = Failure::refund_failed("pay_1").into_response();
+        assert_eq!(failed.status().as_u16(), 500);
+        assert!(!failed.headers().contains_key(RETRY_AFTER));
+    }
+
+    #[tokio::test]
+    async fn unauthorized_is_bare_text() {
+        for (failure, content_type) in [
+            (Failure::Unauthorized, None),
+            (Failure::WrongPassword, Some("text/plain; charset=utf-8")),
+        ] {
+            let response = failure.into_response();
+            let sent = response.headers().get(CONTENT_TYPE);
+            assert_eq!(
+                sent.map(|value| value.as_bytes()),
+                content_type.map(str::as_bytes)
+            );
+        }
+        assert_eq!(text(Failure::Unauthorized).await, "401 Unauthorized");
+    }
+}
