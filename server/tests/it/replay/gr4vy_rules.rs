@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::gr4vy::{Money, Stage, content_type, get, post, refund, stage};
 use super::gr4vy_shapes::Samples;
+use super::gr4vy_stage::{Money, Stage, content_type, get, post, refund, stage};
 use super::recording::{members, text};
 use super::shop::Shop;
 use super::tally::Outcome;

@@ -2,16 +2,14 @@
 //! first line gives. Bodies are compared member for member in the recorded order (V2-1).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
-use data_encoding::BASE64;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::compare::{Dialect, Ids};
 use super::demand::{Demand, judge};
+use super::medusa_v2_fields as fields;
 use super::medusa_v2_ledger::{Ledger, Row};
+use super::medusa_v2_request::{Credentials, payment_of};
 use super::medusa_v2_rules::{self as rules, Known};
 use super::money::{exponent, minor};
 use super::recording::{Recording, members, text};
@@ -40,12 +38,11 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         )
     });
     let mut replay = Replay {
-        token: key.token,
+        credentials: Credentials::new(key.token),
         given: given.collect(),
         notes: notes.collect(),
         ids: Ids::default(),
         ledgers: BTreeMap::new(),
-        tokens: BTreeMap::new(),
         reasons: None,
         answers: BTreeMap::new(),
         shop,
@@ -79,16 +76,13 @@ fn name(line: &Value) -> String {
 struct Replay {
     shop: Shop,
     owner: Owner,
-    /// Our secret key.
-    token: String,
+    credentials: Credentials,
     /// Every payment that any line of the file gives, by id.
     given: BTreeMap<String, Value>,
     /// Remarks on the given state, by scenario; the provider's behaviour is told there.
     notes: BTreeMap<String, String>,
     ids: Ids,
     ledgers: BTreeMap<String, Ledger>,
-    /// Recorded secret keys and ours.
-    tokens: BTreeMap<String, String>,
     /// Whether refund reasons can be made; found out at the first need.
     reasons: Option<bool>,
     answers: BTreeMap<String, (Vec<u8>, Response)>,
@@ -145,7 +139,7 @@ impl Replay {
 
     fn run(&mut self, line: &Value) -> Outcome {
         let id = payment_of(line);
-        let request = match self.request(line) {
+        let request = match self.credentials.request(line, &self.ids) {
             Ok(request) => request,
             Err(problem) => return Outcome::failed(problem),
         };
@@ -158,14 +152,14 @@ impl Replay {
         self.keep(line, &request, &answer, &id, &demand);
         let demand = self.as_ours(demand, &id, &mut decisions);
         let dialect = V2 {
-            added: rules::added(&request.target),
+            added: fields::added(&request.target),
         };
         let judged = judge(&demand, &dialect, &mut self.ids, &answer);
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
         problems.extend(rules::content_type(line, &demand, &answer));
         let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
-        problems.extend(rules::published(&answer, &request.target, exponent));
+        problems.extend(fields::published(&answer, &request.target, exponent));
         problems.extend(self.audit(&id));
         Outcome::Run {
             decisions,
@@ -251,7 +245,7 @@ impl Replay {
         }
         let body = json!({"label": given["label"], "code": given["code"], "description": given["description"]});
         let request = Request::post("/admin/refund-reasons")
-            .basic(&self.token)
+            .basic(&self.credentials.token)
             .json(&body);
         let answer = self.shop.server.send(&request);
         self.reasons = Some(answer.status == 200);
@@ -272,10 +266,10 @@ impl Replay {
         let sent: Value = serde_json::from_str(text(line, "/request/body")).unwrap_or_default();
         if path == "/admin/api-keys" && ok && text(&answered, "/api_key/type") == "secret" {
             let recorded = text(&answered, "/api_key/token").to_owned();
-            self.tokens.insert(recorded, self.token.clone());
+            self.credentials.learn(recorded);
         }
         if path.ends_with("/revoke") {
-            self.revoke_in_recording(path);
+            self.credentials.forget_newest();
         }
         let Some(ledger) = self.ledgers.get(&id) else {
             return;
@@ -303,29 +297,26 @@ impl Replay {
         }
     }
 
-    /// A key that the recording revokes is from then on sent as it was recorded, unknown to us.
-    fn revoke_in_recording(&mut self, path: &str) {
-        let newest = self.tokens.keys().next_back().cloned();
-        if let (Some(newest), true) = (newest, path.contains("/admin/api-keys/")) {
-            self.tokens.remove(&newest);
-        }
-    }
-
     /// Makes a refund that a left-out line made, so that the next line finds the recorded state.
     fn make_up(&mut self, id: &str, sent: &Value) {
         let mut body = sent.clone();
-        let reasonless = sent
-            .get("refund_reason_id")
-            .and_then(Value::as_str)
-            .is_some();
+        let named = sent.get("refund_reason_id").and_then(Value::as_str);
+        let ours = named
+            .and_then(|named| self.ids.ours(named))
+            .map(str::to_owned);
+        let reasonless = named.is_some() && ours.is_none();
         if let Some(members) = body.as_object_mut() {
             members.remove("refund_reason_id");
         }
+        if let Some(ours) = ours {
+            body["refund_reason_id"] = json!(ours);
+        }
         let path = format!("/admin/payments/{id}/refund");
-        let answer = self
-            .shop
-            .server
-            .send(&Request::post(&path).basic(&self.token).json(&body));
+        let answer = self.shop.server.send(
+            &Request::post(&path)
+                .basic(&self.credentials.token)
+                .json(&body),
+        );
         if let Some(ledger) = self.ledgers.get_mut(id) {
             let made = answer.status == 200;
             ledger.rows.push(Row {
@@ -369,65 +360,6 @@ impl Replay {
             self.make_up(id, &body);
         }
         Ok(())
-    }
-
-    fn request(&self, line: &Value) -> Result<Request, String> {
-        let request = &line["request"];
-        let mut made = Request::new(text(request, "/method"), text(request, "/path"));
-        let mut gzip = false;
-        for (name, value) in members(request, "/headers") {
-            let value = value.as_str().unwrap_or_default();
-            gzip |= name.eq_ignore_ascii_case("content-encoding") && value == "gzip";
-            made = made.header(name, &self.credential(value));
-        }
-        made.body = match request.get("body_base64").and_then(Value::as_str) {
-            Some(encoded) => Some(
-                BASE64
-                    .decode(encoded.as_bytes())
-                    .map_err(|e| e.to_string())?,
-            ),
-            None => match request.get("body").and_then(Value::as_str) {
-                Some(told) => Some(body(&self.ids.translate(told), gzip)?),
-                None => None,
-            },
-        };
-        Ok(made)
-    }
-
-    /// A recorded credential turned into ours: `Bearer ${JWT}` stands for any good credential.
-    fn credential(&self, value: &str) -> String {
-        if value == "Bearer ${JWT}" {
-            return format!(
-                "Basic {}",
-                BASE64.encode(format!("{}:", self.token).as_bytes())
-            );
-        }
-        let value = value
-            .replace("${SK}", &self.token)
-            .replace("${JWT}", &self.token);
-        let Some((scheme, sent)) = value.split_once(' ') else {
-            return value;
-        };
-        let decoded = BASE64
-            .decode(sent.as_bytes())
-            .ok()
-            .and_then(|b| String::from_utf8(b).ok());
-        for (recorded, ours) in &self.tokens {
-            if let Some(inner) = decoded
-                .as_ref()
-                .filter(|inner| inner.contains(recorded.as_str()))
-            {
-                return format!(
-                    "{scheme} {}",
-                    BASE64.encode(inner.replace(recorded, ours).as_bytes())
-                );
-            }
-        }
-        self.tokens
-            .iter()
-            .fold(value.clone(), |value, (recorded, ours)| {
-                value.replace(recorded, ours)
-            })
     }
 
     fn demand(
@@ -534,8 +466,10 @@ impl Replay {
             }
             return;
         }
-        let requests: Result<Vec<Request>, String> =
-            lines.iter().map(|l| self.request(l)).collect();
+        let requests: Result<Vec<Request>, String> = lines
+            .iter()
+            .map(|l| self.credentials.request(l, &self.ids))
+            .collect();
         let requests = match requests {
             Ok(requests) => requests,
             Err(problem) => return tally.add(&name(first), Outcome::failed(problem)),
@@ -572,53 +506,4 @@ impl Replay {
             );
         }
     }
-}
-
-/// The payment that a line's path names, or an empty text.
-fn payment_of(line: &Value) -> String {
-    let path = text(line, "/request/path").replace("%70", "p");
-    let mut parts = path
-        .split(['/', '?'])
-        .skip_while(|part| !part.eq_ignore_ascii_case("payments"));
-    parts
-        .nth(1)
-        .filter(|id| id.starts_with("pay_"))
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// The bytes of a recorded body: `(gzip of) ...` is compressed, `n x 102400` in a text is so many
-/// letters n.
-fn body(told: &str, gzip: bool) -> Result<Vec<u8>, String> {
-    let told = match told.strip_prefix("(gzip of) ") {
-        Some(plain) if gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder
-                .write_all(plain.as_bytes())
-                .map_err(|e| e.to_string())?;
-            return encoder.finish().map_err(|e| e.to_string());
-        }
-        _ => told,
-    };
-    let Some((head, tail)) = told.split_once("n x ") else {
-        return Ok(told.as_bytes().to_vec());
-    };
-    let digits = tail
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(tail.len());
-    let (times, tail) = tail.split_at(digits);
-    match times.parse() {
-        Ok(times) => Ok(format!("{head}{}{tail}", "n".repeat(times)).into_bytes()),
-        Err(_) => Ok(told.as_bytes().to_vec()),
-    }
-}
-
-#[test]
-fn a_body_told_in_short_is_sent_in_full() {
-    let told = body(r#"{"amount":1,"note":"n x 102378"}"#, false).expect("a body");
-    assert_eq!(told.len(), 102_400);
-    assert_eq!(
-        body(r#"{"note":"box"}"#, false),
-        Ok(br#"{"note":"box"}"#.to_vec())
-    );
 }

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::demand::{Demand, shorten};
 use super::money::minor;
 use super::recording::{members, text};
-use super::tree::Tree;
 use crate::support::{Request, Response};
 
 /// The largest body of a refund route (A9).
@@ -25,18 +24,6 @@ pub(super) struct Known<'a> {
     /// What was sent and answered first with this line's idempotency key.
     pub(super) first: Option<&'a (Vec<u8>, Response)>,
 }
-
-/// The members that the published page shows and the real server's defaults leave out (V2-1).
-const ADDED: [&str; 8] = [
-    "authorized_amount",
-    "captured_amount",
-    "refunded_amount",
-    "provider_id",
-    "data",
-    "created_at",
-    "updated_at",
-    "canceled_at",
-];
 
 /// Every member of a line must be one that the replay understands.
 pub(super) fn vocabulary(line: &Value) -> Result<(), String> {
@@ -105,82 +92,6 @@ pub(super) fn provider_script(note: &str) -> Value {
         None if note.contains("throws") => json!(["fail"]),
         None => json!([]),
     }
-}
-
-/// Which of the added members a selection shows: all where the defaults hold, else the named ones.
-pub(super) fn added(target: &str) -> Vec<&'static str> {
-    let Some(fields) = selection(target) else {
-        return ADDED.to_vec();
-    };
-    let changes = |part: &&str| part.starts_with(['+', '-', '*', ' ']) || part.ends_with(".*");
-    if !fields.trim_matches(',').is_empty() && fields.split(',').all(|part| changes(&part)) {
-        let gone = |name: &str| {
-            fields
-                .split(',')
-                .any(|part| part.strip_prefix('-') == Some(name))
-        };
-        return ADDED.iter().copied().filter(|name| !gone(name)).collect();
-    }
-    ADDED
-        .iter()
-        .copied()
-        .filter(|name| fields.split(',').any(|part| part.trim() == *name))
-        .collect()
-}
-
-/// The value of `fields`, decoded as far as selections need it.
-fn selection(target: &str) -> Option<String> {
-    let query = target.split_once('?')?.1;
-    let fields = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("fields="))?;
-    let mut fields = fields.replace('+', " ");
-    for (escape, plain) in [("%2B", "+"), ("%2C", ","), ("%2A", "*"), ("%20", " ")] {
-        fields = fields.replace(escape, plain);
-    }
-    Some(fields)
-}
-
-/// Where the defaults hold, the added members are there, and the sums are the sums of the lists.
-pub(super) fn published(answer: &Response, target: &str, exponent: usize) -> Vec<String> {
-    let Ok(body) = Tree::read(&answer.body) else {
-        return Vec::new();
-    };
-    let Some(payment) = body.member("payment") else {
-        return Vec::new();
-    };
-    if target.contains("fields=") || answer.status != 200 {
-        return Vec::new();
-    }
-    let units = |value: Option<&Tree>| value.and_then(|v| minor(&v.to_string(), exponent));
-    let sum = |list: &str| {
-        let items = payment
-            .member(list)
-            .and_then(Tree::list)
-            .unwrap_or_default();
-        items
-            .iter()
-            .map(|item| units(item.member("amount")))
-            .sum::<Option<i64>>()
-    };
-    let mut problems: Vec<String> = ADDED
-        .iter()
-        .filter(|name| payment.member(name).is_none())
-        .map(|name| format!("V2-1 wants {name}"))
-        .collect();
-    for (name, wanted) in [
-        ("authorized_amount", units(payment.member("amount"))),
-        ("captured_amount", sum("captures")),
-        ("refunded_amount", sum("refunds")),
-    ] {
-        if units(payment.member(name)) != wanted {
-            problems.push(format!(
-                "{name} is {:?}, wanted {wanted:?} minor units",
-                payment.member(name)
-            ));
-        }
-    }
-    problems
 }
 
 /// Why a line does not run yet.
@@ -531,18 +442,6 @@ fn the_amount_is_read_as_it_was_spelt() {
     );
     assert_eq!(asked("{}"), None);
     assert!(fraction("1e-7") && fraction("33.333") && !fraction("\"10\"") && !fraction("1e400"));
-}
-
-#[test]
-fn added_members_follow_the_selection() {
-    assert_eq!(added("/p").len(), 8);
-    assert_eq!(added("/p?fields=%2Bmetadata,*refunds").len(), 8);
-    assert_eq!(added("/p?fields=-data").len(), 7);
-    assert_eq!(
-        added("/p?fields=id,authorized_amount"),
-        ["authorized_amount"]
-    );
-    assert!(added("/p?fields=").is_empty());
 }
 
 #[test]

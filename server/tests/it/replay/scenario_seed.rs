@@ -275,7 +275,7 @@ fn charge(given: &Value, mut script: Vec<String>) -> Result<Option<(Value, After
         "captures": if captured { json!([{"amount": amount}]) } else { json!([]) },
     });
     if let Some(customer) = given.get("customer_id") {
-        made["metadata"] = json!({"customer_id": customer});
+        made["customer"] = customer.clone();
     }
     if charge.get("payment").is_some_and(Value::is_null) {
         return Err("a charge without a payment cannot be registered".to_owned());

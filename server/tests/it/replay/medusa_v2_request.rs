@@ -1,0 +1,142 @@
+//! A recorded Medusa v2 request turned into one of ours: the same bytes, with our credentials.
+
+use std::io::Write;
+
+use data_encoding::BASE64;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+use super::compare::Ids;
+use super::recording::{members, text};
+use crate::support::Request;
+
+/// What stands for the recorded credentials.
+pub(super) struct Credentials {
+    /// Our secret key.
+    pub(super) token: String,
+    /// Recorded secret keys that mean ours, oldest first.
+    known: Vec<String>,
+}
+
+impl Credentials {
+    pub(super) fn new(token: String) -> Credentials {
+        Credentials {
+            token,
+            known: Vec::new(),
+        }
+    }
+
+    /// A key that the recording has made; from now on it means ours.
+    pub(super) fn learn(&mut self, recorded: String) {
+        self.known.push(recorded);
+    }
+
+    /// A key that the recording has revoked is sent as it was recorded, unknown to us.
+    pub(super) fn forget_newest(&mut self) {
+        self.known.pop();
+    }
+
+    pub(super) fn request(&self, line: &Value, ids: &Ids) -> Result<Request, String> {
+        let request = &line["request"];
+        let mut made = Request::new(text(request, "/method"), text(request, "/path"));
+        let mut gzip = false;
+        for (name, value) in members(request, "/headers") {
+            let value = value.as_str().unwrap_or_default();
+            gzip |= name.eq_ignore_ascii_case("content-encoding") && value == "gzip";
+            made = made.header(name, &self.ours(value));
+        }
+        made.body = match request.get("body_base64").and_then(Value::as_str) {
+            Some(encoded) => Some(
+                BASE64
+                    .decode(encoded.as_bytes())
+                    .map_err(|e| e.to_string())?,
+            ),
+            None => match request.get("body").and_then(Value::as_str) {
+                Some(told) => Some(body(&ids.translate(told), gzip)?),
+                None => None,
+            },
+        };
+        Ok(made)
+    }
+
+    /// A recorded credential turned into ours: `Bearer ${JWT}` stands for any good credential.
+    fn ours(&self, value: &str) -> String {
+        if value == "Bearer ${JWT}" {
+            return format!(
+                "Basic {}",
+                BASE64.encode(format!("{}:", self.token).as_bytes())
+            );
+        }
+        let value = value
+            .replace("${SK}", &self.token)
+            .replace("${JWT}", &self.token);
+        let Some((scheme, sent)) = value.split_once(' ') else {
+            return value;
+        };
+        let decoded = BASE64
+            .decode(sent.as_bytes())
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok());
+        let known = |text: &String| self.known.iter().find(|key| text.contains(key.as_str()));
+        if let Some((inner, key)) = decoded
+            .as_ref()
+            .and_then(|inner| Some((inner, known(inner)?)))
+        {
+            let inner = inner.replace(key.as_str(), &self.token);
+            return format!("{scheme} {}", BASE64.encode(inner.as_bytes()));
+        }
+        self.known.iter().fold(value.clone(), |value, key| {
+            value.replace(key.as_str(), &self.token)
+        })
+    }
+}
+
+/// The payment that a line's path names, or an empty text.
+pub(super) fn payment_of(line: &Value) -> String {
+    let path = text(line, "/request/path").replace("%70", "p");
+    let mut parts = path
+        .split(['/', '?'])
+        .skip_while(|part| !part.eq_ignore_ascii_case("payments"));
+    parts
+        .nth(1)
+        .filter(|id| id.starts_with("pay_"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The bytes of a recorded body: `(gzip of) ...` is compressed, `n x 102400` in a text is so many
+/// letters n.
+fn body(told: &str, gzip: bool) -> Result<Vec<u8>, String> {
+    let told = match told.strip_prefix("(gzip of) ") {
+        Some(plain) if gzip => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder
+                .write_all(plain.as_bytes())
+                .map_err(|e| e.to_string())?;
+            return encoder.finish().map_err(|e| e.to_string());
+        }
+        _ => told,
+    };
+    let Some((head, tail)) = told.split_once("n x ") else {
+        return Ok(told.as_bytes().to_vec());
+    };
+    let digits = tail
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(tail.len());
+    let (times, tail) = tail.split_at(digits);
+    match times.parse() {
+        Ok(times) => Ok(format!("{head}{}{tail}", "n".repeat(times)).into_bytes()),
+        Err(_) => Ok(told.as_bytes().to_vec()),
+    }
+}
+
+#[test]
+fn a_body_told_in_short_is_sent_in_full() {
+    let told = body(r#"{"amount":1,"note":"n x 102378"}"#, false).expect("a body");
+    assert_eq!(told.len(), 102_400);
+    assert_eq!(
+        body(r#"{"note":"box"}"#, false),
+        Ok(br#"{"note":"box"}"#.to_vec())
+    );
+}
