@@ -137,7 +137,7 @@ impl Walk<'_> {
         let known = |member: &(String, Tree)| common.contains(&&member.0);
         let first_known = ours.iter().rev().position(known).unwrap_or(0);
         let added = ours.len().saturating_sub(common.len());
-        if self.dialect.ordered() && first_known != added {
+        if self.dialect.ordered() && !common.is_empty() && first_known != added {
             self.differs(
                 path,
                 "members that only ours has stand before recorded ones".to_owned(),

@@ -120,14 +120,18 @@ fn error(answer: &Response, kind: Option<&str>, message: Option<&str>, problems:
     }
 }
 
+/// One line of at most so many characters.
 pub(super) fn shorten(text: &str) -> String {
     const SHOWN_MAX: usize = 900;
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!(
-            "{}... ({} bytes)",
-            text.get(..end).unwrap_or_default(),
-            text.len()
-        ),
-        None => text.to_owned(),
+    let line = text.replace('\n', "\\n");
+    match line.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => {
+            format!(
+                "{}... ({} bytes)",
+                line.get(..end).unwrap_or_default(),
+                text.len()
+            )
+        }
+        None => line,
     }
 }

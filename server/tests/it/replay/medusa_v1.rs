@@ -114,7 +114,7 @@ impl Replay {
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
         problems.extend(content_type(line, &demand, &answer));
-        self.keep(&request, &answer, &payment, &demand, &decisions);
+        self.keep(line, &request, &answer, &demand, &decisions);
         problems.extend(self.after(line, &payment));
         Outcome::Run {
             decisions,
@@ -261,12 +261,15 @@ impl Replay {
     /// Remembers what the answer has changed.
     fn keep(
         &mut self,
+        line: &Value,
         request: &Request,
         answer: &Response,
-        id: &str,
         demand: &Demand,
         decisions: &BTreeSet<&'static str>,
     ) {
+        let granted_in_recording =
+            line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
+        let id = text(line, "/vars/PAYMENT_ID");
         let replayed = matches!(demand, Demand::Replay(_));
         if let Some(key) = rules::idempotency_key(request)
             && !self.answers.contains_key(key)
@@ -277,10 +280,11 @@ impl Replay {
         let Some(payment) = self.payments.get_mut(id) else {
             return;
         };
-        if !matches!(demand, Demand::Body { .. }) {
+        let post = request.method == "POST";
+        let granted = answer.status == 200 && !replayed && post;
+        if post && granted != granted_in_recording {
             payment.parted.extend(decisions);
         }
-        let granted = answer.status == 200 && !replayed && request.method == "POST";
         let amount = Tree::read(&answer.body).ok().and_then(|body| {
             body.at("/refund/amount").and_then(|amount| match amount {
                 Tree::Number(n) => n.as_i64(),

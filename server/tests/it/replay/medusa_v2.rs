@@ -40,6 +40,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     let mut replay = Replay {
         credentials: Credentials::new(key.token),
         given: given.collect(),
+        refunds: shown_refunds(&recording.lines),
         notes: notes.collect(),
         ids: Ids::default(),
         ledgers: BTreeMap::new(),
@@ -64,6 +65,17 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     tally
 }
 
+fn shown_refunds(lines: &[Value]) -> BTreeMap<String, Value> {
+    let answers = lines.iter().map(|line| text(line, "/response/body"));
+    let answers = answers.filter_map(|body| serde_json::from_str::<Value>(body).ok());
+    let lists = answers.filter_map(|body| body.pointer("/payment/refunds")?.as_array().cloned());
+    let told = |refund: &Value| refund.get("amount").is_some() && refund.get("note").is_some();
+    let refunds = lists.flatten().filter(told);
+    refunds
+        .map(|refund| (text(&refund, "/id").to_owned(), refund))
+        .collect()
+}
+
 fn name(line: &Value) -> String {
     format!(
         "{}#{} ({})",
@@ -79,6 +91,8 @@ struct Replay {
     credentials: Credentials,
     /// Every payment that any line of the file gives, by id.
     given: BTreeMap<String, Value>,
+    /// Every refund that any answer of the file shows with its amount, by id.
+    refunds: BTreeMap<String, Value>,
     /// Remarks on the given state, by scenario; the provider's behaviour is told there.
     notes: BTreeMap<String, String>,
     ids: Ids,
@@ -342,11 +356,19 @@ impl Replay {
         else {
             return Ok(());
         };
+        // Creation order, as in the ledger.
+        let mut shown = shown.clone();
+        shown.sort_by_key(|refund| text(refund, "/id").to_owned());
         let own = usize::from(text(line, "/request/method") == "POST");
         let known = ledger.rows.iter().filter(|row| row.recorded).count();
         let before = shown.len().saturating_sub(own);
         let missing = shown.get(known..before).unwrap_or_default().to_vec();
         for refund in missing {
+            let refund = self
+                .refunds
+                .get(text(&refund, "/id"))
+                .cloned()
+                .unwrap_or(refund);
             let amount = refund
                 .get("amount")
                 .ok_or("left-out refunds without an amount")?;

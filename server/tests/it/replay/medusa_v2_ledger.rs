@@ -48,7 +48,7 @@ impl Ledger {
     /// Changes a recorded body to our course of things; the decisions that it took.
     pub(super) fn apply(&self, body: &mut Tree, held: impl FnOnce() -> i64) -> Vec<&'static str> {
         if let Some(Tree::List(items)) = body.at_mut("/payment/refunds") {
-            *items = self.list(std::mem::take(items));
+            *items = self.list(by_creation(std::mem::take(items)));
         }
         let decisions: Vec<&'static str> =
             self.rows.iter().filter_map(|row| row.decision).collect();
@@ -100,6 +100,21 @@ impl Ledger {
     }
 }
 
+/// The original lists refunds oldest first as long as none of them has a reason, and in no order
+/// that can be relied on otherwise; ours are always oldest first. The ids tell the order: a ULID
+/// begins with its time.
+fn by_creation(mut refunds: Vec<Tree>) -> Vec<Tree> {
+    let id = |refund: &Tree| {
+        refund
+            .member("id")
+            .and_then(Tree::text)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    refunds.sort_by_key(id);
+    refunds
+}
+
 fn without_reason(refund: &mut Tree) {
     for name in ["/refund_reason_id", "/refund_reason"] {
         if let Some(shown) = refund.at_mut(name) {
@@ -126,12 +141,12 @@ fn a_refund_that_only_the_recording_made_is_taken_out_of_its_lists() {
         reasonless: true,
         ..Row::both()
     });
-    let text = br#"{"payment":{"refunds":[{"amount":1},{"amount":33.333},{"amount":2,"refund_reason_id":"refr_x"}],
+    let text = br#"{"payment":{"refunds":[{"amount":2,"id":"3","refund_reason_id":"refr_x"},{"amount":1,"id":"1"},{"amount":33.333,"id":"2"}],
         "payment_collection":{"refunded_amount":36.333}}}"#;
     let mut body = Tree::read(text).expect("JSON");
     assert_eq!(ledger.apply(&mut body, || 350), ["V2-3", "V2-4"]);
     assert_eq!(
         body.to_string(),
-        r#"{"payment":{"refunds":[{"amount":1},<any>,{"amount":2,"refund_reason_id":null}],"payment_collection":{"refunded_amount":3.5}}}"#
+        r#"{"payment":{"refunds":[{"amount":1,"id":"1"},<any>,{"amount":2,"id":"3","refund_reason_id":null}],"payment_collection":{"refunded_amount":3.5}}}"#
     );
 }

@@ -77,6 +77,13 @@ impl Request {
         self
     }
 
+    /// The body in chunks of different sizes. A body set otherwise beside a `Transfer-Encoding`
+    /// header is sent as it is: the caller has framed it.
+    pub(crate) fn chunked(self, body: &[u8]) -> Request {
+        self.header("Transfer-Encoding", "chunked")
+            .bytes(in_chunks(body))
+    }
+
     /// The body as JSON, with its content type.
     pub(crate) fn json(self, body: &Value) -> Request {
         self.header("Content-Type", "application/json")
@@ -109,11 +116,7 @@ impl Request {
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
-        match &self.body {
-            Some(body) if chunked => bytes.extend(in_chunks(body)),
-            Some(body) => bytes.extend(body),
-            None => {}
-        }
+        bytes.extend(self.body.iter().flatten());
         bytes
     }
 
