@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use super::compare::{Ids, compare, is_uuid};
 use super::demand::shorten;
 use super::gr4vy_shapes::{Gr4vy, Samples, base62, refund_problems};
-use super::gr4vy_stage::{Money, PLENTY, Stage, content_type, get, post, refund, stage};
+use super::gr4vy_stage::{
+    Money, PLENTY, Stage, content_type, get, post, refund, script_for, stage,
+};
+use super::gr4vy_whole;
 use super::recording::{Recording, text};
 use super::shop::{Owner, Shop};
 use super::tally::{Outcome, Tally};
@@ -66,8 +69,8 @@ impl Replay {
             "rule" => super::gr4vy_rules::run(&self.shop, line),
             "create" | "get" | "list" | "recorded" => return self.exchange(line),
             "errors" => return super::gr4vy_rules::error(&self.shop, line, &mut self.samples),
-            "all" => return not_yet("refund of everything (refunds/all)"),
-            "transaction" => return not_yet("reading of transactions"),
+            "all" => return gr4vy_whole::refund_all(&self.shop, line, &mut self.samples),
+            "transaction" => return gr4vy_whole::read(&self.shop, line, &mut self.samples),
             "webhook" | "webhook-signature" => return not_yet("outgoing webhooks"),
             unknown => Err(format!("no meaning is known for the group {unknown:?}")),
         };
@@ -377,20 +380,12 @@ fn money_for(line: &Value, items: &[Value]) -> Money {
         },
         currency: field("currency").unwrap_or("USD").to_owned(),
         captured: true,
-        gift_card: cards.map(|item| text(item, "/target_id").to_owned()).next(),
+        gift_cards: cards
+            .map(|item| (text(item, "/target_id").to_owned(), PLENTY))
+            .take(1)
+            .collect(),
         script: items.iter().rev().map(script_for).collect(),
         external_identifier: field("transaction_external_identifier").map(str::to_owned),
-    }
-}
-
-fn script_for(item: &Value) -> String {
-    let code = text(item, "/raw_response_code");
-    let said = text(item, "/raw_response_description");
-    match text(item, "/status") {
-        "processing" => "pending".to_owned(),
-        "declined" => format!("decline:{code}:{said}"),
-        "failed" => format!("fail:{said}"),
-        _ => "approve".to_owned(),
     }
 }
 

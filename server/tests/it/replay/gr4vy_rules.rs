@@ -102,9 +102,11 @@ fn money(line: &Value) -> Money {
         },
         currency: "USD".to_owned(),
         captured: !(name.contains("not captured") || name.contains("uncaptured")),
-        gift_card: name
+        gift_cards: name
             .contains("gift card")
-            .then(|| "31e65fb1-9c67-432e-9c06-83300b9d4059".to_owned()),
+            .then(|| ("31e65fb1-9c67-432e-9c06-83300b9d4059".to_owned(), 10_000))
+            .into_iter()
+            .collect(),
         script: Vec::new(),
         external_identifier: None,
     }

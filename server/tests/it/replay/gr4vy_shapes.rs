@@ -62,7 +62,7 @@ fn redemption(_path: &str, text: &str) -> bool {
 }
 
 /// RFC 3339 with `T`, an offset, and up to nine decimals: what every SDK takes.
-fn is_timestamp(text: &str) -> bool {
+pub(super) fn is_timestamp(text: &str) -> bool {
     let Some((head, rest)) = text.split_at_checked(19) else {
         return false;
     };
@@ -118,7 +118,7 @@ impl Samples {
         let Some(bodies) = self.bodies.get(schema) else {
             return match schema {
                 "transaction" | "giftcardredemption" => {
-                    Outcome::NotYet("reading of transactions".to_owned())
+                    Outcome::failed("no answer of ours brought such a body".to_owned())
                 }
                 "capture" | "void" => {
                     Outcome::NotYet("captures and voids through this face".to_owned())

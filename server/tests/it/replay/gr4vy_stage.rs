@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::recording::text;
 use super::shop::{Owner, Shop};
 use crate::support::{Gr4vyClaims, Key, Request, Response, sign_gr4vy_token};
 
@@ -39,7 +40,8 @@ pub(super) struct Money {
     pub(super) amount: i64,
     pub(super) currency: String,
     pub(super) captured: bool,
-    pub(super) gift_card: Option<String>,
+    /// Id and amount of each redemption.
+    pub(super) gift_cards: Vec<(String, i64)>,
     pub(super) script: Vec<String>,
     pub(super) external_identifier: Option<String>,
 }
@@ -56,9 +58,11 @@ pub(super) fn stage(shop: &Shop, transaction: &str, money: &Money) -> Stage {
     if let Some(external) = &money.external_identifier {
         payment["external_identifier"] = json!(external);
     }
-    if let Some(card) = &money.gift_card {
-        payment["gift_cards"] = json!([{"id": card, "amount": money.amount}]);
-    }
+    let cards = money
+        .gift_cards
+        .iter()
+        .map(|(id, amount)| json!({"id": id, "amount": amount}));
+    payment["gift_cards"] = cards.collect();
     shop.register(&owner, &payment);
     Stage {
         owner,
@@ -91,4 +95,16 @@ pub(super) fn content_type(answer: &Response) -> Option<String> {
     let ours = answer.header("Content-Type").unwrap_or_default();
     let right = matches!(ours, "application/json" | "application/json; charset=utf-8");
     (!right).then(|| format!("Content-Type {ours:?}: no SDK reads that"))
+}
+
+/// The sandbox's word for what a recorded refund came to.
+pub(super) fn script_for(item: &Value) -> String {
+    let code = text(item, "/raw_response_code");
+    let said = text(item, "/raw_response_description");
+    match text(item, "/status") {
+        "processing" => "pending".to_owned(),
+        "declined" => format!("decline:{code}:{said}"),
+        "failed" => format!("fail:{said}"),
+        _ => "approve".to_owned(),
+    }
 }

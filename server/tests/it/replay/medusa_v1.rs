@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::compare::{Dialect, Ids};
 use super::demand::{Demand, judge};
 use super::medusa_v1_rules::{self as rules, Known};
-use super::recording::{Recording, members, text};
+use super::recording::{Recording, members, mounted, text};
 use super::shop::{Owner, Shop};
 use super::tally::{Outcome, Tally};
 use super::tree::Tree;
@@ -18,11 +18,20 @@ use crate::support::{Request, Response};
 /// The API token of the recordings; ours goes in its place.
 const RECORDED_TOKEN: &str = "ref-api-token-0001";
 
+/// Who logs in in the recordings, and with what.
+const RECORDED_EMAIL: &str = "admin@example.test";
+const RECORDED_PASSWORD: &str = "s3cret-passw0rd";
+
 pub(super) fn replay(recording: &Recording) -> Tally {
     let shop = Shop::open();
     let owner = shop.owner("Medusa one");
     let token = shop.server.cli().key(&owner.merchant, "medusa-v1").token;
+    shop.server
+        .cli()
+        .user(&owner.merchant, RECORDED_EMAIL, RECORDED_PASSWORD);
+    let jwt = log_in(&shop);
     let mut replay = Replay {
+        jwt,
         shop,
         owner,
         token,
@@ -37,10 +46,23 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     tally
 }
 
+fn log_in(shop: &Shop) -> Option<String> {
+    let body = json!({"email": RECORDED_EMAIL, "password": RECORDED_PASSWORD});
+    let answer = shop
+        .server
+        .send(&Request::post("/medusa/v1/admin/auth/token").json(&body));
+    let body = Tree::read(&answer.body).ok()?;
+    body.member("access_token")
+        .and_then(Tree::text)
+        .map(str::to_owned)
+}
+
 struct Replay {
     shop: Shop,
     owner: Owner,
     token: String,
+    /// A log-in's token; none if nobody can log in.
+    jwt: Option<String>,
     ids: Ids,
     payments: BTreeMap<String, Payment>,
     /// Per idempotency key: the body that was sent with it first, and its answer.
@@ -75,6 +97,15 @@ impl Dialect for V1 {
                 Tree::Object(_) => Ok(()),
                 other => Err(format!("not an object: {other}")),
             }),
+            // A token is its own; the form is a JWT's.
+            "/access_token" => {
+                let parts = ours.text().unwrap_or_default().split('.').count();
+                Some(if parts == 3 {
+                    Ok(())
+                } else {
+                    Err(format!("no JWT: {ours}"))
+                })
+            }
             // Carts are not registered with a payment: what is known of one may stay away.
             "/payment/cart_id" if matches!(ours, Tree::Null) => Some(match recorded {
                 Tree::Null | Tree::Text(_) => Ok(()),
@@ -208,10 +239,19 @@ impl Replay {
 
     fn request(&self, line: &Value) -> Result<Request, String> {
         let request = &line["request"];
-        let mut made = Request::new(text(request, "/method"), text(request, "/path"));
+        let target = mounted("medusa-v1", text(request, "/path"));
+        let mut made = Request::new(text(request, "/method"), &target);
+        let good = text(line, "/parity") != "defect"
+            && line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
         for (name, value) in members(request, "/headers") {
             let value = value.as_str().unwrap_or_default();
-            made = made.header(name, &value.replace(RECORDED_TOKEN, &self.token));
+            // A token that the original took came from a log-in; so does ours.
+            made = match (&self.jwt, value.split_once(' ')) {
+                (Some(jwt), Some((scheme, sent))) if good && sent.starts_with("eyJ") => {
+                    made.header(name, &format!("{scheme} {jwt}"))
+                }
+                _ => made.header(name, &value.replace(RECORDED_TOKEN, &self.token)),
+            };
         }
         made.body = body(request)?;
         Ok(made)
@@ -360,7 +400,7 @@ impl Replay {
             } else {
                 sent.to_owned()
             };
-            Request::post(&path)
+            Request::post(&mounted("medusa-v1", &path))
                 .header("Content-Type", "application/json")
                 .api_token(&self.token)
                 .bytes(body)

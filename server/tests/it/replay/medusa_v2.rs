@@ -12,7 +12,7 @@ use super::medusa_v2_ledger::{Ledger, Row};
 use super::medusa_v2_request::{Credentials, payment_of};
 use super::medusa_v2_rules::{self as rules, Known};
 use super::money::{exponent, minor};
-use super::recording::{Recording, members, text};
+use super::recording::{Recording, members, mounted, text};
 use super::shop::{Owner, Shop};
 use super::tally::{Outcome, Tally};
 use super::tree::Tree;
@@ -258,7 +258,7 @@ impl Replay {
             return;
         }
         let body = json!({"label": given["label"], "code": given["code"], "description": given["description"]});
-        let request = Request::post("/admin/refund-reasons")
+        let request = Request::post(&mounted("medusa-v2", "/admin/refund-reasons"))
             .basic(&self.credentials.token)
             .json(&body);
         let answer = self.shop.server.send(&request);
@@ -325,7 +325,7 @@ impl Replay {
         if let Some(ours) = ours {
             body["refund_reason_id"] = json!(ours);
         }
-        let path = format!("/admin/payments/{id}/refund");
+        let path = mounted("medusa-v2", &format!("/admin/payments/{id}/refund"));
         let answer = self.shop.server.send(
             &Request::post(&path)
                 .basic(&self.credentials.token)

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use super::compare::Ids;
-use super::recording::{members, text};
+use super::recording::{members, mounted, text};
 use crate::support::Request;
 
 /// What stands for the recorded credentials.
@@ -39,7 +39,8 @@ impl Credentials {
 
     pub(super) fn request(&self, line: &Value, ids: &Ids) -> Result<Request, String> {
         let request = &line["request"];
-        let mut made = Request::new(text(request, "/method"), text(request, "/path"));
+        let target = mounted("medusa-v2", text(request, "/path"));
+        let mut made = Request::new(text(request, "/method"), &target);
         let mut gzip = false;
         for (name, value) in members(request, "/headers") {
             let value = value.as_str().unwrap_or_default();

@@ -16,6 +16,7 @@ mod gr4vy;
 mod gr4vy_rules;
 mod gr4vy_shapes;
 mod gr4vy_stage;
+mod gr4vy_whole;
 mod medusa_v1;
 mod medusa_v1_rules;
 mod medusa_v2;

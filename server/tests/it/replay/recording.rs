@@ -99,6 +99,22 @@ fn face_of(line: &Value) -> Option<&'static str> {
     (has("group") && id.starts_with("gr4vy-")).then_some("gr4vy")
 }
 
+/// Where a face's paths are mounted. Health is the server's own, and so not below any face.
+pub(super) fn mounted(face: &str, path: &str) -> String {
+    let prefix = match face {
+        "medusa-v1" => "/medusa/v1",
+        "medusa-v2" => "/medusa/v2",
+        "moyasar-mpg" => "/mpg",
+        "gr4vy" => "/gr4vy",
+        _ => "/loop",
+    };
+    if path == "/health" {
+        path.to_owned()
+    } else {
+        format!("{prefix}{path}")
+    }
+}
+
 /// A text member of a line, or an empty text.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value

@@ -8,6 +8,15 @@ use serde_json::{Value, json};
 use super::recording::{members, text};
 use super::shop::{Owner, Shop};
 
+/// What a literal order has and a registration does not take: whose merchant it is, and the ids
+/// that the original drew. These places are compared by the kind of value.
+pub(super) const DRAWN: [&str; 4] = [
+    "merchant.id",
+    "merchant.acquirer_id",
+    "merchant.merchant_id",
+    "transactions.0.id",
+];
+
 /// A prepared state.
 pub(super) struct Ground {
     pub(super) owner: Owner,
@@ -47,7 +56,10 @@ pub(super) fn prepare(shop: &Shop, face: &str, line: &Value) -> Result<Ground, S
     if let Some((unknown, _)) = members(given, "").find(|(name, _)| !KNOWN.contains(name)) {
         return Err(format!("no meaning is known for given {unknown:?}"));
     }
-    let owner = shop.owner(text(line, "/id"));
+    let owner = shop.owner(match text(given, "/order_literal/merchant/name") {
+        "" => text(line, "/id"),
+        name => name,
+    });
     let mut vars = BTreeMap::new();
     let credential = credential(shop, face, &owner, given)?;
     vars.insert("$key".to_owned(), credential.clone());
@@ -215,14 +227,7 @@ fn literal_order(order: &Value, script: Vec<String>) -> Value {
         .filter(|row| matches!(text(row, "/type"), "capture" | "purchase"))
         .map(|row| {
             let mut capture = json!({});
-            for name in [
-                "id",
-                "amount",
-                "created_at",
-                "retrieval_reference",
-                "stan",
-                "auth_code",
-            ] {
+            for name in ["amount", "retrieval_reference", "stan", "auth_code"] {
                 capture[name] = row[name].clone();
             }
             capture
@@ -241,7 +246,6 @@ fn literal_order(order: &Value, script: Vec<String>) -> Value {
     ] {
         payment[name] = order[name].clone();
     }
-    payment["merchant"] = order["merchant"].clone();
     payment
 }
 

@@ -113,6 +113,19 @@ impl Cli {
         }
     }
 
+    /// Makes a person who can log in.
+    pub(crate) fn user(&self, merchant: &Merchant, email: &str, password: &str) {
+        let args = [
+            "user",
+            "create",
+            "--merchant",
+            &merchant.id,
+            "--email",
+            email,
+        ];
+        self.json(&args, &format!("{password}\n"));
+    }
+
     fn one(&self, args: &[&str]) -> Value {
         let mut lines = self.json(args, "");
         assert_eq!(
