@@ -70,11 +70,11 @@ pub(super) fn read(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome 
     }
     let number = |name: &str| body[name].as_i64().unwrap_or_default();
     let id = text(body, "/id");
-    let cards = body["gift_card_redemptions"]
+    let redemptions = body["gift_card_redemptions"]
         .as_array()
-        .into_iter()
-        .flatten();
-    let cards = cards.map(|card| {
+        .cloned()
+        .unwrap_or_default();
+    let cards = redemptions.iter().map(|card| {
         (
             text(card, "/id").to_owned(),
             card["amount"].as_i64().unwrap_or_default(),
