@@ -1,6 +1,7 @@
 //! `GET /v1/admin/refunds`: recent refunds, newest first.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -63,12 +64,11 @@ fn listed(
     let mut payments: BTreeMap<PaymentId, Option<PaymentView>> = BTreeMap::new();
     let mut list = Vec::new();
     for refund in reads.refunds(merchant, &filter)? {
-        if !payments.contains_key(&refund.payment) {
-            let payment = reads.payment(merchant, refund.payment, None)?;
-            payments.insert(refund.payment, payment);
-        }
-        let payment = payments.get(&refund.payment).and_then(Option::as_ref);
-        list.push(spelled(&refund, payment));
+        let payment = match payments.entry(refund.payment) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(reads.payment(merchant, refund.payment, None)?),
+        };
+        list.push(spelled(&refund, payment.as_ref()));
     }
     Ok(list)
 }
