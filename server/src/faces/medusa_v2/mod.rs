@@ -1,5 +1,163 @@
-use crate::desk::Desk;
+//! The dialect of Medusa v2: refunds as a shop's admin asks for them.
+//!
+//! Amounts are JSON numbers in major units. A refund without an amount means the payment's whole
+//! amount, or nothing. There is no refund status: a row that is shown has been paid out or will be.
+//! Answers show the payment, cut to what the `fields` parameter selects.
+//!
+//! Checks run in the original's order: the body's form (400, 413, 415), the credential (401, 403),
+//! the body's schema (400), the query (400), then what the books say (404, 400).
+//!
+//! Where to look: [`refund`] has the handlers, [`wire`] reads requests ([`schema`] has the
+//! validator's texts, [`query`] the query string), [`payment`] and [`fields`] write answers
+//! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about
+//! who asks.
+//!
+//! Paths match in any letter case and with a slash at the end. What is no route is 404, and 401
+//! below `/admin` without a credential.
 
-pub(crate) fn router(desk: Desk) -> axum::Router {
-    axum::Router::new().with_state(desk)
+mod auth;
+mod failure;
+mod fields;
+mod login;
+mod payment;
+mod query;
+mod refund;
+mod schema;
+mod spelling;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Uri};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::OnceCell;
+use tower::ServiceExt;
+
+use crate::crypto::jws::Hs256Key;
+use crate::crypto::password::PasswordChecks;
+use crate::desk::Desk;
+use crate::http::{catch_panics, refuse_bad_paths};
+
+const LOG_IN: &str = "/auth/user/{provider}";
+const REFRESH: &str = "/auth/token/refresh";
+const PAYMENT: &str = "/admin/payments/{id}";
+const REFUND: &str = "/admin/payments/{id}/refund";
+
+/// Every route, for paths that are spelt otherwise.
+const ROUTES: [&str; 4] = [LOG_IN, REFRESH, PAYMENT, REFUND];
+
+/// What handlers need. Cheap to clone.
+#[derive(Clone)]
+struct Face {
+    desk: Desk,
+    passwords: PasswordChecks,
+    login_key: Arc<OnceCell<Hs256Key>>,
+}
+
+pub(crate) fn router(desk: Desk) -> Router {
+    let face = Face {
+        desk,
+        passwords: PasswordChecks::new(),
+        login_key: Arc::default(),
+    };
+    let exact = routes().fallback(nowhere).with_state(face.clone());
+    let respelt = routes().fallback(move |State(face): State<Face>, request: Request| {
+        respelt(exact.clone(), face, request)
+    });
+    let router = respelt
+        .with_state(face)
+        .layer(map_response(async |mut response: Response| {
+            let express = HeaderValue::from_static("Express");
+            response.headers_mut().insert("x-powered-by", express);
+            response
+        }));
+    refuse_bad_paths(catch_panics(router, failure::render), failure::render)
+}
+
+fn routes() -> Router<Face> {
+    Router::new()
+        .route(LOG_IN, post(login::log_in))
+        .route(REFRESH, post(login::refresh))
+        .route(PAYMENT, get(refund::retrieve))
+        .route(REFUND, post(refund::refund))
+        .method_not_allowed_fallback(nowhere)
+}
+
+/// Not a route. Below `/admin` only those who may ask learn so.
+async fn nowhere(State(face): State<Face>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if first.eq_ignore_ascii_case("admin")
+        && let Err(failure) = auth::actor(&face, request.headers()).await
+    {
+        return failure.into_response();
+    }
+    let method = request.method().clone();
+    failure::Failure::NoRoute { method, path }.into_response()
+}
+
+/// Tries a path again in the spelling that routes have.
+async fn respelt(exact: Router, face: Face, mut request: Request) -> Response {
+    let Some(path) = route_spelling(request.uri().path()) else {
+        return nowhere(State(face), request).await;
+    };
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let Ok(uri) = target.parse::<Uri>() else {
+        return nowhere(State(face), request).await;
+    };
+    *request.uri_mut() = uri;
+    exact
+        .oneshot(request)
+        .await
+        .unwrap_or_else(|never| match never {})
+}
+
+/// The path as the route that it matches spells it: fixed words in lower case, no slash at the end.
+fn route_spelling(path: &str) -> Option<String> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    ROUTES.iter().find_map(|route| {
+        if route.split('/').count() != path.split('/').count() {
+            return None;
+        }
+        let words = route.split('/').zip(path.split('/'));
+        let words: Option<Vec<&str>> = words
+            .map(|(word, written)| match word.starts_with('{') {
+                true => (!written.is_empty()).then_some(written),
+                false => word.eq_ignore_ascii_case(written).then_some(word),
+            })
+            .collect();
+        words.map(|words| words.join("/"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_matches_in_any_letter_case_and_with_a_slash_at_the_end() {
+        for (path, spelling) in [
+            ("/ADMIN/Payments/pay_1", Some("/admin/payments/pay_1")),
+            ("/admin/payments/PAY_1/", Some("/admin/payments/PAY_1")),
+            (
+                "/admin/payments/x/Refund/",
+                Some("/admin/payments/x/refund"),
+            ),
+            ("/Auth/User/EmailPass", Some("/auth/user/EmailPass")),
+            ("/admin/payments//refund", None),
+            ("/admin//payments/x", None),
+            ("/admin/payments/x//", None),
+            ("/admin/nope", None),
+            ("/", None),
+        ] {
+            assert_eq!(route_spelling(path).as_deref(), spelling, "{path}");
+        }
+    }
 }

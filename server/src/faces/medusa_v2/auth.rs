@@ -1,0 +1,269 @@
+//! Credentials of this dialect: a secret key as HTTP Basic user name in any of its three spellings,
+//! or a log-in token as Bearer. What is wrong with a credential is never told, with one exception:
+//! a secret key sent as Bearer gets the original's hint.
+
+use axum::http::{HeaderMap, header};
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD};
+use requite_core::id::{
+    MerchantId, PersonId, parse_prefixed, parse_uuid, prefixed_text, uuid_text,
+};
+use requite_engine::read::PersonView;
+use serde_json::{Map, Value, json};
+
+use super::Face;
+use super::failure::Failure;
+use super::spelling::prefix;
+use crate::access::{self, Actor};
+use crate::crypto::jws::{self, Algorithm, Hs256Key, Moment, SKEW_SECONDS, VerifyingKey};
+use crate::crypto::token::lookup_hash;
+
+/// How this face's keys are listed in the registry.
+pub(super) const FACE: &str = "medusa-v2";
+/// Name of the secret that log-in tokens are signed with.
+const LOGIN_SECRET: &str = "login";
+/// A log-in lasts a day, as in the original.
+const TOKEN_SECONDS: i64 = 24 * 60 * 60;
+/// The claim that says whose books the person sees. Ours: the original knows one merchant.
+const MERCHANT_CLAIM: &str = "merchant_id";
+
+const SECRET_KEY_PREFIX: &str = "sk_";
+
+/// What a request's `Authorization` header is.
+#[derive(Debug, PartialEq, Eq)]
+enum Credential {
+    SecretKey(String),
+    Token(String),
+    /// A secret key where a token belongs.
+    KeyAsBearer,
+    /// Nothing that anyone could have.
+    None,
+}
+
+fn credential(headers: &HeaderMap) -> Credential {
+    let value = headers.get(header::AUTHORIZATION);
+    let value = value.and_then(|value| value.to_str().ok());
+    let Some((scheme, rest)) = value.and_then(|value| value.split_once(' ')) else {
+        return Credential::None;
+    };
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("basic") {
+        return secret_key(rest).map_or(Credential::None, Credential::SecretKey);
+    }
+    match scheme.eq_ignore_ascii_case("bearer") {
+        true if rest.starts_with(SECRET_KEY_PREFIX) => Credential::KeyAsBearer,
+        true => Credential::Token(rest.to_owned()),
+        false => Credential::None,
+    }
+}
+
+/// `sk_...` itself, or base64 of `sk_...` or of `sk_...:`. With a password behind the colon it is
+/// another text, which no key has.
+fn secret_key(text: &str) -> Option<String> {
+    let plain = if text.starts_with(SECRET_KEY_PREFIX) {
+        text.to_owned()
+    } else {
+        let digits = text.trim_end_matches('=').as_bytes();
+        let decoded = BASE64_NOPAD.decode(digits);
+        let decoded = decoded.or_else(|_| BASE64URL_NOPAD.decode(digits)).ok()?;
+        String::from_utf8(decoded).ok()?
+    };
+    let key = plain.strip_suffix(':').unwrap_or(&plain);
+    key.starts_with(SECRET_KEY_PREFIX).then(|| key.to_owned())
+}
+
+/// Who asks.
+///
+/// # Errors
+/// 401 for whatever is not a living credential of this face.
+pub(super) async fn actor(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
+    match credential(headers) {
+        Credential::SecretKey(key) => {
+            let found = access::key(&face.desk, FACE, lookup_hash(&key)).await;
+            let found = found.map_err(Failure::Read)?;
+            found
+                .map(|key| Actor::of_key(&key))
+                .ok_or(Failure::Unauthorized)
+        }
+        Credential::Token(token) => person(face, &token).await.map(|person| Actor {
+            merchant: person.merchant,
+            name: prefixed_text(prefix::USER, person.id.bits()),
+            scopes: None,
+        }),
+        Credential::KeyAsBearer => Err(Failure::KeyAsBearer),
+        Credential::None => Err(Failure::Unauthorized),
+    }
+}
+
+/// Who asks, if they may: any one of `scopes`, of which the first is named to those who lack all.
+pub(super) async fn actor_with(
+    face: &Face,
+    headers: &HeaderMap,
+    scopes: &[&'static str],
+) -> Result<Actor, Failure> {
+    let actor = actor(face, headers).await?;
+    match scopes.first() {
+        Some(wanted) if !actor.may(scopes) => Err(Failure::Scope(wanted)),
+        _ => Ok(actor),
+    }
+}
+
+/// The person whose log-in token a request carries, as the books have them now.
+pub(super) async fn bearer(face: &Face, headers: &HeaderMap) -> Result<PersonView, Failure> {
+    match credential(headers) {
+        Credential::Token(token) => person(face, &token).await,
+        Credential::KeyAsBearer => Err(Failure::KeyAsBearer),
+        Credential::SecretKey(_) | Credential::None => Err(Failure::Unauthorized),
+    }
+}
+
+async fn person(face: &Face, token: &str) -> Result<PersonView, Failure> {
+    let key = login_key(face).await?;
+    let now_seconds = face.desk.now_ms().div_euclid(1_000);
+    let (merchant, person) = claimed(token, &key, now_seconds).ok_or(Failure::Unauthorized)?;
+    let found = face.desk.read(move |reads| reads.person(merchant, person));
+    let found = found.await.map_err(Failure::Read)?;
+    found.ok_or(Failure::Unauthorized)
+}
+
+/// The installation's key for log-in tokens. It never changes, so it is read once.
+async fn login_key(face: &Face) -> Result<Hs256Key, Failure> {
+    let read = async || {
+        let secret = face.desk.read(|reads| reads.secret(LOGIN_SECRET)).await;
+        let secret = secret.map_err(Failure::Read)?.unwrap_or_default();
+        Hs256Key::new(&secret).ok_or_else(|| {
+            tracing::error!("the store has no secret for log-ins: nobody can log in");
+            Failure::Unauthorized
+        })
+    };
+    face.login_key.get_or_try_init(read).await.cloned()
+}
+
+/// Merchant and person of a token that is genuine and valid now.
+fn claimed(token: &str, key: &Hs256Key, now_seconds: i64) -> Option<(MerchantId, PersonId)> {
+    let moment = Moment {
+        now_seconds,
+        skew_seconds: SKEW_SECONDS,
+    };
+    let unverified = jws::parse(token, Algorithm::Hs256).ok()?;
+    let claims = unverified.verify(VerifyingKey::Hs256(key), moment).ok()?;
+    if claims.text("actor_type") != Some("user") {
+        return None;
+    }
+    let person = parse_prefixed(prefix::USER, claims.text("actor_id")?)?;
+    let merchant = parse_uuid(claims.text(MERCHANT_CLAIM)?)?;
+    Some((MerchantId::new(merchant), PersonId::new(person)))
+}
+
+/// A log-in token with the original's claims, and the merchant.
+pub(super) async fn token(face: &Face, person: &PersonView) -> Result<String, Failure> {
+    let key = login_key(face).await?;
+    let now_seconds = face.desk.now_ms().div_euclid(1_000);
+    Ok(jws::sign_hs256(&claims(person, now_seconds), &key))
+}
+
+fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
+    let user = prefixed_text(prefix::USER, person.id.bits());
+    let claims = [
+        ("actor_id", json!(user)),
+        ("actor_type", json!("user")),
+        (
+            "auth_identity_id",
+            json!(prefixed_text(prefix::IDENTITY, person.id.bits())),
+        ),
+        ("auth_provider", json!("emailpass")),
+        ("mfa_enabled", json!(false)),
+        ("mfa_challenge_completed_at", Value::Null),
+        ("app_metadata", json!({ "user_id": user })),
+        ("user_metadata", json!({})),
+        (MERCHANT_CLAIM, json!(uuid_text(person.merchant.bits()))),
+        ("iat", json!(now_seconds)),
+        ("exp", json!(now_seconds.saturating_add(TOKEN_SECONDS))),
+    ];
+    claims
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_key_has_three_spellings_and_no_other() {
+        let digits = "02fcf098482284caf6d8e2bbbac2581ee905d5d49c1cbd643658efb2b93f3a3b";
+        let key = format!("sk_{digits}");
+        let base64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+        let known = || Credential::SecretKey(key.clone());
+        let with_password = base64(&format!("{key}:pw"));
+        for (header, seen) in [
+            (format!("Basic {key}"), known()),
+            (format!("bAsIc {key}"), known()),
+            (format!("Basic {}", base64(&key)), known()),
+            (format!("Basic {}", base64(&format!("{key}:"))), known()),
+            (
+                format!("Basic {with_password}"),
+                Credential::SecretKey(format!("{key}:pw")),
+            ),
+            (format!("Basic pk_{digits}"), Credential::None),
+            (
+                format!("Basic {}", base64(&format!("pk_{digits}"))),
+                Credential::None,
+            ),
+            (format!("Bearer {key}"), Credential::KeyAsBearer),
+            (
+                "bearer a.b.c".to_owned(),
+                Credential::Token("a.b.c".to_owned()),
+            ),
+            ("a.b.c".to_owned(), Credential::None),
+            (key.clone(), Credential::None),
+            (String::new(), Credential::None),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = header.parse().expect("a header value");
+            headers.insert(header::AUTHORIZATION, value);
+            assert_eq!(credential(&headers), seen, "{header}");
+        }
+        assert_eq!(credential(&HeaderMap::new()), Credential::None);
+    }
+
+    #[test]
+    fn a_token_is_good_for_a_day_and_for_a_user_of_a_merchant() {
+        let key = Hs256Key::new(&[7; 32]).expect("long enough");
+        let other = Hs256Key::new(&[8; 32]).expect("long enough");
+        let person = PersonView {
+            id: PersonId::new(5),
+            merchant: MerchantId::new(6),
+            email: "a@example.com".to_owned(),
+            password_hash: String::new(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+        };
+        let sign = |change: &dyn Fn(&mut Map<String, Value>)| {
+            let mut claims = claims(&person, 1_000_000);
+            change(&mut claims);
+            jws::sign_hs256(&claims, &key)
+        };
+        let good = sign(&|_| {});
+        let known = Some((person.merchant, person.id));
+        for (what, token, key, at, seen) in [
+            ("just made", &good, &key, 1_000_000, known),
+            ("a second before its end", &good, &key, 1_086_399, known),
+            ("over", &good, &key, 1_086_400, None),
+            ("signed by another", &good, &other, 1_000_000, None),
+        ] {
+            assert_eq!(claimed(token, key, at), seen, "{what}");
+        }
+        for (name, value) in [
+            ("actor_type", json!("customer")),
+            ("actor_id", json!("")),
+            ("actor_id", json!("user_x")),
+            ("merchant_id", Value::Null),
+        ] {
+            let token = sign(&|claims| {
+                claims.insert(name.to_owned(), value.clone());
+            });
+            assert_eq!(claimed(&token, &key, 1_000_000), None, "{name}: {value}");
+        }
+    }
+}

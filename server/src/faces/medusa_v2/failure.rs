@@ -1,0 +1,479 @@
+//! Every error this face can answer: its status and its body, in one place.
+//!
+//! The envelope is `{"type","message"}`, with `code` in front in four cases, and turned around
+//! (`{"message","type"}`) where the original's body parser speaks. A missing credential has a
+//! message alone.
+
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use requite_core::decide::Refusal;
+use requite_core::refund::Fault;
+use requite_engine::command::CommandError;
+use requite_engine::read::ReadFault;
+
+use super::spelling::text;
+use crate::http::{BodyFault, RequestId};
+use crate::json;
+
+/// What a refund was asked for, as far as its refusal speaks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The id in the path, as it was written.
+    pub payment: String,
+    pub reason: Option<String>,
+    /// The original has one text for too much, and another for "all" that is not there.
+    pub has_amount: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Failure {
+    Body(BodyFault),
+    /// The charset as sent.
+    Charset(String),
+    /// The media type as sent; empty if none was.
+    MediaType(String),
+    Syntax(json::Fault),
+    /// JSON, but neither an object nor an array.
+    NoObject,
+    Unauthorized,
+    /// A secret key was sent as a bearer token.
+    KeyAsBearer,
+    /// Why a log-in failed.
+    Login(&'static str),
+    /// An auth provider that there is not.
+    AuthProvider(String),
+    /// The key lacks this scope.
+    Scope(&'static str),
+    /// What is wrong with the request; the caller spells the whole text.
+    Invalid(String),
+    PaymentUnknown(String),
+    ReasonUnknown(String),
+    /// A refund was not accepted.
+    Refund {
+        error: CommandError,
+        asked: Asked,
+    },
+    /// A refund was accepted, and the PSP said no or proved that it did nothing.
+    Provider(Option<Fault>),
+    Read(ReadFault),
+    Busy,
+    NoRoute {
+        method: Method,
+        path: String,
+    },
+}
+
+/// How long a client is asked to wait when there is no room, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+const CONFLICT: &str = "The request conflicted with another request. You may retry the request \
+                        with the provided Idempotency-Key.";
+const KEY_AS_BEARER: &str = "A secret API key was passed as a Bearer token. Secret API keys must \
+                             be sent using HTTP Basic authentication instead (Authorization: \
+                             Basic <secret-api-key>).";
+const KEY_REUSED: &str = "This Idempotency-Key was used for a request that means something else. \
+                          Send this one with a key of its own.";
+const MORE_THAN_CAPTURED: &str = "You are not allowed to refund more than the captured amount";
+const WHOLE_NOT_THERE: &str = "You cannot refund more than what is captured on the payment.";
+const NOT_STORED: &str = "The store did not confirm the request. Read the payment before you send \
+                          it again, or send it again with the same Idempotency-Key.";
+const NO_ROOM: &str = "The server has no room at the moment. Nothing was done; try again shortly.";
+
+/// An error as this dialect speaks it.
+struct Spoken {
+    status: u16,
+    form: Form,
+    message: String,
+}
+
+enum Form {
+    /// `{"type","message"}`
+    Typed(&'static str),
+    /// `{"code","type","message"}`
+    Coded(&'static str, &'static str),
+    /// `{"message","type"}`
+    Parser(&'static str),
+    /// `{"message"}`
+    Bare,
+}
+
+fn spoken(status: u16, form: Form, message: impl Into<String>) -> Spoken {
+    Spoken {
+        status,
+        form,
+        message: message.into(),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Spoken {
+    spoken(400, Form::Typed("invalid_data"), message)
+}
+
+fn not_found(message: String) -> Spoken {
+    spoken(404, Form::Typed("not_found"), message)
+}
+
+fn unknown_error() -> Spoken {
+    let form = Form::Coded("unknown_error", "unknown_error");
+    spoken(500, form, "An unknown error occurred.")
+}
+
+fn store_failed(message: &str) -> Spoken {
+    spoken(500, Form::Coded("api_error", "database_error"), message)
+}
+
+fn no_room() -> Spoken {
+    spoken(503, Form::Coded("unknown_error", "unknown_error"), NO_ROOM)
+}
+
+fn conflict() -> Spoken {
+    spoken(
+        409,
+        Form::Coded("invalid_state_error", "conflict"),
+        CONFLICT,
+    )
+}
+
+impl Failure {
+    fn spoken(self) -> Spoken {
+        let parser =
+            |status, message: String| spoken(status, Form::Parser("unknown_error"), message);
+        match self {
+            Failure::Body(fault) => body_fault(fault),
+            Failure::Charset(name) => parser(415, format!("unsupported charset {}", text(&name))),
+            Failure::MediaType(name) => parser(
+                415,
+                format!(
+                    "unsupported content type {}, send application/json",
+                    text(&name)
+                ),
+            ),
+            Failure::Syntax(fault) => spoken(
+                400,
+                Form::Parser("invalid_data"),
+                format!("Not valid JSON: {fault}"),
+            ),
+            Failure::NoObject => spoken(
+                400,
+                Form::Parser("invalid_data"),
+                "Not a JSON object: an object was expected at position 0",
+            ),
+            Failure::Unauthorized => spoken(401, Form::Bare, "Unauthorized"),
+            Failure::KeyAsBearer => spoken(401, Form::Bare, KEY_AS_BEARER),
+            Failure::Login(why) => spoken(401, Form::Typed("unauthorized"), why),
+            Failure::AuthProvider(name) => spoken(
+                400,
+                Form::Typed("not_allowed"),
+                format!("The actor type user is not allowed to use the auth provider {name}"),
+            ),
+            Failure::Scope(scope) => spoken(
+                403,
+                Form::Typed("forbidden"),
+                format!("This API key lacks the scope {scope}"),
+            ),
+            Failure::Invalid(message) => invalid(message),
+            Failure::PaymentUnknown(id) => not_found(format!("Payment id not found: {id}")),
+            Failure::ReasonUnknown(id) => {
+                not_found(format!("RefundReason with id \"{id}\" not found"))
+            }
+            Failure::Refund { error, asked } => refused(error, asked),
+            Failure::Provider(fault) => provider_error(fault),
+            Failure::Read(fault) => {
+                tracing::error!(%fault, "a read failed");
+                store_failed("The store could not be read. Nothing was done; try again shortly.")
+            }
+            Failure::Busy => no_room(),
+            Failure::NoRoute { method, path } => not_found(format!("Cannot {method} {path}")),
+        }
+    }
+}
+
+fn body_fault(fault: BodyFault) -> Spoken {
+    let parser = |status, message: String| spoken(status, Form::Parser("unknown_error"), message);
+    match fault {
+        BodyFault::TooLarge { .. } => parser(413, "request entity too large".to_owned()),
+        BodyFault::TimedOut => parser(408, "the request body took too long to arrive".to_owned()),
+        BodyFault::UnsupportedEncoding(name) => {
+            parser(415, format!("unsupported content encoding {}", text(&name)))
+        }
+        BodyFault::Malformed => parser(400, "the request body is malformed".to_owned()),
+        BodyFault::Broken => parser(400, "request aborted".to_owned()),
+    }
+}
+
+fn refused(error: CommandError, asked: Asked) -> Spoken {
+    match error {
+        CommandError::PaymentUnknown => {
+            not_found(format!("Payment id not found: {}", asked.payment))
+        }
+        CommandError::Refused { refusal, .. } => refusal_spoken(&refusal, asked),
+        CommandError::KeyReused => spoken(
+            422,
+            Form::Coded("invalid_request_error", "duplicate_error"),
+            KEY_REUSED,
+        ),
+        CommandError::KeyInProgress => conflict(),
+        CommandError::Overloaded | CommandError::Stopping => no_room(),
+        CommandError::Store(fault) => {
+            tracing::error!(%fault, "a refund was not stored, or may not have been");
+            store_failed(NOT_STORED)
+        }
+        CommandError::CaptureRefused(refusal) => {
+            tracing::error!(?refusal, "a refund was refused as a capture");
+            unknown_error()
+        }
+    }
+}
+
+fn refusal_spoken(refusal: &Refusal, asked: Asked) -> Spoken {
+    match refusal {
+        Refusal::NotCaptured
+        | Refusal::Cancelled
+        | Refusal::NothingLeft
+        | Refusal::ExceedsLeft { .. } => invalid(if asked.has_amount {
+            MORE_THAN_CAPTURED
+        } else {
+            WHOLE_NOT_THERE
+        }),
+        Refusal::NotPositive => invalid(super::schema::TOO_SMALL),
+        Refusal::Fraction { currency } => invalid(format!(
+            "Invalid request: Value for field 'amount' has too many decimals, {currency} has {}",
+            currency.exponent()
+        )),
+        Refusal::ReasonUnknown => not_found(format!(
+            "RefundReason id not found: {}",
+            asked.reason.unwrap_or_default()
+        )),
+        Refusal::LegUnknown | Refusal::CurrencyDiffers { .. } => {
+            tracing::error!(?refusal, "refused for what this dialect cannot ask");
+            unknown_error()
+        }
+    }
+}
+
+/// A provider's error of one of the original's kinds is passed on as that kind; any other is an
+/// unknown error (decision V2-9).
+fn provider_error(fault: Option<Fault>) -> Spoken {
+    let Fault { code, text } = fault.unwrap_or_default();
+    match code.as_str() {
+        "invalid_data" => invalid(text),
+        "not_allowed" => spoken(400, Form::Typed("not_allowed"), text),
+        "unauthorized" => spoken(401, Form::Typed("unauthorized"), text),
+        "forbidden" => spoken(403, Form::Typed("forbidden"), text),
+        "not_found" => not_found(text),
+        "conflict" => conflict(),
+        "duplicate_error" => spoken(
+            422,
+            Form::Coded("invalid_request_error", "duplicate_error"),
+            text,
+        ),
+        "payment_authorization_error" => {
+            spoken(422, Form::Typed("payment_authorization_error"), text)
+        }
+        "database_error" => store_failed(&text),
+        "unexpected_state" => spoken(500, Form::Typed("unexpected_state"), text),
+        "invalid_argument" => spoken(500, Form::Typed("invalid_argument"), text),
+        _ => unknown_error(),
+    }
+}
+
+impl Spoken {
+    fn body(&self) -> String {
+        let message = text(&self.message);
+        match self.form {
+            Form::Typed(kind) => format!("{{\"type\":\"{kind}\",\"message\":{message}}}"),
+            Form::Coded(code, kind) => {
+                format!("{{\"code\":\"{code}\",\"type\":\"{kind}\",\"message\":{message}}}")
+            }
+            Form::Parser(kind) => format!("{{\"message\":{message},\"type\":\"{kind}\"}}"),
+            Form::Bare => format!("{{\"message\":{message}}}"),
+        }
+    }
+
+    fn response(&self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("the statuses above are statuses");
+        let mut response = json_response(status, self.body());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.spoken().response()
+    }
+}
+
+/// Any answer of this face.
+pub(super) fn json_response(status: StatusCode, body: String) -> Response {
+    let kind = HeaderValue::from_static("application/json; charset=utf-8");
+    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// Faults found outside of handlers: a path that cannot be decoded, a panic.
+pub(super) fn render(status: StatusCode, message: &str, _: &RequestId) -> Response {
+    let fault = if status == StatusCode::BAD_REQUEST {
+        invalid(format!("Invalid request: {message}"))
+    } else {
+        unknown_error()
+    };
+    fault.response()
+}
+
+#[cfg(test)]
+mod tests {
+    use requite_core::currency::Currency;
+    use requite_core::money::Minor;
+
+    use super::*;
+
+    fn told(failure: Failure) -> (u16, String) {
+        let spoken = failure.spoken();
+        (spoken.status, spoken.body())
+    }
+
+    fn asked(has_amount: bool) -> Asked {
+        Asked {
+            payment: "pay_doesnotexist".to_owned(),
+            reason: Some("refr_doesnotexist".to_owned()),
+            has_amount,
+        }
+    }
+
+    #[test]
+    fn errors_are_spoken_as_the_original_speaks_them() {
+        let encoding = Failure::Body(BodyFault::UnsupportedEncoding("zstd".to_owned()));
+        for (failure, status, body) in [
+            (Failure::Unauthorized, 401, r#"{"message":"Unauthorized"}"#),
+            (
+                Failure::KeyAsBearer,
+                401,
+                r#"{"message":"A secret API key was passed as a Bearer token. Secret API keys must be sent using HTTP Basic authentication instead (Authorization: Basic <secret-api-key>)."}"#,
+            ),
+            (
+                Failure::Body(BodyFault::TooLarge { max: 65_536 }),
+                413,
+                r#"{"message":"request entity too large","type":"unknown_error"}"#,
+            ),
+            (
+                Failure::Charset("ISO-8859-1".to_owned()),
+                415,
+                r#"{"message":"unsupported charset \"ISO-8859-1\"","type":"unknown_error"}"#,
+            ),
+            (
+                encoding,
+                415,
+                r#"{"message":"unsupported content encoding \"zstd\"","type":"unknown_error"}"#,
+            ),
+            (
+                Failure::PaymentUnknown("pay_doesnotexist".to_owned()),
+                404,
+                r#"{"type":"not_found","message":"Payment id not found: pay_doesnotexist"}"#,
+            ),
+            (
+                Failure::ReasonUnknown("refr_doesnotexist".to_owned()),
+                404,
+                r#"{"type":"not_found","message":"RefundReason with id \"refr_doesnotexist\" not found"}"#,
+            ),
+            (
+                Failure::AuthProvider("nosuch".to_owned()),
+                400,
+                r#"{"type":"not_allowed","message":"The actor type user is not allowed to use the auth provider nosuch"}"#,
+            ),
+        ] {
+            assert_eq!(told(failure), (status, body.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_by_what_was_asked() {
+        let more = r#"{"type":"invalid_data","message":"You are not allowed to refund more than the captured amount"}"#;
+        let whole = r#"{"type":"invalid_data","message":"You cannot refund more than what is captured on the payment."}"#;
+        let currency = Currency::parse("USD").expect("listed");
+        let left = Minor::ZERO;
+        for (refusal, has_amount, status, body) in [
+            (Refusal::NotCaptured, true, 400, more),
+            (Refusal::NotCaptured, false, 400, whole),
+            (Refusal::Cancelled, true, 400, more),
+            (Refusal::NothingLeft, false, 400, whole),
+            (Refusal::ExceedsLeft { asked: None, left }, true, 400, more),
+            (
+                Refusal::ExceedsLeft { asked: None, left },
+                false,
+                400,
+                whole,
+            ),
+            (
+                Refusal::Fraction { currency },
+                true,
+                400,
+                r#"{"type":"invalid_data","message":"Invalid request: Value for field 'amount' has too many decimals, USD has 2"}"#,
+            ),
+            (
+                Refusal::ReasonUnknown,
+                true,
+                404,
+                r#"{"type":"not_found","message":"RefundReason id not found: refr_doesnotexist"}"#,
+            ),
+        ] {
+            let error = CommandError::Refused {
+                refusal,
+                is_replay: false,
+            };
+            let failure = Failure::Refund {
+                error,
+                asked: asked(has_amount),
+            };
+            assert_eq!(told(failure), (status, body.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_providers_error_keeps_its_kind_if_it_has_one() {
+        let unknown = r#"{"code":"unknown_error","type":"unknown_error","message":"An unknown error occurred."}"#;
+        let conflict = r#"{"code":"invalid_state_error","type":"conflict","message":"The request conflicted with another request. You may retry the request with the provided Idempotency-Key."}"#;
+        for (code, status, body) in [
+            (
+                "not_allowed",
+                400,
+                r#"{"type":"not_allowed","message":"provider says no"}"#,
+            ),
+            (
+                "invalid_data",
+                400,
+                r#"{"type":"invalid_data","message":"provider says no"}"#,
+            ),
+            ("conflict", 409, conflict),
+            (
+                "payment_authorization_error",
+                422,
+                r#"{"type":"payment_authorization_error","message":"provider says no"}"#,
+            ),
+            ("payment_requires_more_error", 500, unknown),
+            ("51", 500, unknown),
+        ] {
+            let fault = Fault {
+                code: code.to_owned(),
+                text: "provider says no".to_owned(),
+            };
+            let failure = Failure::Provider(Some(fault));
+            assert_eq!(told(failure), (status, body.to_owned()), "{code}");
+        }
+        assert_eq!(told(Failure::Provider(None)), (500, unknown.to_owned()));
+    }
+
+    #[test]
+    fn a_full_house_says_when_to_come_back() {
+        let failure = Failure::Refund {
+            error: CommandError::Overloaded,
+            asked: asked(true),
+        };
+        let response = failure.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
+}
