@@ -35,9 +35,10 @@ pub struct Balance {
     refunded: Minor,
     reserved: Minor,
     disputed: Minor,
+    excess: Minor,
 }
 
-/// The five sums of a balance, by name, as they are stored.
+/// The sums of a balance, by name, as they are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub captured: Minor,
@@ -45,6 +46,8 @@ pub struct Sums {
     pub refunded: Minor,
     pub reserved: Minor,
     pub disputed: Minor,
+    /// Paid out beyond what was captured: bounded by nothing, and an alarm above zero.
+    pub excess: Minor,
 }
 
 impl Balance {
@@ -56,6 +59,7 @@ impl Balance {
             refunded,
             reserved,
             disputed,
+            excess,
         } = sums;
         let spent = Minor::checked_sum([voided, refunded, reserved, disputed])?;
         captured.checked_sub(spent)?;
@@ -65,6 +69,7 @@ impl Balance {
             refunded,
             reserved,
             disputed,
+            excess,
         })
     }
 
@@ -75,6 +80,7 @@ impl Balance {
             refunded,
             reserved,
             disputed,
+            excess,
         } = self;
         Sums {
             captured,
@@ -82,6 +88,7 @@ impl Balance {
             refunded,
             reserved,
             disputed,
+            excess,
         }
     }
 
@@ -107,13 +114,15 @@ impl Balance {
             Account::Reserved => sums.reserved = sums.reserved.checked_sub(amount)?,
             Account::Refunded => sums.refunded = sums.refunded.checked_sub(amount)?,
             Account::Disputed => sums.disputed = sums.disputed.checked_sub(amount)?,
-            Account::Refundable | Account::PspClearing | Account::Excess => {}
+            Account::Excess => sums.excess = sums.excess.checked_add(amount)?,
+            Account::Refundable | Account::PspClearing => {}
         }
         match entry.credit {
             Account::Reserved => sums.reserved = sums.reserved.checked_add(amount)?,
             Account::Refunded => sums.refunded = sums.refunded.checked_add(amount)?,
             Account::Disputed => sums.disputed = sums.disputed.checked_add(amount)?,
-            Account::Refundable | Account::PspClearing | Account::Excess => {}
+            Account::Excess => sums.excess = sums.excess.checked_sub(amount)?,
+            Account::Refundable | Account::PspClearing => {}
         }
         Balance::new(sums)
     }

@@ -8,8 +8,9 @@
 
 use crate::decide::entries;
 use crate::journal::{Account, Entry};
+use crate::money::Minor;
 use crate::payment::Payment;
-use crate::refund::{Fault, Refund, Status};
+use crate::refund::{Allocation, Fault, Refund, Status};
 use crate::schedule::{self, Step};
 
 impl Outcome {
@@ -103,7 +104,7 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
     }
     match (refund.status, outcome) {
         (Status::Succeeded, Outcome::Declined { fault, .. } | Outcome::Failed { fault }) => {
-            let back = entries(&refund.allocations, Account::Refunded, Account::Refundable);
+            let back = reversal_entries(payment, refund);
             let refund = Refund {
                 fault: Some(fault.clone()),
                 ..refund.clone()
@@ -180,18 +181,19 @@ fn settle_open(refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
     }
 }
 
-/// "The PSP has nothing" is proof only for a refund of which the PSP never said anything.
+/// "The PSP has nothing" is proof only as the answer to a look-up, and only for a refund of which
+/// the PSP never said anything.
 fn absent(refund: &Refund, at_ms: i64) -> Change {
     let was_seen = matches!(refund.status, Status::Pending | Status::RequiresAction)
         || refund.psp_refund.is_some();
-    if was_seen {
-        let change = moved(refund.clone(), Status::Unknown, Vec::new(), at_ms);
-        return Change {
-            alarm: Some(Alarm::Vanished),
-            ..change
-        };
+    if refund.status == Status::Unknown && !was_seen {
+        return moved(refund.clone(), Status::Ready, Vec::new(), at_ms);
     }
-    moved(refund.clone(), Status::Ready, Vec::new(), at_ms)
+    let change = moved(refund.clone(), Status::Unknown, Vec::new(), at_ms);
+    Change {
+        alarm: was_seen.then_some(Alarm::Vanished),
+        ..change
+    }
 }
 
 /// A refund whose time has come, and what is to be done with it. The returned change is to be
@@ -308,35 +310,49 @@ fn with_psp_refund(refund: &Refund, psp_refund: Option<&String>) -> Refund {
 
 /// What still fits each capture is given back; the rest is excess, for people to explain.
 fn late_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
+    let split = |part: &Allocation| {
+        let left = sums(payment, part).map(|(left, _)| left);
+        let (fits, surplus) = part_of(part.amount, left);
+        let given = entry(part, Account::Refundable, Account::Refunded, fits);
+        let beyond = entry(part, Account::Excess, Account::PspClearing, surplus);
+        given.into_iter().chain(beyond)
+    };
+    refund.allocations.iter().flat_map(split).collect()
+}
+
+/// Money that comes back covers a capture's excess first; the rest is refundable again.
+fn reversal_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
+    let split = |part: &Allocation| {
+        let excess = sums(payment, part).map(|(_, excess)| excess);
+        let (covers, rest) = part_of(part.amount, excess);
+        let covered = entry(part, Account::PspClearing, Account::Excess, covers);
+        let freed = entry(part, Account::Refunded, Account::Refundable, rest);
+        covered.into_iter().chain(freed)
+    };
+    refund.allocations.iter().flat_map(split).collect()
+}
+
+/// What the part's capture has refundable, and its excess.
+fn sums(payment: &Payment, part: &Allocation) -> Option<(Minor, Minor)> {
     let captures = payment.legs().iter().flat_map(|leg| leg.captures());
-    let left: Vec<_> = captures.map(|c| (c.id, c.balance.refundable())).collect();
-    let mut booked = Vec::new();
-    for part in &refund.allocations {
-        let refundable = left
-            .iter()
-            .find(|(id, _)| *id == part.capture)
-            .map(|(_, left)| *left);
-        let fits = refundable.unwrap_or_default().min(part.amount);
-        let surplus = part
-            .amount
-            .checked_sub(fits)
-            .expect("fits is at most the part");
-        if !fits.is_zero() {
-            booked.push(Entry::new(
-                part.capture,
-                Account::Refundable,
-                Account::Refunded,
-                fits,
-            ));
-        }
-        if !surplus.is_zero() {
-            booked.push(Entry::new(
-                part.capture,
-                Account::Excess,
-                Account::PspClearing,
-                surplus,
-            ));
-        }
-    }
-    booked
+    let balance = captures
+        .into_iter()
+        .find(|capture| capture.id == part.capture)?
+        .balance;
+    Some((balance.refundable(), balance.sums().excess))
+}
+
+/// `amount` split into what `room` takes and the rest.
+fn part_of(amount: Minor, room: Option<Minor>) -> (Minor, Minor) {
+    let taken = room.unwrap_or_default().min(amount);
+    (
+        taken,
+        amount
+            .checked_sub(taken)
+            .expect("taken is at most the amount"),
+    )
+}
+
+fn entry(part: &Allocation, debit: Account, credit: Account, amount: Minor) -> Option<Entry> {
+    (!amount.is_zero()).then(|| Entry::new(part.capture, debit, credit, amount))
 }

@@ -177,6 +177,7 @@ impl Findings<'_> {
                 ("reserved", sums.reserved, of(Account::Reserved)),
                 ("refunded", sums.refunded, of(Account::Refunded)),
                 ("disputed", sums.disputed, of(Account::Disputed)),
+                ("excess", sums.excess, of(Account::Excess).saturating_neg()),
             ];
             for (name, row, fold) in folds {
                 self.expect(row.units() == fold, "I11", || {
@@ -272,8 +273,14 @@ impl Findings<'_> {
     fn excess(&self) -> BTreeMap<CaptureId, i64> {
         let mut excess = BTreeMap::new();
         let lines = self.history.journal.iter();
-        for line in lines.filter(|line| line.entry.debit == Account::Excess) {
-            move_by(&mut excess, line.entry.capture, line.entry.amount.units());
+        for JournalLine { entry, .. } in lines {
+            let amount = entry.amount.units();
+            if entry.debit == Account::Excess {
+                move_by(&mut excess, entry.capture, amount);
+            }
+            if entry.credit == Account::Excess {
+                move_by(&mut excess, entry.capture, amount.saturating_neg());
+            }
         }
         excess
     }

@@ -120,6 +120,7 @@ create table capture (
     refunded_minor integer not null check (refunded_minor >= 0),
     reserved_minor integer not null check (reserved_minor >= 0),
     disputed_minor integer not null check (disputed_minor >= 0),
+    excess_minor integer not null check (excess_minor >= 0),    -- paid beyond captured: an alarm
     captured_at_ms integer not null,
     primary key (merchant_id, payment_id, capture_id),
     check (voided_minor + refunded_minor + reserved_minor + disputed_minor <= captured_minor)

@@ -195,7 +195,7 @@ fn captures(
 ) -> rusqlite::Result<Vec<(i64, Capture)>> {
     let sql = "-- captures
         select leg_no, capture_id, captured_minor, voided_minor, refunded_minor, reserved_minor,
-            disputed_minor
+            disputed_minor, excess_minor
         from capture where merchant_id = ?1 and payment_id = ?2 order by seq";
     let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
@@ -206,6 +206,7 @@ fn captures(
             refunded: minor(row, 4)?,
             reserved: minor(row, 5)?,
             disputed: minor(row, 6)?,
+            excess: minor(row, 7)?,
         });
         let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
         Ok((

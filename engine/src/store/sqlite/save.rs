@@ -148,8 +148,9 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
         let leg_no = leg_number(&change.book, new.leg)?;
         let sql = "-- insert_capture
             insert into capture (merchant_id, payment_id, capture_id, leg_no, seq, captured_minor,
-                voided_minor, refunded_minor, reserved_minor, disputed_minor, captured_at_ms)
-            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+                voided_minor, refunded_minor, reserved_minor, disputed_minor, excess_minor,
+                captured_at_ms)
+            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let row = params![
             merchant,
             payment,
@@ -161,6 +162,7 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
             sums.refunded.units(),
             sums.reserved.units(),
             sums.disputed.units(),
+            sums.excess.units(),
             new.at_ms,
         ];
         write_one(tx, sql, row)?;
@@ -170,7 +172,7 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
         let sums = capture(&change.book, id)?.balance.sums();
         let sql = "-- update_capture
             update capture set voided_minor = ?4, refunded_minor = ?5, reserved_minor = ?6,
-                disputed_minor = ?7
+                disputed_minor = ?7, excess_minor = ?8
             where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
         let row = params![
             merchant,
@@ -180,6 +182,7 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
             sums.refunded.units(),
             sums.reserved.units(),
             sums.disputed.units(),
+            sums.excess.units(),
         ];
         write_one(tx, sql, row)?;
     }
