@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::compare::{Dialect, Ids};
+use super::compare::Ids;
 use super::demand::{Demand, judge};
 use super::medusa_v2_fields as fields;
 use super::medusa_v2_ledger::{Ledger, Row};
-use super::medusa_v2_request::{Credentials, payment_of};
+use super::medusa_v2_request::{self as request, Credentials, payment_of};
 use super::medusa_v2_rules::{self as rules, Known};
 use super::money::{exponent, minor};
 use super::recording::{Recording, members, mounted, text};
@@ -22,6 +22,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     let shop = Shop::open();
     let owner = shop.owner("Medusa two");
     let key = shop.server.cli().key(&owner.merchant, "medusa-v2");
+    let jwt = request::log_in(&shop, &owner, &recording.lines);
     let given = recording
         .lines
         .iter()
@@ -38,9 +39,9 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         )
     });
     let mut replay = Replay {
-        credentials: Credentials::new(key.token),
+        credentials: Credentials::new(key.token, jwt),
         given: given.collect(),
-        refunds: shown_refunds(&recording.lines),
+        refunds: request::shown_refunds(&recording.lines),
         notes: notes.collect(),
         ids: Ids::default(),
         ledgers: BTreeMap::new(),
@@ -63,17 +64,6 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         }
     }
     tally
-}
-
-fn shown_refunds(lines: &[Value]) -> BTreeMap<String, Value> {
-    let answers = lines.iter().map(|line| text(line, "/response/body"));
-    let answers = answers.filter_map(|body| serde_json::from_str::<Value>(body).ok());
-    let lists = answers.filter_map(|body| body.pointer("/payment/refunds")?.as_array().cloned());
-    let told = |refund: &Value| refund.get("amount").is_some() && refund.get("note").is_some();
-    let refunds = lists.flatten().filter(told);
-    refunds
-        .map(|refund| (text(&refund, "/id").to_owned(), refund))
-        .collect()
 }
 
 fn name(line: &Value) -> String {
@@ -100,41 +90,6 @@ struct Replay {
     /// Whether refund reasons can be made; found out at the first need.
     reasons: Option<bool>,
     answers: BTreeMap<String, (Vec<u8>, Response)>,
-}
-
-struct V2 {
-    /// The members that this selection adds by V2-1.
-    added: Vec<&'static str>,
-}
-
-impl Dialect for V2 {
-    fn ordered(&self) -> bool {
-        true
-    }
-
-    fn judge(&self, path: &str, recorded: &Tree, ours: &Tree) -> Option<Result<(), String>> {
-        let last = path.rsplit('/').next().unwrap_or_default();
-        match (last, recorded, ours) {
-            // Recordings act as a user, we act with a key: both are named by their own ids.
-            ("created_by", Tree::Text(_), Tree::Text(id)) if id.starts_with("apk_") => Some(Ok(())),
-            // The provider's own object, and its name: properties of the registration.
-            ("data", Tree::Object(_), Tree::Object(_)) => Some(Ok(())),
-            ("provider_id", Tree::Text(was), Tree::Text(is)) if was != "pp_system_default" => {
-                let right = is.starts_with("pp_");
-                Some(if right {
-                    Ok(())
-                } else {
-                    Err(format!("not a provider's id: {is:?}"))
-                })
-            }
-            _ => None,
-        }
-    }
-
-    fn addition(&self, path: &str) -> Option<&'static str> {
-        let name = path.strip_prefix("/payment/")?;
-        self.added.contains(&name).then_some("V2-1")
-    }
 }
 
 impl Replay {
@@ -165,7 +120,7 @@ impl Replay {
         let answer = self.shop.server.send(&request);
         self.keep(line, &request, &answer, &id, &demand);
         let demand = self.as_ours(demand, &id, &mut decisions);
-        let dialect = V2 {
+        let dialect = fields::V2 {
             added: fields::added(&request.target),
         };
         let judged = judge(&demand, &dialect, &mut self.ids, &answer);
@@ -258,9 +213,8 @@ impl Replay {
             return;
         }
         let body = json!({"label": given["label"], "code": given["code"], "description": given["description"]});
-        let request = Request::post(&mounted("medusa-v2", "/admin/refund-reasons"))
-            .basic(&self.credentials.token)
-            .json(&body);
+        let request = Request::post(&mounted("medusa-v2", "/admin/refund-reasons")).json(&body);
+        let request = self.credentials.sign(request);
         let answer = self.shop.server.send(&request);
         self.reasons = Some(answer.status == 200);
         if answer.status == 200 {
@@ -326,11 +280,8 @@ impl Replay {
             body["refund_reason_id"] = json!(ours);
         }
         let path = mounted("medusa-v2", &format!("/admin/payments/{id}/refund"));
-        let answer = self.shop.server.send(
-            &Request::post(&path)
-                .basic(&self.credentials.token)
-                .json(&body),
-        );
+        let request = self.credentials.sign(Request::post(&path).json(&body));
+        let answer = self.shop.server.send(&request);
         if let Some(ledger) = self.ledgers.get_mut(id) {
             let made = answer.status == 200;
             ledger.rows.push(Row {

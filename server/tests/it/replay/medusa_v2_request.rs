@@ -1,30 +1,41 @@
 //! A recorded Medusa v2 request turned into one of ours: the same bytes, with our credentials.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::compare::Ids;
 use super::recording::{members, mounted, text};
+use super::shop::{Owner, Shop};
+use super::tree::Tree;
 use crate::support::Request;
 
 /// What stands for the recorded credentials.
 pub(super) struct Credentials {
     /// Our secret key.
-    pub(super) token: String,
+    token: String,
+    /// A log-in's token; none if nobody can log in.
+    jwt: Option<String>,
     /// Recorded secret keys that mean ours, oldest first.
     known: Vec<String>,
 }
 
 impl Credentials {
-    pub(super) fn new(token: String) -> Credentials {
+    pub(super) fn new(token: String, jwt: Option<String>) -> Credentials {
         Credentials {
             token,
+            jwt,
             known: Vec::new(),
         }
+    }
+
+    /// Adds what the recordings' `Bearer ${JWT}` stands for.
+    pub(super) fn sign(&self, request: Request) -> Request {
+        request.header("authorization", &self.ours("Bearer ${JWT}"))
     }
 
     /// A key that the recording has made; from now on it means ours.
@@ -63,15 +74,17 @@ impl Credentials {
 
     /// A recorded credential turned into ours: `Bearer ${JWT}` stands for any good credential.
     fn ours(&self, value: &str) -> String {
-        if value == "Bearer ${JWT}" {
-            return format!(
-                "Basic {}",
-                BASE64.encode(format!("{}:", self.token).as_bytes())
-            );
-        }
-        let value = value
-            .replace("${SK}", &self.token)
-            .replace("${JWT}", &self.token);
+        let value = match &self.jwt {
+            Some(jwt) => value.replace("${JWT}", jwt),
+            None if value == "Bearer ${JWT}" => {
+                return format!(
+                    "Basic {}",
+                    BASE64.encode(format!("{}:", self.token).as_bytes())
+                );
+            }
+            None => value.to_owned(),
+        };
+        let value = value.replace("${SK}", &self.token);
         let Some((scheme, sent)) = value.split_once(' ') else {
             return value;
         };
@@ -91,6 +104,40 @@ impl Credentials {
             value.replace(key.as_str(), &self.token)
         })
     }
+}
+
+/// Makes the person who logs in in the recording, and logs in as it.
+pub(super) fn log_in(shop: &Shop, owner: &Owner, lines: &[Value]) -> Option<String> {
+    let granted = lines.iter().find(|line| {
+        text(line, "/request/path") == "/auth/user/emailpass"
+            && line.pointer("/response/status").and_then(Value::as_u64) == Some(200)
+    });
+    let told = granted.map_or("{}", |line| text(line, "/request/body"));
+    let mut body: Value = serde_json::from_str(told).unwrap_or_default();
+    if text(&body, "/email").is_empty() {
+        body = json!({"email": "admin@medusa.test", "password": "supersecret"});
+    }
+    shop.server.cli().user(
+        &owner.merchant,
+        text(&body, "/email"),
+        text(&body, "/password"),
+    );
+    let request = Request::post(&mounted("medusa-v2", "/auth/user/emailpass")).json(&body);
+    let answer = shop.server.send(&request);
+    let body = Tree::read(&answer.body).ok()?;
+    body.member("token").and_then(Tree::text).map(str::to_owned)
+}
+
+/// Every refund that any answer shows with its amount and note, by id.
+pub(super) fn shown_refunds(lines: &[Value]) -> BTreeMap<String, Value> {
+    let answers = lines.iter().map(|line| text(line, "/response/body"));
+    let answers = answers.filter_map(|body| serde_json::from_str::<Value>(body).ok());
+    let lists = answers.filter_map(|body| body.pointer("/payment/refunds")?.as_array().cloned());
+    let told = |refund: &Value| refund.get("amount").is_some() && refund.get("note").is_some();
+    let refunds = lists.flatten().filter(told);
+    refunds
+        .map(|refund| (text(&refund, "/id").to_owned(), refund))
+        .collect()
 }
 
 /// The payment that a line's path names, or an empty text.
