@@ -1,4 +1,6 @@
 mod access;
+mod config;
+mod connectors;
 mod crypto;
 mod desk;
 mod faces;

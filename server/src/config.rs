@@ -1,0 +1,349 @@
+//! Settings: from the defaults, a TOML file, the environment and the command line, each over the one
+//! before. The only place that reads environment variables.
+//!
+//! Every setting stands once in [`SETTINGS`], with its name in the file and what it does; the
+//! variable's name follows from it (`psp_call_deadline_ms` is `REQUITE_PSP_CALL_DEADLINE_MS`,
+//! `[limits] connections_max` is `REQUITE_LIMITS_CONNECTIONS_MAX`). An unknown name in the file is an
+//! error that names it, and so is a value that cannot be.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::http::Limits;
+
+/// What the server runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub database: Database,
+    pub listen: SocketAddr,
+    /// Log levels, as `info` or `requite=debug,warn`.
+    pub log: String,
+    pub cors_origins: Vec<String>,
+    /// How long one call to a PSP may take before its outcome counts as unknown.
+    pub psp_call_deadline_ms: u32,
+    /// Two equal requests without a key within this time are one; 0 is off.
+    pub duplicate_guard_ms: u32,
+    pub mpg_shows_allocation: bool,
+    pub limits: Limits,
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite(PathBuf),
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            database: Database::Sqlite(PathBuf::from("requite.db")),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            log: "info".to_owned(),
+            cors_origins: Vec::new(),
+            psp_call_deadline_ms: 10_000,
+            duplicate_guard_ms: 0,
+            mpg_shows_allocation: false,
+            limits: Limits::for_this_process(),
+        }
+    }
+}
+
+/// Longest deadline of a PSP call.
+pub(crate) const PSP_CALL_DEADLINE_MS_MAX: u32 = 30_000;
+/// Longest window of the duplicate guard: an hour.
+const DUPLICATE_GUARD_MS_MAX: u32 = 3_600_000;
+/// Largest settings file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A setting that cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The name under which it was given: a flag, a variable, or a key and its file.
+    pub setting: String,
+    pub problem: String,
+    /// Given on the command line: wrong usage rather than a wrong setting.
+    pub is_flag: bool,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Name in the file (`section.key`), and how its text is taken into the configuration. The error
+/// says what may stand there.
+type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
+
+const SETTINGS: [Setting; 14] = [
+    ("database", |config, text| {
+        config.database = database(text)?;
+        Ok(())
+    }),
+    ("listen", |config, text| {
+        let needed = || format!("{text:?} is no address; give one as 127.0.0.1:8080 or [::1]:8080");
+        config.listen = text.parse().map_err(|_| needed())?;
+        Ok(())
+    }),
+    ("log", |config, text| {
+        let filter = tracing_subscriber::EnvFilter::builder().parse(text);
+        filter.map_err(|_| {
+            format!("{text:?} is no log filter; give one as info or warn,requite=debug")
+        })?;
+        text.clone_into(&mut config.log);
+        Ok(())
+    }),
+    ("cors_origins", |config, text| {
+        config.cors_origins = origins(text)?;
+        Ok(())
+    }),
+    ("psp_call_deadline_ms", |config, text| {
+        config.psp_call_deadline_ms = number(text, 1, PSP_CALL_DEADLINE_MS_MAX)?;
+        Ok(())
+    }),
+    ("duplicate_guard_ms", |config, text| {
+        config.duplicate_guard_ms = number(text, 0, DUPLICATE_GUARD_MS_MAX)?;
+        Ok(())
+    }),
+    ("mpg.capture_refunded_amount", |config, text| {
+        config.mpg_shows_allocation = match text {
+            "zero" => false,
+            "allocated" => true,
+            _ => return Err(format!("{text:?} is neither \"zero\" nor \"allocated\"")),
+        };
+        Ok(())
+    }),
+    ("limits.connections_max", |config, text| {
+        let max = number(text, 1, 1_000_000)?;
+        config.limits.connections_max = usize::try_from(max).map_err(|e| e.to_string())?;
+        Ok(())
+    }),
+    ("limits.first_byte_max_ms", |config, text| {
+        config.limits.first_byte_max = wait(text)?;
+        Ok(())
+    }),
+    ("limits.head_max_ms", |config, text| {
+        config.limits.head_max = wait(text)?;
+        Ok(())
+    }),
+    ("limits.idle_max_ms", |config, text| {
+        config.limits.idle_max = wait(text)?;
+        Ok(())
+    }),
+    ("limits.body_max_ms", |config, text| {
+        config.limits.body_max = wait(text)?;
+        Ok(())
+    }),
+    ("limits.write_stall_max_ms", |config, text| {
+        config.limits.write_stall_max = wait(text)?;
+        Ok(())
+    }),
+    ("limits.drain_max_ms", |config, text| {
+        config.limits.drain_max = wait(text)?;
+        Ok(())
+    }),
+];
+
+/// Variables that are ours and no settings.
+const OTHER_VARIABLES: [&str; 1] = ["REQUITE_CONFIG"];
+
+/// What was given on the command line: names of settings, with their texts.
+pub(crate) type Flags = Vec<(&'static str, String)>;
+
+/// Reads all settings. `file` is what `--config` names; without it, the variable `REQUITE_CONFIG`.
+pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Fault> {
+    let environment = |name: &str| match std::env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Fault {
+            setting: name.to_owned(),
+            problem: "is not UTF-8".to_owned(),
+            is_flag: false,
+        }),
+    };
+    let named = environment("REQUITE_CONFIG")?.map(PathBuf::from);
+    let text = match file.map(Path::to_owned).or(named) {
+        Some(path) => Some((file_text(&path)?, path.display().to_string())),
+        None => None,
+    };
+    let text = text
+        .as_ref()
+        .map(|(text, name)| (text.as_str(), name.as_str()));
+    overlay(text, &environment, flags)
+}
+
+/// Names of variables that begin like ours and are none of ours: likely misspelt.
+pub(crate) fn unknown_variables() -> Vec<String> {
+    let known = |name: &str| {
+        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|(key, _)| variable(key) == name)
+    };
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("REQUITE_") && !known(name))
+        .collect()
+}
+
+fn file_text(path: &Path) -> Result<String, Fault> {
+    let fault = |problem: String| Fault {
+        setting: format!("--config {}", path.display()),
+        problem,
+        is_flag: false,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|e| fault(e.to_string()))?
+        .len();
+    if size > FILE_BYTES_MAX {
+        return Err(fault(format!(
+            "{size} bytes; at most {FILE_BYTES_MAX} are read"
+        )));
+    }
+    std::fs::read_to_string(path).map_err(|e| fault(e.to_string()))
+}
+
+/// Defaults < file < environment < flags. `file` is its text and its name.
+fn overlay(
+    file: Option<(&str, &str)>,
+    environment: &dyn Fn(&str) -> Result<Option<String>, Fault>,
+    flags: &Flags,
+) -> Result<Config, Fault> {
+    let mut config = Config::default();
+    if let Some((text, name)) = file {
+        for (key, text) in file_settings(text, name)? {
+            let at = format!("{key} in {name}");
+            set(&mut config, &key, &text).map_err(|problem| fault(at, problem, false))?;
+        }
+    }
+    for (key, _) in SETTINGS {
+        let name = variable(key);
+        if let Some(text) = environment(&name)? {
+            set(&mut config, key, &text).map_err(|problem| fault(name, problem, false))?;
+        }
+    }
+    for (key, text) in flags {
+        let at = format!("--{}", key.replace('_', "-"));
+        set(&mut config, key, text).map_err(|problem| fault(at, problem, true))?;
+    }
+    Ok(config)
+}
+
+fn fault(setting: String, problem: String, is_flag: bool) -> Fault {
+    Fault {
+        setting,
+        problem,
+        is_flag,
+    }
+}
+
+fn set(config: &mut Config, key: &str, text: &str) -> Result<(), String> {
+    let known = SETTINGS.iter().find(|(name, _)| *name == key);
+    let (_, apply) = known.ok_or_else(|| unknown_key(key))?;
+    apply(config, text)
+}
+
+fn unknown_key(key: &str) -> String {
+    let names: Vec<&str> = SETTINGS.iter().map(|(name, _)| *name).collect();
+    format!(
+        "there is no setting {key:?}; there are {}",
+        names.join(", ")
+    )
+}
+
+fn variable(key: &str) -> String {
+    format!("REQUITE_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The file's keys, sections flattened to `section.key`, with their values as text.
+fn file_settings(text: &str, name: &str) -> Result<Vec<(String, String)>, Fault> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        fault(
+            name.to_owned(),
+            format!("not TOML: {}", error.message()),
+            false,
+        )
+    })?;
+    let mut settings = Vec::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(section) => {
+                for (inner, value) in section {
+                    settings.push((format!("{key}.{inner}"), value));
+                }
+            }
+            value => settings.push((key, value)),
+        }
+    }
+    settings
+        .into_iter()
+        .map(|(key, value)| match plain(&value) {
+            Some(text) => Ok((key, text)),
+            None => {
+                let problem = "give a text, a whole number or a list of texts".to_owned();
+                Err(fault(format!("{key} in {name}"), problem, false))
+            }
+        })
+        .collect()
+}
+
+fn plain(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Array(items) => {
+            let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        _ => None,
+    }
+}
+
+fn database(text: &str) -> Result<Database, String> {
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        return Err("this version keeps its data in SQLite only; give sqlite:PATH".to_owned());
+    }
+    match text.strip_prefix("sqlite:") {
+        Some("") | None => Err(format!("{text:?} is no database; give sqlite:PATH")),
+        Some(path) => Ok(Database::Sqlite(PathBuf::from(path))),
+    }
+}
+
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    let given = text
+        .split(',')
+        .map(str::trim)
+        .filter(|origin| !origin.is_empty());
+    given.map(origin).collect()
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_origin = host.is_some_and(|host| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'/')
+    });
+    if text == "*" || is_origin {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is no origin; give scheme and host as https://admin.example.com, or *"
+        ))
+    }
+}
+
+fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number: Option<u32> = text.parse().ok();
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("{text:?} is no whole number from {least} to {most}"))
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    number(text, 1, 3_600_000).map(|ms| Duration::from_millis(u64::from(ms)))
+}

@@ -1,0 +1,215 @@
+//! A PSP that exists only on paper, for trying things out: what it answers to a payment's refund
+//! calls is scripted when the payment is registered.
+//!
+//! It has no memory. What it answers is a function of the instruction alone: the script entry at
+//! the call's number, then `approve` for ever. So a look-up, also one after a restart, always finds
+//! what the call before it did.
+//!
+//! Approved amounts that Gr4vy's own simulator documents as failing fail here in the same way
+//! ([`SIMULATED`]).
+
+use requite_core::refund::Fault;
+use requite_core::settle::Outcome;
+use requite_engine::psp::{CallKind, Instruction};
+
+use super::Call;
+
+/// What payments are registered with to have their refunds paid by this connector.
+pub(crate) const NAME: &str = "sandbox";
+
+/// Most entries of one payment's script.
+pub(crate) const ENTRIES_MAX: usize = 256;
+/// Longest entry, in bytes.
+pub(crate) const ENTRY_BYTES_MAX: usize = 256;
+
+/// One scripted answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// `approve`
+    Approve,
+    /// `decline:<code>[:<text>]`
+    Decline(Fault),
+    /// `fail[:<text>]`: proven not done.
+    Fail(Fault),
+    /// `pending`: has it, and never says more.
+    Pending,
+    /// `pending:approve`: has it; a look-up finds it done.
+    PendingApprove,
+    /// `pending:decline:<code>[:<text>]`
+    PendingDecline(Fault),
+    /// `lost`: acts; the answer never comes.
+    Lost,
+    /// `lost:never`: acts not; the answer never comes.
+    LostNever,
+    /// `hang`: acts; answers only after the deadline.
+    Hang,
+    /// `http:<status>`: acts not. A 4xx is a decline; any other status proves nothing by itself.
+    Http(u16),
+}
+
+/// Amounts in minor units that Gr4vy's simulator refuses, each with its code; `true` is declined,
+/// `false` is failed.
+const SIMULATED: [(i64, &str, bool); 4] = [
+    (520_001, "disputed_transaction", true),
+    (520_002, "issuer_decline", true),
+    (520_003, "service_error", false),
+    (520_004, "refund_already_satisfied", true),
+];
+
+/// Why an entry is no entry: what may stand there.
+pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], fail[:<text>], pending, \
+     pending:approve, pending:decline:<code>[:<text>], lost, lost:never, hang or http:<status>";
+
+impl Entry {
+    /// `None` for anything but [`GRAMMAR`].
+    pub(crate) fn parse(text: &str) -> Option<Entry> {
+        if text.len() > ENTRY_BYTES_MAX {
+            return None;
+        }
+        let (word, rest) = match text.split_once(':') {
+            Some((word, rest)) => (word, Some(rest)),
+            None => (text, None),
+        };
+        Some(match (word, rest) {
+            ("approve", None) => Entry::Approve,
+            ("decline", Some(rest)) => Entry::Decline(declined(rest)?),
+            ("fail", rest) => Entry::Fail(fault("failed", rest.unwrap_or(FAIL_TEXT))),
+            ("pending", None) => Entry::Pending,
+            ("pending", Some("approve")) => Entry::PendingApprove,
+            ("pending", Some(rest)) => {
+                Entry::PendingDecline(declined(rest.strip_prefix("decline:")?)?)
+            }
+            ("lost", None) => Entry::Lost,
+            ("lost", Some("never")) => Entry::LostNever,
+            ("hang", None) => Entry::Hang,
+            ("http", Some(status)) => Entry::Http(http_status(status)?),
+            _ => return None,
+        })
+    }
+}
+
+const FAIL_TEXT: &str = "the sandbox did not carry out the refund";
+
+fn declined(rest: &str) -> Option<Fault> {
+    let (code, text) = rest
+        .split_once(':')
+        .unwrap_or((rest, "the sandbox declined the refund"));
+    let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (!code.is_empty() && code.bytes().all(is_code)).then(|| fault(code, text))
+}
+
+fn http_status(text: &str) -> Option<u16> {
+    let is_number = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let status = is_number.then(|| text.parse().ok()).flatten()?;
+    (100..=599).contains(&status).then_some(status)
+}
+
+fn fault(code: &str, text: &str) -> Fault {
+    Fault {
+        code: code.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+/// The form in which a script is kept with its payment.
+pub(crate) fn script_text(entries: &[String]) -> Option<String> {
+    let text = serde_json::to_string(entries).expect("a list of strings has a JSON form");
+    (!entries.is_empty()).then_some(text)
+}
+
+/// What the sandbox does for an instruction.
+pub(crate) fn call(instruction: &Instruction) -> Call {
+    let Some(entry) = entry(instruction) else {
+        return Call::Known(super::unknown(
+            "script_unreadable",
+            "the payment's sandbox script cannot be read",
+        ));
+    };
+    match instruction.kind {
+        CallKind::Send => sent(&entry, instruction),
+        CallKind::LookUp => Call::Known(found(&entry, instruction)),
+    }
+}
+
+/// `None` when the script is not one that [`script_text`] wrote.
+fn entry(instruction: &Instruction) -> Option<Entry> {
+    let Some(script) = &instruction.connector_settings else {
+        return Some(Entry::Approve);
+    };
+    let entries: Vec<String> = serde_json::from_str(script).ok()?;
+    let at = usize::try_from(instruction.call_no).ok()?;
+    entries
+        .get(at)
+        .map_or(Some(Entry::Approve), |text| Entry::parse(text))
+}
+
+fn sent(entry: &Entry, instruction: &Instruction) -> Call {
+    let psp_refund = Some(refund_id(instruction));
+    Call::Known(match entry {
+        Entry::Approve => approved(instruction),
+        Entry::Decline(fault) => declining(fault),
+        Entry::Fail(fault) => Outcome::Failed {
+            fault: fault.clone(),
+        },
+        Entry::Pending | Entry::PendingApprove | Entry::PendingDecline(_) => {
+            Outcome::Pending { psp_refund }
+        }
+        Entry::Lost | Entry::LostNever | Entry::Hang => return Call::Silence,
+        Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
+        Entry::Http(status) => Outcome::Unknown {
+            fault: http_fault(*status),
+        },
+    })
+}
+
+fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
+    match entry {
+        Entry::Approve => approved(instruction),
+        Entry::PendingApprove | Entry::Lost | Entry::Hang => succeeded(instruction),
+        Entry::Decline(fault) | Entry::PendingDecline(fault) => declining(fault),
+        Entry::Fail(fault) => Outcome::Failed {
+            fault: fault.clone(),
+        },
+        Entry::Pending => Outcome::Pending {
+            psp_refund: Some(refund_id(instruction)),
+        },
+        Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
+        Entry::LostNever | Entry::Http(_) => Outcome::Absent,
+    }
+}
+
+fn approved(instruction: &Instruction) -> Outcome {
+    let units = instruction.amount.units();
+    match SIMULATED.iter().find(|(amount, _, _)| *amount == units) {
+        Some((_, code, true)) => declining(&fault(code, "a documented test amount")),
+        Some((_, code, false)) => Outcome::Failed {
+            fault: fault(code, "a documented test amount"),
+        },
+        None => succeeded(instruction),
+    }
+}
+
+fn succeeded(instruction: &Instruction) -> Outcome {
+    Outcome::Succeeded {
+        psp_refund: Some(refund_id(instruction)),
+    }
+}
+
+fn declining(fault: &Fault) -> Outcome {
+    Outcome::Declined {
+        psp_refund: None,
+        fault: fault.clone(),
+    }
+}
+
+fn http_fault(status: u16) -> Fault {
+    fault(
+        &format!("http_{status}"),
+        &format!("the sandbox answered with HTTP status {status}"),
+    )
+}
+
+/// The refund's id at the sandbox: a function of the refund, so that a repeat is the same refund.
+fn refund_id(instruction: &Instruction) -> String {
+    requite_core::id::prefixed_text("sbx_", instruction.refund.refund.bits())
+}

@@ -1,0 +1,208 @@
+//! Shows payments and refunds: everything there is, amounts in minor units, times in RFC 3339.
+
+use std::collections::BTreeMap;
+
+use requite_core::id::uuid_text;
+use requite_core::payment::LegKind;
+use requite_engine::read::{CaptureView, LegView, PaymentView, RefundView, ReleaseView};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::spelling;
+use crate::time::millis_text;
+
+/// JSON text of an object, its members in the order in which they are added: people read it too.
+pub(crate) struct Shown(String);
+
+impl Shown {
+    pub(crate) fn new() -> Shown {
+        Shown(String::from("{"))
+    }
+
+    pub(crate) fn member(self, name: &str, value: impl Serialize) -> Shown {
+        let text = serde_json::to_string(&value).expect("views have text names and no floats");
+        self.raw(name, &text)
+    }
+
+    /// `text` is JSON already.
+    pub(crate) fn raw(mut self, name: &str, text: &str) -> Shown {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push_str(&json!(name).to_string());
+        self.0.push(':');
+        self.0.push_str(text);
+        self
+    }
+
+    pub(crate) fn text(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// JSON text of a list of JSON texts.
+pub(crate) fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(","))
+}
+
+/// A payment with legs, captures, refunds, totals and its id in each face's spelling. What was kept
+/// word for word at registration is shown under its own names.
+pub(crate) fn payment(view: &PaymentView) -> String {
+    let primary = view.primary();
+    let sums: Vec<Sums> = view.legs.iter().map(|leg| Sums::of(view, leg)).collect();
+    let shown = Shown::new()
+        .member("id", uuid_text(view.id.bits()))
+        .member("ids", spelling::payment_ids(view.id.bits()))
+        .member("amount", primary.amount.units())
+        .member("currency", view.currency.code())
+        .member("totals", totals(&sums))
+        .raw(
+            "legs",
+            &list(view.legs.iter().map(|shown| leg(view, shown))),
+        )
+        .raw("captures", &list(primary.captures.iter().map(capture)))
+        .raw("voids", &list(primary.releases.iter().map(void)))
+        .member("gift_cards", gift_cards(view))
+        .raw("refunds", &list(view.refunds.iter().map(refund)))
+        .member("connector", &view.connector)
+        .member("connector_payment", &view.connector_payment)
+        .member("external_identifier", &view.external_identifier)
+        .member("order", &view.order)
+        .member("customer", &view.customer)
+        .member("description", &view.description)
+        .member("aliases", &view.aliases)
+        .member("created_at", millis_text(view.created_at_ms))
+        .member("updated_at", millis_text(view.updated_at_ms))
+        .member("canceled_at", view.cancelled_at_ms.map(millis_text));
+    let kept: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(&view.profile).unwrap_or_default();
+    let kept = kept.iter();
+    kept.fold(shown, |shown, (name, value)| shown.raw(name, value.get()))
+        .text()
+}
+
+/// What became of one leg's money, in minor units.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    amount: i64,
+    captured: i64,
+    refunded: i64,
+    reserved: i64,
+    voided: i64,
+}
+
+impl Sums {
+    fn of(view: &PaymentView, leg: &LegView) -> Sums {
+        let refunded = view.refunded(leg.id);
+        Sums {
+            amount: leg.amount.units(),
+            captured: leg.captured(),
+            refunded,
+            reserved: view.refunded_or_open(leg.id).saturating_sub(refunded),
+            voided: leg.released(),
+        }
+    }
+}
+
+/// `refundable` is what may still be given back, `capturable` what may still be taken or voided.
+fn totals(legs: &[Sums]) -> Value {
+    let total = |part: fn(&Sums) -> i64| {
+        legs.iter()
+            .fold(0_i64, |sum, leg| sum.saturating_add(part(leg)))
+    };
+    let captured = total(|leg| leg.captured);
+    let gone = total(|leg| leg.refunded.saturating_add(leg.reserved));
+    let taken = total(|leg| leg.captured.saturating_add(leg.voided));
+    json!({
+        "amount": total(|leg| leg.amount),
+        "captured": captured,
+        "refunded": total(|leg| leg.refunded),
+        "reserved": total(|leg| leg.reserved),
+        "refundable": captured.saturating_sub(gone),
+        "voided": total(|leg| leg.voided),
+        "capturable": total(|leg| leg.amount).saturating_sub(taken),
+    })
+}
+
+fn leg(view: &PaymentView, leg: &LegView) -> String {
+    Shown::new()
+        .member("id", uuid_text(leg.id.bits()))
+        .member("kind", kind(leg.kind))
+        .member("totals", totals(&[Sums::of(view, leg)]))
+        .text()
+}
+
+fn kind(kind: LegKind) -> &'static str {
+    match kind {
+        LegKind::PaymentMethod => "payment_method",
+        LegKind::GiftCard => "gift_card",
+    }
+}
+
+fn capture(capture: &CaptureView) -> String {
+    Shown::new()
+        .member("id", uuid_text(capture.id.bits()))
+        .member("amount", capture.amount.units())
+        .member("refunded", capture.refunded.units())
+        .member("created_at", millis_text(capture.at_ms))
+        .text()
+}
+
+fn void(release: &ReleaseView) -> String {
+    Shown::new()
+        .member("id", uuid_text(release.id))
+        .member("amount", release.amount.units())
+        .member("created_at", millis_text(release.at_ms))
+        .text()
+}
+
+fn gift_cards(view: &PaymentView) -> Vec<Value> {
+    let cards = view.legs.iter().filter(|leg| leg.kind == LegKind::GiftCard);
+    cards
+        .map(|leg| json!({"id": uuid_text(leg.id.bits()), "amount": leg.amount.units()}))
+        .collect()
+}
+
+/// A refund, whichever face it came through. `attempts` counts the refund calls sent to the PSP.
+pub(crate) fn refund(view: &RefundView) -> String {
+    let fault = view.fault.as_ref();
+    Shown::new()
+        .member("id", uuid_text(view.id.bits()))
+        .member("ids", spelling::refund_ids(view.id.bits(), view.given_id))
+        .member("payment", uuid_text(view.payment.bits()))
+        .member("status", view.status.word())
+        .member("amount", view.amount.units())
+        .member("currency", view.currency.code())
+        .member(
+            "leg",
+            json!({"id": uuid_text(view.leg.bits()), "kind": kind(view.leg_kind)}),
+        )
+        .member("reason", reason(view))
+        .member("note", &view.note)
+        .member("external_identifier", &view.external_identifier)
+        .member("psp_refund_id", &view.psp_refund)
+        .member(
+            "error",
+            fault.map(|fault| json!({"code": fault.code, "text": fault.text})),
+        )
+        .member("attempts", view.sends)
+        .member("face", &view.face)
+        .member("actor", &view.actor)
+        .member("asked_at", millis_text(view.asked_at_ms))
+        .member("sent_at", view.sent_at_ms.map(millis_text))
+        .member("settled_at", view.settled_at_ms.map(millis_text))
+        .member("updated_at", millis_text(view.updated_at_ms))
+        .member("next_action_at", view.next_action_at_ms.map(millis_text))
+        .text()
+}
+
+/// One text, whichever dialect gave it: a fixed word, free text, or a reason that is kept.
+fn reason(view: &RefundView) -> Option<&str> {
+    let kept = view.reason.as_ref().map(|reason| reason.code.as_str());
+    view.reason_code
+        .as_deref()
+        .or(view.reason_text.as_deref())
+        .or(kept)
+}
