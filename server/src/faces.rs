@@ -1,4 +1,22 @@
-//! The faces: each existing API's dialect in a folder of its own. Here they are only mounted.
+//! The faces: each existing API's dialect in a folder of its own. Here they are only mounted: each
+//! below its prefix, and all of them at the root, where path and credential pick one.
+//!
+//! At the root, only `/admin` and `/auth` belong to two faces. There, what a Medusa v1 client sends
+//! (its token header, its form of JWT, its log-in path) picks v1, and everything else v2.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::get;
+use data_encoding::BASE64URL_NOPAD;
+use tower::ServiceExt;
+
+use crate::desk::Desk;
 
 pub(crate) mod gr4vy;
 pub(crate) mod loop_payments;
@@ -6,3 +24,197 @@ pub(crate) mod medusa_v1;
 pub(crate) mod medusa_v2;
 pub(crate) mod mpg;
 pub(crate) mod native;
+
+/// Whether money requests can be taken now.
+#[derive(Clone)]
+pub(crate) struct Readiness {
+    pub is_stopping: Arc<AtomicBool>,
+    /// Commands that wait for the lane.
+    pub queued: Arc<dyn Fn() -> usize + Send + Sync>,
+    pub queue_max: usize,
+}
+
+/// Everything that is served.
+pub(crate) fn router(desk: &Desk, readiness: Readiness) -> Router {
+    let doors = Doors {
+        medusa_v1: medusa_v1::router(desk.clone()),
+        medusa_v2: medusa_v2::router(desk.clone()),
+        mpg: mpg::router(desk.clone()),
+        gr4vy: gr4vy::router(desk.clone()),
+        loop_payments: loop_payments::router(desk.clone()),
+    };
+    Router::new()
+        .route("/health", get(async || "OK"))
+        .route("/ready", get(move || ready(readiness.clone())))
+        .nest("/api", native::router(desk.clone()))
+        .nest("/medusa/v1", doors.medusa_v1.clone())
+        .nest("/medusa/v2", doors.medusa_v2.clone())
+        .nest("/mpg", doors.mpg.clone())
+        .nest("/gr4vy", doors.gr4vy.clone())
+        .nest("/loop", doors.loop_payments.clone())
+        .fallback(move |request: Request| doors.clone().answer(request))
+}
+
+async fn ready(readiness: Readiness) -> Response {
+    let queued = (readiness.queued)();
+    let (status, word) = if readiness.is_stopping.load(Ordering::Acquire) {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else if queued >= readiness.queue_max {
+        (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+    } else {
+        (StatusCode::OK, "ready")
+    };
+    json(
+        status,
+        &serde_json::json!({"status": word, "queued": queued}),
+    )
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Which dialect a request at the root speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    MedusaV1,
+    MedusaV2,
+    Mpg,
+    Gr4vy,
+    LoopPayments,
+}
+
+#[derive(Clone)]
+struct Doors {
+    medusa_v1: Router,
+    medusa_v2: Router,
+    mpg: Router,
+    gr4vy: Router,
+    loop_payments: Router,
+}
+
+impl Doors {
+    async fn answer(self, request: Request) -> Response {
+        let face = match dialect(request.uri().path(), request.headers()) {
+            Some(Dialect::MedusaV1) => self.medusa_v1,
+            Some(Dialect::MedusaV2) => self.medusa_v2,
+            Some(Dialect::Mpg) => self.mpg,
+            Some(Dialect::Gr4vy) => self.gr4vy,
+            Some(Dialect::LoopPayments) => self.loop_payments,
+            None => return route_unknown(),
+        };
+        match face.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn route_unknown() -> Response {
+    let message = "nothing is served at this path; the faces are at /medusa/v1, /medusa/v2, /mpg, \
+                   /gr4vy and /loop, and our own API is at /api";
+    let error = serde_json::json!({"error": {"code": "route_not_found", "message": message}});
+    json(StatusCode::NOT_FOUND, &error)
+}
+
+/// By the path, in any letter case (Express, on which both Medusas stand, takes any), then by the
+/// credential.
+fn dialect(path: &str, headers: &HeaderMap) -> Option<Dialect> {
+    let path = path.to_ascii_lowercase();
+    let is_below = |prefix: &str| {
+        let rest = path.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if is_below("/admin") || is_below("/auth") {
+        let is_v1 = is_below("/admin/auth") || is_v1_credential(headers);
+        return Some(if is_v1 {
+            Dialect::MedusaV1
+        } else {
+            Dialect::MedusaV2
+        });
+    }
+    if is_below("/v1/orders") {
+        Some(Dialect::Mpg)
+    } else if is_below("/v1") {
+        Some(Dialect::LoopPayments)
+    } else if is_below("/transactions") || is_below("/refunds") {
+        Some(Dialect::Gr4vy)
+    } else {
+        None
+    }
+}
+
+/// Medusa v1's token header, or a JWT with its claims. Nothing is checked here: the face does.
+fn is_v1_credential(headers: &HeaderMap) -> bool {
+    if headers.contains_key("x-medusa-access-token") {
+        return true;
+    }
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let payload = token.and_then(|(_, token)| token.trim().split('.').nth(1));
+    let claims = payload.and_then(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok());
+    let claims: Option<serde_json::Map<String, serde_json::Value>> =
+        claims.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    claims.is_some_and(|claims| claims.contains_key("domain") || claims.contains_key("user_id"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_and_credential_pick_the_dialect() {
+        let jwt =
+            |claims: &str| format!("Bearer e30.{}.x", BASE64URL_NOPAD.encode(claims.as_bytes()));
+        let v1 = jwt(r#"{"user_id":"usr_1","domain":"admin"}"#);
+        let v2 = jwt(r#"{"actor_id":"user_1"}"#);
+        for (path, authorization, expected) in [
+            ("/admin/payments/pay_1/refund", "", Some(Dialect::MedusaV2)),
+            (
+                "/admin/payments/pay_1/refund",
+                v1.as_str(),
+                Some(Dialect::MedusaV1),
+            ),
+            (
+                "/Admin/payments/pay_1/refund",
+                v1.as_str(),
+                Some(Dialect::MedusaV1),
+            ),
+            (
+                "/admin/payments/pay_1/refund",
+                v2.as_str(),
+                Some(Dialect::MedusaV2),
+            ),
+            ("/admin/payments", "Basic c2tf", Some(Dialect::MedusaV2)),
+            ("/admin/auth/token", "", Some(Dialect::MedusaV1)),
+            ("/auth/user/emailpass", "", Some(Dialect::MedusaV2)),
+            ("/v1/orders/1/refund", "", Some(Dialect::Mpg)),
+            ("/v1/ordersx", "", Some(Dialect::LoopPayments)),
+            ("/v1/admin/refunds", "", Some(Dialect::LoopPayments)),
+            ("/transactions/1/refunds", "", Some(Dialect::Gr4vy)),
+            ("/refunds/1", "", Some(Dialect::Gr4vy)),
+            ("/administrator", "", None),
+            ("/", "", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !authorization.is_empty() {
+                let value = HeaderValue::from_str(authorization).expect("visible characters");
+                headers.insert(header::AUTHORIZATION, value);
+            }
+            assert_eq!(dialect(path, &headers), expected, "{path} {authorization}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-medusa-access-token", HeaderValue::from_static("mv1_"));
+        assert_eq!(
+            dialect("/admin/payments", &headers),
+            Some(Dialect::MedusaV1)
+        );
+    }
+}

@@ -1,13 +1,22 @@
+//! Requite: a refund server that speaks five existing refund APIs over one engine.
+//!
+//! This file says what the program consists of and starts the command line ([`cli`]). How the parts
+//! are put together into a server is in [`app`].
+
 mod access;
+mod app;
+mod cli;
 mod config;
 mod connectors;
 mod crypto;
 mod desk;
 mod faces;
-#[allow(dead_code, unused_imports, reason = "not served yet")]
+#[allow(unused_imports, reason = "the faces take these up one by one")]
 mod http;
-#[allow(dead_code, unused_imports, reason = "not read yet")]
+#[allow(unused_imports, reason = "the faces take these up one by one")]
 mod json;
 mod time;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

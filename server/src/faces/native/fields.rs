@@ -115,15 +115,15 @@ impl<'a> Fields<'a> {
         texts
     }
 
-    /// A whole number of minor units above zero.
-    pub(crate) fn amount(&mut self, name: &str) -> Option<Minor> {
+    /// A whole number of minor units, above zero unless `may_be_zero`.
+    pub(crate) fn amount(&mut self, name: &str, may_be_zero: bool) -> Option<Minor> {
         let value = self.member(name)?;
         let amount = match value.value() {
             Value::Number(raw) => integer(raw).ok().and_then(Minor::new),
             _ => None,
         };
         match amount {
-            Some(amount) if !amount.is_zero() => Some(amount),
+            Some(amount) if may_be_zero || !amount.is_zero() => Some(amount),
             _ => {
                 self.fault(name, AMOUNT_RULE);
                 None

@@ -38,8 +38,6 @@ mod source;
 pub(crate) mod spelling;
 mod view;
 
-pub(crate) use fields::Fault;
-
 use failure::Failure;
 use fields::Fields;
 

@@ -5,7 +5,8 @@
 //! - Two bodies that mean the same have the same fingerprint, however they are written: `null`, an
 //!   empty list and an absent member are one, and so are all spellings of an id or a time.
 //! - What faces show and no rule reads (`source`, `airline`, `sub_merchant`, `agreement`,
-//!   `metadata`, `data`) is kept word for word in the payment's profile, an object with these names.
+//!   `metadata`, `data`, `reauthorized_order_id`, and of `captures` the card-message references) is
+//!   kept word for word in the payment's profile, an object with these names.
 //!
 //! Start at [`read`].
 
@@ -31,7 +32,7 @@ pub(crate) const ALIASES_MAX: usize = 32;
 /// Largest member that is kept word for word, in bytes.
 pub(crate) const KEPT_BYTES_MAX: usize = 16 * 1024;
 
-const MEMBERS: [&str; 21] = [
+const MEMBERS: [&str; 22] = [
     "id",
     "amount",
     "currency",
@@ -49,6 +50,7 @@ const MEMBERS: [&str; 21] = [
     "airline",
     "sub_merchant",
     "agreement",
+    "reauthorized_order_id",
     "metadata",
     "data",
     "created_at",
@@ -64,6 +66,10 @@ const KEPT: [&str; 6] = [
     "metadata",
     "data",
 ];
+
+/// Card-message references that a capture may have, which Moyasar's face shows.
+const CAPTURE_TEXTS: [&str; 3] = ["retrieval_reference", "stan", "auth_code"];
+const CAPTURE: [&str; 4] = ["amount", "retrieval_reference", "stan", "auth_code"];
 
 /// What a registration has besides its body.
 pub(crate) struct Origin<'a> {
@@ -140,18 +146,19 @@ fn money(fields: &mut Fields<'_>, ids: &dyn Ids) -> Option<Money> {
             fields.fault(name, "is required");
         }
     }
-    let amount = fields.amount("amount");
+    let cards = amounts(fields, "gift_cards", LEGS_MAX - 1, &["id", "amount"]);
+    // Gift cards may have paid for all of it.
+    let amount = fields.amount("amount", !cards.is_empty());
     let code = fields.text("currency", REFERENCE_BYTES_MAX);
     let currency = code.as_deref().and_then(Currency::parse);
     if let (Some(code), None) = (&code, currency) {
         let rule = format!("{code:?} is no currency of ISO 4217; give three letters, such as EUR");
         fields.fault("currency", rule);
     }
-    let captures: Vec<(CaptureId, Minor)> = amounts(fields, "captures", CAPTURES_MAX, &["amount"])
+    let captures: Vec<(CaptureId, Minor)> = amounts(fields, "captures", CAPTURES_MAX, &CAPTURE)
         .into_iter()
         .map(|(_, amount)| (CaptureId::new(ids.next()), amount))
         .collect();
-    let cards = amounts(fields, "gift_cards", LEGS_MAX - 1, &["id", "amount"]);
     let gift_cards: Vec<NewLeg> = cards
         .into_iter()
         .map(|(id, amount)| NewLeg {
@@ -230,7 +237,10 @@ fn amounts(
         if id.is_some() && bits.is_none() {
             inner.fault("id", "must be a UUID");
         }
-        if let Some(amount) = inner.amount("amount") {
+        for name in CAPTURE_TEXTS {
+            inner.text(name, REFERENCE_BYTES_MAX);
+        }
+        if let Some(amount) = inner.amount("amount", false) {
             amounts.push((bits, amount));
         }
         fields.add(inner.into_faults());
@@ -315,11 +325,38 @@ fn profile(fields: &mut Fields<'_>) -> String {
             kept.push(format!("\"{name}\":{}", value.text()));
         }
     }
+    if let Some(order) = fields.text("reauthorized_order_id", REFERENCE_BYTES_MAX) {
+        kept.push(format!(
+            "\"reauthorized_order_id\":{}",
+            serde_json::json!(order)
+        ));
+    }
+    if let Some(captures) = fields
+        .member("captures")
+        .filter(|list| holds_references(*list))
+    {
+        kept.push(format!("\"captures\":{}", captures.text()));
+    }
     if let Some(value) = fields.member("source") {
         let faults = source::faults(value, &fields.pointer("source"));
         fields.add(faults);
     }
     format!("{{{}}}", kept.join(","))
+}
+
+fn holds_references(captures: Json<'_>) -> bool {
+    let Value::Array(items) = captures.value() else {
+        return false;
+    };
+    let holds = |item: Json<'_>| {
+        let capture = item.object();
+        capture.is_some_and(|capture| {
+            CAPTURE_TEXTS
+                .iter()
+                .any(|name| capture.member(name).is_some())
+        })
+    };
+    items.into_iter().any(holds)
 }
 
 /// Equal for bodies that mean the same.

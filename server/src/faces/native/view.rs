@@ -78,7 +78,8 @@ pub(crate) fn payment(view: &PaymentView) -> String {
         .member("canceled_at", view.cancelled_at_ms.map(millis_text));
     let kept: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(&view.profile).unwrap_or_default();
-    let kept = kept.iter();
+    // Captures are shown with what became of them, above.
+    let kept = kept.iter().filter(|(name, _)| *name != "captures");
     kept.fold(shown, |shown, (name, value)| shown.raw(name, value.get()))
         .text()
 }

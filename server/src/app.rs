@@ -1,0 +1,228 @@
+//! Puts the parts together: store, engine, desk, faces and the listener, and takes them apart again
+//! in order. The only place where the machine's clock and randomness enter.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use requite_engine::clock::Clock;
+use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
+use requite_engine::lane::Lane;
+use requite_engine::read::Reads;
+use requite_engine::registry::Registry;
+use requite_engine::store::sqlite::{Open, ServerLock, Sqlite, SqliteReads, SqliteRegistry};
+use tokio::net::TcpListener;
+
+use crate::config::{Config, Database};
+use crate::connectors::{self, ServerPsp};
+use crate::crypto::entropy::{Entropy, SystemEntropy};
+use crate::desk::{Desk, Ids, Parts, Settings};
+use crate::{faces, http};
+
+/// The name of the secret that signs the log-in tokens of the Medusa faces.
+const LOGIN_SECRET: &str = "login";
+/// How much longer a face waits for an outcome than a call to a PSP may take.
+const WAIT_BEYOND_CALL: Duration = Duration::from_millis(500);
+
+/// The machine's clock.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Ids of the machine's time and randomness.
+pub(crate) struct SystemIds(SystemEntropy);
+
+impl SystemIds {
+    pub(crate) fn new() -> SystemIds {
+        SystemIds(SystemEntropy::new())
+    }
+
+    /// The source itself, for making secrets.
+    pub(crate) fn entropy(&self) -> &(dyn Entropy + 'static) {
+        &self.0
+    }
+}
+
+impl Ids for SystemIds {
+    fn next(&self) -> u128 {
+        self.entropy().uuid_v7(SystemClock.now_ms())
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+}
+
+/// The store as the command line uses it: everything but the lane.
+pub(crate) struct Office {
+    pub path: PathBuf,
+    pub reads: SqliteReads,
+    pub registry: SqliteRegistry,
+    pub ids: SystemIds,
+}
+
+impl Office {
+    pub(crate) fn open(database: &Database, open: Open) -> anyhow::Result<Office> {
+        let Database::Sqlite(path) = database;
+        let registry = SqliteRegistry::open(path, open)?;
+        let reads = SqliteReads::open(path)?;
+        Ok(Office {
+            path: path.clone(),
+            reads,
+            registry,
+            ids: SystemIds::new(),
+        })
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        SystemClock.now_ms()
+    }
+
+    /// A lane of this process. SQLite orders its batches with those of a server on the same store.
+    pub(crate) fn lane(&self) -> anyhow::Result<Lane<Sqlite>> {
+        Ok(lane(Sqlite::open(&self.path, Open::Existing)?))
+    }
+}
+
+fn lane(store: Sqlite) -> Lane<Sqlite> {
+    Lane::new(store, [connectors::MANUAL.to_owned()])
+}
+
+/// Serves until SIGTERM or Ctrl-C, then finishes what is in flight. `on_ready` is told the address.
+pub(crate) fn serve(
+    config: &Config,
+    on_ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?;
+    let Database::Sqlite(path) = &config.database;
+    let _lock = ServerLock::take(path)?;
+    runtime.block_on(async {
+        // Signals are listened for before anybody learns that there is a server.
+        let stop = Stop::listen()?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let house = House::open(config, path)?;
+        let (router, limits) = (house.router(), config.limits);
+        on_ready(listener.local_addr()?)?;
+        let gone = Arc::clone(&house.is_stopping);
+        let stopped = http::serve(listener, router, limits, async move {
+            stop.asked().await;
+            gone.store(true, Ordering::Release);
+            tracing::info!("stopping: finishing what is in flight");
+        })
+        .await;
+        if stopped.cut_off > 0 {
+            tracing::warn!(
+                connections = stopped.cut_off,
+                "cut off at the end of the drain"
+            );
+        }
+        tokio::task::spawn_blocking(move || house.running.stop()).await?;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// A running server but for its listener.
+struct House {
+    desk: Desk,
+    engine: Engine,
+    running: Running,
+    is_stopping: Arc<AtomicBool>,
+}
+
+impl House {
+    fn open(config: &Config, path: &Path) -> anyhow::Result<House> {
+        let store = Sqlite::open(path, Open::OrCreate)?;
+        let sweep = Sqlite::open(path, Open::Existing)?;
+        let registry = SqliteRegistry::open(path, Open::Existing)?;
+        let reads = SqliteReads::open(path)?;
+        let ids = SystemIds::new();
+        registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
+        let deadline = Duration::from_millis(u64::from(config.psp_call_deadline_ms));
+        let psp = ServerPsp::new(tokio::runtime::Handle::current(), deadline);
+        let (engine, running) =
+            engine::start(lane(store), sweep, Arc::new(psp), Arc::new(SystemClock))?;
+        let desk = Desk::new(Parts {
+            engine: engine.clone(),
+            reads: Arc::new(reads) as Arc<dyn Reads>,
+            registry: Arc::new(registry) as Arc<dyn Registry>,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(ids),
+            settings: Settings {
+                wait: deadline.saturating_add(WAIT_BEYOND_CALL),
+                cors_origins: config.cors_origins.clone(),
+                mpg_shows_allocation: config.mpg_shows_allocation,
+                duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
+            },
+        });
+        Ok(House {
+            desk,
+            engine,
+            running,
+            is_stopping: Arc::default(),
+        })
+    }
+
+    fn router(&self) -> axum::Router {
+        let readiness = faces::Readiness {
+            is_stopping: Arc::clone(&self.is_stopping),
+            queued: {
+                let engine = self.engine.clone();
+                Arc::new(move || engine.queued())
+            },
+            queue_max: QUEUE_MAX,
+        };
+        let ids = SystemIds::new();
+        let request_id = Arc::new(move || requite_core::id::prefixed_text("req_", ids.next()));
+        http::with_request_ids(faces::router(&self.desk, readiness), request_id)
+    }
+}
+
+/// The two signals that end a server.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Stop> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Stop {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns at the first signal; a second one ends the process at once, as everything that was
+    /// answered is on disk.
+    async fn asked(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("asked to stop twice: ending at once");
+            std::process::exit(1);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line: what can be asked, how it is answered, and with which exit code.
+//!
+//! Results go to standard output, for people or, with `--json`, as one JSON object a line;
+//! everything else goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
+//! 78 settings that cannot be used.
+//!
+//! Start at [`run`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Flags};
+use output::Output;
+
+mod key;
+mod merchant;
+mod output;
+mod serve;
+
+/// What `EX_CONFIG` is in sysexits.h.
+const SETTINGS_EXIT: u8 = 78;
+
+/// A refund server: five existing refund APIs over one engine that gives money back exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "requite", version, after_help = EXAMPLES)]
+struct Line {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  requite demo
+      Try it: a server with a sample shop, and a curl line for each API
+  requite serve --database sqlite:/var/lib/requite/requite.db --listen 127.0.0.1:8080
+      Run it
+  requite merchant create \"My Shop\"
+  requite key create --merchant my-shop --face medusa-v2
+      Let a shop in
+
+Settings come from a TOML file (--config), over it the environment (REQUITE_DATABASE,
+REQUITE_LISTEN, REQUITE_LOG, REQUITE_CORS_ORIGINS, REQUITE_PSP_CALL_DEADLINE_MS, ...), over it options.";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Where everything is kept: sqlite:PATH [env: REQUITE_DATABASE] [default: sqlite:requite.db]
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+    /// Settings file (TOML) [env: REQUITE_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON object a line on standard output, and JSON logs on standard error
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    #[command(subcommand)]
+    Merchant(merchant::Merchant),
+    #[command(subcommand)]
+    Key(key::Key),
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+enum Trouble {
+    /// Something was refused or failed.
+    Failed(anyhow::Error),
+    /// Wrong usage that only shows after the arguments were read.
+    Usage(String),
+    Settings(config::Fault),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Trouble {
+    fn from(error: E) -> Trouble {
+        Trouble::Failed(error.into())
+    }
+}
+
+type Done = Result<(), Trouble>;
+
+/// Runs what the arguments of this process ask for.
+pub(crate) fn run() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are no mistakes and go to standard output.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match command(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Trouble::Failed(error)) => {
+            eprintln!("requite: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(Trouble::Usage(problem)) => {
+            eprintln!("requite: {problem}\nSee requite --help.");
+            ExitCode::from(2)
+        }
+        Err(Trouble::Settings(fault)) => {
+            eprintln!("requite: {fault}");
+            ExitCode::from(if fault.is_flag { 2 } else { SETTINGS_EXIT })
+        }
+    }
+}
+
+fn command(line: Line) -> Done {
+    let Line { global, command } = line;
+    let output = Output::new(global.json);
+    match command {
+        Command::Serve(serve) => serve.run(&global, &output),
+        Command::Merchant(merchant) => merchant.run(&settings(&global, Vec::new())?, &output),
+        Command::Key(key) => key.run(&settings(&global, Vec::new())?, &output),
+    }
+}
+
+/// All settings, with `flags` and the global options over them.
+fn settings(global: &Global, mut flags: Flags) -> Result<Config, Trouble> {
+    let database = global.database.iter().map(|url| ("database", url.clone()));
+    flags.extend(database);
+    config::read(global.config.as_deref(), &flags).map_err(Trouble::Settings)
+}
