@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `POST /admin/payments/{id}/refund` | `{"refund": ...}`, always 200 |
 //! | `GET /admin/payments/{id}` | `{"payment": ...}` |
+//! | `POST /admin/payments/{id}/capture` | `{"payment": ...}`, of a captured payment too |
 //! | `POST /admin/auth/token` | `{"access_token": JWT}` |
 //!
 //! The dialect in short: amounts are integers in minor units, ids a prefix and a ULID, errors
@@ -63,6 +64,7 @@ fn routes() -> Router<Face> {
     Router::new()
         .route("/admin/auth/token", post(auth::log_in))
         .route("/admin/payments/{id}", get(payment::retrieve))
+        .route("/admin/payments/{id}/capture", post(payment::capture))
         .route("/admin/payments/{id}/refund", post(refund::create))
         .method_not_allowed_fallback(missing)
 }
@@ -94,9 +96,10 @@ async fn respell(exact: Router, mut request: Request) -> Response {
 
 /// The route's own spelling of `path`; `None` if it is none of ours. An id stays as it is.
 fn respelled(path: &str) -> Option<String> {
-    const ROUTES: [&[&str]; 3] = [
+    const ROUTES: [&[&str]; 4] = [
         &["", "admin", "auth", "token"],
         &["", "admin", "payments", "{id}"],
+        &["", "admin", "payments", "{id}", "capture"],
         &["", "admin", "payments", "{id}", "refund"],
     ];
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -250,3 +250,51 @@ async fn a_payment_answers_to_all_its_names_and_to_no_stranger() {
         format!(r#"404 {{"type":"not_found","message":"Payment with id {none} was not found"}}"#);
     assert_eq!(unknown.told(), told);
 }
+
+#[tokio::test]
+async fn a_payment_is_captured_once_and_then_shown_as_it_is() {
+    let mut shop = Shop::open();
+    let id = shop.payment(|payment| payment.captures.clear()).await;
+    let capture = |body: &'static str| {
+        Request::builder()
+            .method(Method::POST)
+            .uri(format!("/admin/payments/{id}/capture"))
+            .header("content-type", "application/json")
+            .header("x-medusa-access-token", TOKEN)
+            .body(Body::from(body))
+            .expect("a valid request")
+    };
+    assert_eq!(shop.send(capture("{bad")).await.status, 400);
+    shop.clock.0.fetch_add(1000, Ordering::Relaxed);
+    let first = shop.send(capture(r#"{"amount":1,"foo":"bar"}"#)).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let payment = &first.json()["payment"];
+    assert_eq!(payment.as_object().expect("an object").len(), 15);
+    assert_eq!(payment["captured_at"], "2024-09-15T12:27:46.123Z");
+    shop.clock.0.fetch_add(1000, Ordering::Relaxed);
+    assert_eq!(shop.send(capture("")).await.told(), first.told());
+
+    let refund = shop
+        .refund(&id, r#"{"amount":10000,"reason":"other"}"#)
+        .await;
+    assert_eq!(
+        refund.status, 200,
+        "all of it was captured: {}",
+        refund.text
+    );
+    let cancelled = shop
+        .payment(|payment| {
+            payment.captures.clear();
+            payment.cancelled_at_ms = Some(START_MS);
+        })
+        .await;
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/admin/payments/{cancelled}/capture"))
+        .header("x-medusa-access-token", TOKEN)
+        .body(Body::empty())
+        .expect("a valid request");
+    let told =
+        format!(r#"400 {{"type":"not_allowed","message":"Payment {cancelled} is canceled"}}"#);
+    assert_eq!(shop.send(request).await.told(), told);
+}
