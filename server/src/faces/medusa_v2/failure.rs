@@ -10,6 +10,7 @@ use requite_core::decide::Refusal;
 use requite_core::refund::Fault;
 use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
+use requite_engine::registry::RegistryFault;
 
 use super::spelling::text;
 use crate::http::{BodyFault, RequestId};
@@ -56,6 +57,8 @@ pub(super) enum Failure {
     /// A refund was accepted, and the PSP said no or proved that it did nothing.
     Provider(Option<Fault>),
     Read(ReadFault),
+    /// Something beside money was not written.
+    Write(Option<RegistryFault>),
     Busy,
     NoRoute {
         method: Method,
@@ -181,6 +184,10 @@ impl Failure {
             Failure::Read(fault) => {
                 tracing::error!(%fault, "a read failed");
                 store_failed("The store could not be read. Nothing was done; try again shortly.")
+            }
+            Failure::Write(fault) => {
+                tracing::error!(?fault, "a write failed");
+                store_failed("The store could not be written. Read it before you try again.")
             }
             Failure::Busy => no_room(),
             Failure::NoRoute { method, path } => not_found(format!("Cannot {method} {path}")),

@@ -7,8 +7,8 @@
 //! Checks run in the original's order: the body's form (400, 413, 415), the credential (401, 403),
 //! the body's schema (400), the query (400), then what the books say (404, 400).
 //!
-//! Where to look: [`refund`] has the handlers, [`wire`] reads requests ([`schema`] has the
-//! validator's texts, [`query`] the query string), [`payment`] and [`fields`] write answers
+//! Where to look: [`refund`] and [`reasons`] have the handlers, [`wire`] reads requests ([`schema`] has the
+//! validator's texts, [`query`] the query string, [`list`] what lists share), [`payment`] and [`fields`] write answers
 //! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about
 //! who asks.
 //!
@@ -18,9 +18,11 @@
 mod auth;
 mod failure;
 mod fields;
+mod list;
 mod login;
 mod payment;
 mod query;
+mod reasons;
 mod refund;
 mod schema;
 mod spelling;
@@ -46,9 +48,11 @@ const LOG_IN: &str = "/auth/user/{provider}";
 const REFRESH: &str = "/auth/token/refresh";
 const PAYMENT: &str = "/admin/payments/{id}";
 const REFUND: &str = "/admin/payments/{id}/refund";
+const REASONS: &str = "/admin/refund-reasons";
+const REASON: &str = "/admin/refund-reasons/{id}";
 
 /// Every route, for paths that are spelt otherwise.
-const ROUTES: [&str; 4] = [LOG_IN, REFRESH, PAYMENT, REFUND];
+const ROUTES: [&str; 6] = [LOG_IN, REFRESH, PAYMENT, REFUND, REASONS, REASON];
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -68,14 +72,14 @@ pub(crate) fn router(desk: Desk) -> Router {
     let respelt = routes().fallback(move |State(face): State<Face>, request: Request| {
         respelt(exact.clone(), face, request)
     });
-    let router = respelt
-        .with_state(face)
-        .layer(map_response(async |mut response: Response| {
-            let express = HeaderValue::from_static("Express");
-            response.headers_mut().insert("x-powered-by", express);
-            response
-        }));
-    refuse_bad_paths(catch_panics(router, failure::render), failure::render)
+    let router = catch_panics(respelt.with_state(face), failure::render);
+    refuse_bad_paths(router, failure::render).layer(map_response(powered))
+}
+
+async fn powered(mut response: Response) -> Response {
+    let express = HeaderValue::from_static("Express");
+    response.headers_mut().insert("x-powered-by", express);
+    response
 }
 
 fn routes() -> Router<Face> {
@@ -84,6 +88,13 @@ fn routes() -> Router<Face> {
         .route(REFRESH, post(login::refresh))
         .route(PAYMENT, get(refund::retrieve))
         .route(REFUND, post(refund::refund))
+        .route(REASONS, get(reasons::list).post(reasons::create))
+        .route(
+            REASON,
+            get(reasons::retrieve)
+                .post(reasons::update)
+                .delete(reasons::delete),
+        )
         .method_not_allowed_fallback(nowhere)
 }
 

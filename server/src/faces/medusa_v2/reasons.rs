@@ -1,0 +1,304 @@
+//! Refund reasons: the list a merchant keeps, which refunds name. Deleting one takes it from the
+//! list; refunds that named it keep its id.
+
+use std::cmp::Ordering;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use requite_core::id::{MerchantId, ReasonId, parse_prefixed};
+use requite_engine::read::ReasonView;
+
+use super::failure::{Failure, json_response};
+use super::fields::{Selection, render};
+use super::list::{self, Page, When};
+use super::payment::{REASON_DEFAULTS, Reason};
+use super::query::Query;
+use super::schema::{self, Faults};
+use super::spelling::{prefix, text};
+use super::wire::{BODY_MAX, Body, read_fields, selection};
+use super::{Face, auth};
+use crate::json::{Json, Object};
+
+const READ: [&str; 2] = ["refunds.read", "refunds.create"];
+const WRITE: [&str; 1] = ["admin"];
+
+/// Rows of a list whose length nobody asked for.
+const LIMIT: usize = 15;
+
+const ORDERS: [&str; 6] = [
+    "id",
+    "label",
+    "code",
+    "description",
+    "created_at",
+    "updated_at",
+];
+
+/// `GET /admin/refund-reasons/{id}`
+pub(super) async fn retrieve(
+    State(face): State<Face>,
+    Path(written): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let actor = auth::actor_with(&face, request.headers(), &READ).await?;
+    let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
+    let reason = kept(&face, actor.merchant, &written).await?;
+    Ok(one(&reason, &selection))
+}
+
+/// `POST /admin/refund-reasons`
+pub(super) async fn create(
+    State(face): State<Face>,
+    mut request: Request,
+) -> Result<Response, Failure> {
+    let body = Body::take(&mut request, BODY_MAX).await?;
+    let json = body.json()?;
+    let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
+    let texts = Texts::read(&body, json, true)?;
+    let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
+    let at_ms = face.desk.now_ms();
+    let reason = ReasonView {
+        id: ReasonId::new(face.desk.ids().next()),
+        label: texts.label.unwrap_or_default(),
+        code: texts.code.unwrap_or_default(),
+        description: texts.description.flatten(),
+        created_at_ms: at_ms,
+        updated_at_ms: at_ms,
+        deleted_at_ms: None,
+    };
+    put(&face, actor.merchant, &reason).await?;
+    Ok(one(&reason, &selection))
+}
+
+/// `POST /admin/refund-reasons/{id}`
+pub(super) async fn update(
+    State(face): State<Face>,
+    Path(written): Path<String>,
+    mut request: Request,
+) -> Result<Response, Failure> {
+    let body = Body::take(&mut request, BODY_MAX).await?;
+    let json = body.json()?;
+    let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
+    let texts = Texts::read(&body, json, false)?;
+    let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
+    let before = kept(&face, actor.merchant, &written).await?;
+    let mut reason = ReasonView {
+        label: texts.label.unwrap_or_else(|| before.label.clone()),
+        code: texts.code.unwrap_or_else(|| before.code.clone()),
+        description: texts
+            .description
+            .unwrap_or_else(|| before.description.clone()),
+        ..before.clone()
+    };
+    if reason != before {
+        reason.updated_at_ms = face.desk.now_ms();
+        put(&face, actor.merchant, &reason).await?;
+    }
+    Ok(one(&reason, &selection))
+}
+
+/// `DELETE /admin/refund-reasons/{id}`: the same answer whether or not there is one.
+pub(super) async fn delete(
+    State(face): State<Face>,
+    Path(written): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
+    if let Some(reason) = reason_id(&written) {
+        let at_ms = face.desk.now_ms();
+        let write = face
+            .desk
+            .write(move |registry| registry.delete_reason(actor.merchant, reason, at_ms));
+        written_down(write.await)?;
+    }
+    let id = text(&written);
+    let body = format!("{{\"id\":{id},\"object\":\"refund_reason\",\"deleted\":true}}");
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// `GET /admin/refund-reasons`
+pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<Response, Failure> {
+    let actor = auth::actor_with(&face, request.headers(), &READ).await?;
+    let query = Query::read(request.uri().query());
+    let wanted = Wanted::read(&query)?;
+    let merchant = actor.merchant;
+    let reasons = face.desk.read(move |reads| reads.reasons(merchant)).await;
+    let mut reasons = reasons.map_err(Failure::Read)?;
+    reasons.retain(|reason| wanted.fits(reason));
+    let (column, is_descending) = wanted.order;
+    reasons.sort_by(|one, other| {
+        let order = compared(column, one, other);
+        if is_descending {
+            order.reverse()
+        } else {
+            order
+        }
+    });
+    let count = reasons.len();
+    let rows = wanted.page.of(reasons);
+    let rows: Vec<String> = rows
+        .map(|reason| render(&Reason(&reason), &wanted.selection))
+        .collect();
+    let page = wanted.page.members(count);
+    let body = format!("{{\"refund_reasons\":[{}],{page}}}", rows.join(","));
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// What a list is asked for.
+struct Wanted<'a> {
+    page: Page,
+    order: (&'static str, bool),
+    selection: Selection,
+    ids: Option<Vec<&'a str>>,
+    /// In lower case.
+    search: Option<String>,
+    created: When,
+    updated: When,
+    deleted: When,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
+        let mut faults = Faults::default();
+        let page = Page::read(query, LIMIT, &mut faults);
+        let order = list::order(query, &ORDERS, &mut faults);
+        let fields = schema::parameter(query, "fields", &mut faults);
+        let search = schema::parameter(query, "q", &mut faults);
+        let ids = list::ids(query, &mut faults);
+        let created = When::read(query, "created_at", &mut faults);
+        let updated = When::read(query, "updated_at", &mut faults);
+        let deleted = When::read(query, "deleted_at", &mut faults);
+        list::with_deleted(query, &mut faults);
+        list::settle(query, faults)?;
+        Ok(Wanted {
+            page,
+            order: order.unwrap_or(("id", false)),
+            selection: read_fields(fields, &REASON_DEFAULTS)?,
+            ids,
+            search: search.map(str::to_lowercase),
+            created,
+            updated,
+            deleted,
+        })
+    }
+
+    fn fits(&self, reason: &ReasonView) -> bool {
+        let is_named = self.ids.as_ref().is_none_or(|ids| {
+            ids.iter()
+                .any(|written| reason_id(written) == Some(reason.id))
+        });
+        let is_found = self.search.as_ref().is_none_or(|search| {
+            let has = |text: &str| text.to_lowercase().contains(search);
+            has(&reason.label)
+                || has(&reason.code)
+                || reason.description.as_deref().is_some_and(has)
+        });
+        is_named
+            && is_found
+            && self.created.fits(Some(reason.created_at_ms))
+            && self.updated.fits(Some(reason.updated_at_ms))
+            && self.deleted.fits(reason.deleted_at_ms)
+    }
+}
+
+/// Equal ones stand in the order of their ids.
+fn compared(column: &str, one: &ReasonView, other: &ReasonView) -> Ordering {
+    let order = match column {
+        "label" => one.label.cmp(&other.label),
+        "code" => one.code.cmp(&other.code),
+        "description" => one.description.cmp(&other.description),
+        "created_at" => one.created_at_ms.cmp(&other.created_at_ms),
+        "updated_at" => one.updated_at_ms.cmp(&other.updated_at_ms),
+        _ => Ordering::Equal,
+    };
+    order.then(one.id.cmp(&other.id))
+}
+
+/// What a body says of a reason. `description` may be null, the others not.
+struct Texts {
+    label: Option<String>,
+    code: Option<String>,
+    description: Option<Option<String>>,
+}
+
+impl Texts {
+    fn read(body: &Body, json: Option<Json<'_>>, is_new: bool) -> Result<Texts, Failure> {
+        let object = body.object(json)?;
+        let mut faults = Faults::default();
+        let mut required = |name| match &object {
+            Some(object) if object.member(name).is_some() => {
+                schema::text(object, name, &mut faults)
+            }
+            _ => {
+                if is_new {
+                    faults.missing(name);
+                }
+                None
+            }
+        };
+        let label = required("label");
+        let code = required("code");
+        let description = object
+            .as_ref()
+            .and_then(|object| description(object, &mut faults));
+        let members = object.iter().flat_map(Object::members);
+        let names = members.map(|member| member.name.as_str());
+        faults.unknown(names, &["label", "code", "description"]);
+        faults.result()?;
+        Ok(Texts {
+            label,
+            code,
+            description,
+        })
+    }
+}
+
+fn description(object: &Object<'_>, faults: &mut Faults) -> Option<Option<String>> {
+    let value = object.member("description")?;
+    if value.is_null() {
+        return Some(None);
+    }
+    schema::text(object, "description", faults).map(Some)
+}
+
+fn reason_id(written: &str) -> Option<ReasonId> {
+    parse_prefixed(prefix::REASON, written).map(ReasonId::new)
+}
+
+/// A reason that is not deleted, or 404 (decision V2-6).
+async fn kept(face: &Face, merchant: MerchantId, written: &str) -> Result<ReasonView, Failure> {
+    let unknown = || Failure::ReasonUnknown(written.to_owned());
+    let id = reason_id(written).ok_or_else(unknown)?;
+    let found = face
+        .desk
+        .read(move |reads| reads.reason(merchant, id))
+        .await;
+    found.map_err(Failure::Read)?.ok_or_else(unknown)
+}
+
+async fn put(face: &Face, merchant: MerchantId, reason: &ReasonView) -> Result<(), Failure> {
+    let reason = reason.clone();
+    let write = face
+        .desk
+        .write(move |registry| registry.put_reason(merchant, &reason));
+    written_down(write.await)
+}
+
+/// `None`: the write panicked.
+fn written_down(
+    result: Option<Result<(), requite_engine::registry::RegistryFault>>,
+) -> Result<(), Failure> {
+    match result {
+        Some(result) => result.map_err(|fault| Failure::Write(Some(fault))),
+        None => Err(Failure::Write(None)),
+    }
+}
+
+fn one(reason: &ReasonView, selection: &Selection) -> Response {
+    let body = format!(
+        "{{\"refund_reason\":{}}}",
+        render(&Reason(reason), selection)
+    );
+    json_response(StatusCode::OK, body)
+}
