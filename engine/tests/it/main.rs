@@ -1,1 +1,8 @@
+//! The lane over a real database file: what is answered is on disk, and what is on disk adds up.
 
+mod audit;
+mod files;
+mod keys;
+mod refunds;
+mod support;
+mod views;

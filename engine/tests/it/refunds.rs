@@ -1,0 +1,349 @@
+use requite_core::decide::{Amount, Refusal, Target};
+use requite_core::id::{LegId, PaymentId, VoidId};
+use requite_core::refund::Status;
+use requite_core::settle::Outcome;
+use requite_engine::command::{
+    CaptureRequest, Command, CommandError, RefundRequest, Registered, Reply, VoidRequest, Wait,
+};
+use requite_engine::psp::CallKind;
+
+use crate::support::{
+    Bench, MERCHANT, NOW, PAYMENT, declined, keyed, lost, minor, of, only, registration, request,
+    succeeded, told,
+};
+
+fn nothing_left() -> Result<Reply, CommandError> {
+    Err(CommandError::Refused {
+        refusal: Refusal::NothingLeft,
+        is_replay: false,
+    })
+}
+
+#[test]
+fn where_nobody_is_called_one_commit_does_it() {
+    let mut bench = Bench::with_payment("manual");
+    let reply = bench.refund(request(1, 4_000)).expect("it fits");
+    assert_eq!((reply.status, reply.as_of), (Status::Succeeded, Some(5)));
+    assert!(bench.sent.is_empty());
+    bench.restart();
+    assert_eq!(bench.view(None).refunded(LegId::new(50)), 4_000);
+    bench.check();
+}
+
+#[test]
+fn of_two_refunds_in_one_batch_the_second_sees_the_first() {
+    let mut bench = Bench::with_payment("manual");
+    let heard = bench.batch(vec![
+        Command::Refund(Box::new(request(1, 6_000))),
+        Command::Refund(Box::new(request(2, 6_000))),
+        Command::Refund(Box::new(request(3, 4_000))),
+        Command::Refund(Box::new(request(4, 1))),
+    ]);
+    let left = minor(4_000);
+    let exceeds = Refusal::ExceedsLeft {
+        asked: Some(minor(6_000)),
+        left,
+    };
+    assert!(told(&heard[0]).is_some());
+    assert_eq!(
+        only(&heard[1]),
+        Some(Err(CommandError::Refused {
+            refusal: exceeds,
+            is_replay: false
+        }))
+    );
+    assert!(told(&heard[2]).is_some());
+    assert_eq!(only(&heard[3]), Some(nothing_left()));
+    bench.check();
+}
+
+#[test]
+fn money_is_reserved_and_the_attempt_committed_before_anyone_is_called() {
+    let mut bench = Bench::with_payment("psp");
+    let heard = bench.start(request(1, 4_000));
+    assert_eq!(told(&heard), None, "the requester waits for the outcome");
+    let call = bench.sent.last().expect("one instruction").clone();
+    assert_eq!(
+        (call.kind, call.attempt, call.call_no),
+        (CallKind::Send, 1, 0)
+    );
+    assert_eq!(
+        call.psp_key(),
+        "requite-00000000-0000-0000-0000-000000000001"
+    );
+    bench.restart();
+    assert_eq!(bench.statuses(), [Status::Dispatched]);
+    assert_eq!(bench.view(None).refunded_or_open(LegId::new(50)), 4_000);
+    bench.check();
+}
+
+#[test]
+fn an_outcome_answers_whoever_waits_once() {
+    for (outcome, status) in [
+        (succeeded(), Status::Succeeded),
+        (declined(), Status::Declined),
+        (lost(), Status::Unknown),
+        (Outcome::Pending { psp_refund: None }, Status::Pending),
+    ] {
+        let mut bench = Bench::with_payment("psp");
+        let heard = bench.start(request(1, 4_000));
+        bench.answer(outcome.clone());
+        assert_eq!(told(&heard).map(|reply| reply.status), Some(status));
+        bench.answer(outcome);
+        assert_eq!(
+            told(&heard).map(|reply| reply.status),
+            Some(status),
+            "told once"
+        );
+        bench.check();
+    }
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_and_never_sent_twice_without_proof() {
+    let mut bench = Bench::with_payment("psp");
+    bench.start(request(1, 4_000));
+    bench.answer(lost());
+    let soon = Command::Wake {
+        refund: of(1),
+        at_ms: NOW + 20,
+        is_restart: false,
+    };
+    bench.ask(soon).expect("noted");
+    assert_eq!(bench.sent.len(), 1, "its time has not come");
+    let due = Command::Wake {
+        refund: of(1),
+        at_ms: NOW + 2_000,
+        is_restart: false,
+    };
+    bench.ask(due.clone()).expect("noted");
+    bench.ask(due).expect("noted");
+    assert_eq!(bench.sent.len(), 2, "one look-up at a time");
+    assert_eq!(
+        bench.sent.last().map(|call| (call.kind, call.call_no)),
+        Some((CallKind::LookUp, 0))
+    );
+    bench.answer(Outcome::Absent);
+    let again = bench.sent.last().expect("sent again, with proof");
+    assert_eq!(
+        (again.kind, again.attempt, again.call_no),
+        (CallKind::Send, 3, 1)
+    );
+    assert_eq!(again.psp_key(), bench.sent[0].psp_key());
+    bench.answer(succeeded());
+    assert_eq!(bench.statuses(), [Status::Succeeded]);
+    bench.check();
+}
+
+#[test]
+fn after_a_restart_what_was_under_way_is_looked_up() {
+    let mut bench = Bench::with_payment("psp");
+    bench.start(request(1, 4_000));
+    bench.sent.clear();
+    bench.restart();
+    let woken = bench.lane().recover(NOW + 50).expect("readable");
+    assert_eq!(
+        woken,
+        [Command::Wake {
+            refund: of(1),
+            at_ms: NOW + 50,
+            is_restart: true
+        }]
+    );
+    bench.batch(woken);
+    assert_eq!(
+        bench.sent.last().map(|call| call.kind),
+        Some(CallKind::LookUp)
+    );
+    assert_eq!(bench.statuses(), [Status::Unknown]);
+    bench.answer(succeeded());
+    assert_eq!(bench.statuses(), [Status::Succeeded]);
+    assert_eq!(bench.lane().recover(NOW).expect("readable"), []);
+    bench.check();
+}
+
+#[test]
+fn who_waited_long_enough_is_told_what_is_known() {
+    let mut bench = Bench::with_payment("psp");
+    let heard = bench.start(keyed(1, 4_000, "k1"));
+    bench.ask(Command::Expire { refund: of(1) }).expect("noted");
+    let reply = told(&heard).expect("told at the deadline");
+    assert_eq!((reply.status, reply.as_of), (Status::Dispatched, Some(4)));
+    bench.answer(succeeded());
+    assert_eq!(told(&heard), Some(reply), "and not again");
+    bench.check();
+}
+
+#[test]
+fn a_gift_card_is_a_target_of_its_own() {
+    let mut bench = Bench::with_payment("manual");
+    let mut card = request(1, 0);
+    card.ask.target = Target::Leg(LegId::new(51));
+    card.ask.amount = Amount::Remaining;
+    bench.refund(card.clone()).expect("the card has 2500");
+    assert_eq!(bench.view(None).refunded(LegId::new(51)), 2_500);
+    assert_eq!(bench.view(None).refunded(LegId::new(50)), 0);
+    card.ask.refund = requite_core::id::RefundId::new(2);
+    assert_eq!(bench.ask(Command::Refund(Box::new(card))), nothing_left());
+    bench.check();
+}
+
+#[test]
+fn captures_and_releases_move_what_is_left() {
+    let mut bench = Bench::new();
+    bench
+        .ask(Command::Register(Box::new(registration("manual", &[]))))
+        .expect("sound");
+    let not_captured = CommandError::Refused {
+        refusal: Refusal::NotCaptured,
+        is_replay: false,
+    };
+    assert_eq!(bench.refund(request(1, 1)), Err(not_captured));
+    let capture = |id, amount| {
+        Command::Capture(CaptureRequest {
+            merchant: MERCHANT,
+            payment: PAYMENT,
+            capture: requite_core::id::CaptureId::new(id),
+            amount,
+            actor: "test".to_owned(),
+            at_ms: NOW,
+        })
+    };
+    let void = |id, amount| {
+        Command::Void(VoidRequest {
+            merchant: MERCHANT,
+            payment: PAYMENT,
+            void: VoidId::new(id),
+            amount,
+            actor: "test".to_owned(),
+            at_ms: NOW,
+        })
+    };
+    let booked = |seq| {
+        Ok(Reply::Booked {
+            payment: PAYMENT,
+            seq,
+        })
+    };
+    assert_eq!(bench.ask(capture(200, Some(6_000))), booked(3));
+    assert_eq!(bench.ask(void(300, Some(1_000))), booked(4));
+    assert!(bench.ask(capture(201, Some(3_001))).is_err());
+    assert_eq!(bench.ask(capture(202, None)), booked(5));
+    assert!(bench.ask(void(301, None)).is_err());
+    bench
+        .refund(request(2, 8_000))
+        .expect("it spans both captures");
+    let view = bench.view(None);
+    assert_eq!(
+        (view.primary().captured(), view.primary().released()),
+        (9_000, 1_000)
+    );
+    let given: Vec<_> = view
+        .primary()
+        .captures
+        .iter()
+        .map(|capture| capture.refunded.units())
+        .collect();
+    assert_eq!(given, [6_000, 2_000]);
+    bench.check();
+}
+
+#[test]
+fn a_payment_is_registered_once() {
+    let mut bench = Bench::with_payment("manual");
+    let again = registration("manual", &[10_000]);
+    let mut other_id = again.clone();
+    other_id.payment = PaymentId::new(8);
+    let mut differs = again.clone();
+    differs.fingerprint = [2; 16];
+    let mut fresh = again.clone();
+    fresh.payment = PaymentId::new(9);
+    fresh.external_identifier = Some("order-1002".to_owned());
+    fresh.primary.id = LegId::new(60);
+    fresh.gift_cards.clear();
+    let register = |new| Command::Register(Box::new(new));
+    let heard = bench.batch(
+        [again, other_id, differs, fresh.clone(), fresh]
+            .into_iter()
+            .map(register)
+            .collect(),
+    );
+    let expected = [
+        Registered::Present(PAYMENT),
+        Registered::Present(PAYMENT),
+        Registered::Differs(PAYMENT),
+        Registered::Created(PaymentId::new(9)),
+        Registered::Present(PaymentId::new(9)),
+    ];
+    for (heard, expected) in heard.iter().zip(expected) {
+        assert_eq!(only(heard), Some(Ok(Reply::Registered(expected))));
+    }
+    bench.check();
+}
+
+/// A registration that the store refuses (a leg id that another payment has) fails alone.
+#[test]
+fn one_bad_command_does_not_fail_its_neighbours() {
+    let mut bench = Bench::with_payment("manual");
+    let mut clash = registration("manual", &[10_000]);
+    clash.payment = PaymentId::new(8);
+    clash.external_identifier = None;
+    let heard = bench.batch(vec![
+        Command::Refund(Box::new(request(1, 1_000))),
+        Command::Register(Box::new(clash)),
+        Command::Refund(Box::new(request(2, 2_000))),
+    ]);
+    assert!(told(&heard[0]).is_some());
+    assert!(matches!(only(&heard[1]), Some(Err(CommandError::Store(_)))));
+    assert!(told(&heard[2]).is_some());
+    assert_eq!(bench.view(None).refunded(LegId::new(50)), 3_000);
+    bench.check();
+}
+
+#[test]
+fn an_unknown_payment_and_another_merchants_are_the_same() {
+    let mut bench = Bench::with_payment("manual");
+    let foreign = RefundRequest {
+        merchant: requite_core::id::MerchantId::new(2),
+        ..request(1, 1)
+    };
+    let missing = RefundRequest {
+        payment: PaymentId::new(99),
+        ..request(1, 1)
+    };
+    assert_eq!(bench.refund(foreign), Err(CommandError::PaymentUnknown));
+    assert_eq!(bench.refund(missing), Err(CommandError::PaymentUnknown));
+}
+
+#[test]
+fn who_waits_for_acceptance_is_answered_at_once() {
+    let mut bench = Bench::with_payment("psp");
+    let reply = bench.refund(RefundRequest {
+        wait: Wait::Acceptance,
+        ..request(1, 10)
+    });
+    assert_eq!(reply.map(|reply| reply.status), Ok(Status::Dispatched));
+    bench.check();
+}
+
+#[test]
+fn reference_numbers_count_per_merchant_and_day() {
+    let mut bench = Bench::with_payment("manual");
+    for (refund, amount) in [(1, 10), (2, 20)] {
+        let mut numbered = request(refund, amount);
+        numbered.details.wants_reference = true;
+        bench.refund(numbered).expect("it fits");
+    }
+    let mut tomorrow = request(3, 30);
+    tomorrow.details.wants_reference = true;
+    tomorrow.ask.at_ms = NOW + 86_400_000;
+    bench.refund(tomorrow).expect("it fits");
+    let day = NOW / 86_400_000;
+    let drawn: Vec<_> = bench
+        .view(None)
+        .refunds
+        .iter()
+        .map(|r| r.reference)
+        .collect();
+    assert_eq!(drawn, [Some((day, 1)), Some((day, 2)), Some((day + 1, 1))]);
+}

@@ -1,0 +1,286 @@
+//! One lane over one file, driven by hand: no threads, and a clock that only the test moves.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use requite_core::currency::Currency;
+use requite_core::decide::{Amount, Ask, Target};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
+use requite_core::money::Minor;
+use requite_core::refund::{Fault, Status};
+use requite_core::settle::{Finding, Outcome};
+use requite_engine::command::{
+    Answer, Command, CommandError, Details, NewLeg, Reason, RefundRef, RefundReply, RefundRequest,
+    Registration, Reply, Wait,
+};
+use requite_engine::key::{Key, Lifetime, digest};
+use requite_engine::lane::Lane;
+use requite_engine::psp::Instruction;
+use requite_engine::read::{PaymentView, Reads};
+use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, audit};
+
+pub(crate) const MERCHANT: MerchantId = MerchantId::new(1);
+pub(crate) const PAYMENT: PaymentId = PaymentId::new(7);
+pub(crate) const NOW: i64 = 1_700_000_000_000;
+
+pub(crate) type Heard = Arc<Mutex<Vec<Result<Reply, CommandError>>>>;
+
+pub(crate) struct Bench {
+    folder: tempfile::TempDir,
+    lane: Option<Lane<Sqlite>>,
+    pub sent: Vec<Instruction>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut bench = Bench {
+            folder,
+            lane: None,
+            sent: Vec::new(),
+        };
+        bench.restart();
+        bench
+    }
+
+    /// With one captured payment of 100.00 USD at the named connector.
+    pub(crate) fn with_payment(connector: &str) -> Bench {
+        let mut bench = Bench::new();
+        let reply = bench.ask(Command::Register(Box::new(registration(
+            connector,
+            &[10_000],
+        ))));
+        assert!(matches!(reply, Ok(Reply::Registered(_))), "{reply:?}");
+        bench
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("requite.db")
+    }
+
+    /// The process dies and starts again: whoever waited is gone.
+    pub(crate) fn restart(&mut self) {
+        self.lane = None;
+        let store = Sqlite::open(&self.path(), Open::OrCreate).expect("our own file");
+        self.lane = Some(Lane::new(store, ["manual".to_owned()]));
+    }
+
+    pub(crate) fn lane(&mut self) -> &mut Lane<Sqlite> {
+        self.lane.as_mut().expect("restart made one")
+    }
+
+    /// One batch; what each command heard so far, in order.
+    pub(crate) fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
+        let heard: Vec<Heard> = commands.iter().map(|_| Heard::default()).collect();
+        let batch = commands.into_iter().zip(&heard).map(|(command, heard)| {
+            let heard = Arc::clone(heard);
+            let answer: Answer = Box::new(move |reply| {
+                heard.lock().expect("one thread").push(reply);
+            });
+            (command, answer)
+        });
+        let batch = batch.collect();
+        let instructions = self.lane().step(batch);
+        self.sent.extend(instructions);
+        heard
+    }
+
+    /// A command that is answered at once.
+    pub(crate) fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
+        let heard = self.batch(vec![command]);
+        only(heard.first().expect("one command")).expect("answered at once")
+    }
+
+    pub(crate) fn refund(&mut self, request: RefundRequest) -> Result<RefundReply, CommandError> {
+        match self.ask(Command::Refund(Box::new(request)))? {
+            Reply::Refund(reply) => Ok(reply),
+            other => panic!("a refund is answered with one, not {other:?}"),
+        }
+    }
+
+    /// A refund whose requester waits for its outcome.
+    pub(crate) fn start(&mut self, request: RefundRequest) -> Heard {
+        let heard = self.batch(vec![Command::Refund(Box::new(request))]);
+        heard.into_iter().next().expect("one command")
+    }
+
+    /// The newest call's answer.
+    pub(crate) fn answer(&mut self, outcome: Outcome) {
+        let instruction = self.sent.last().expect("a call was made").clone();
+        let finding = Finding {
+            attempt: instruction.attempt,
+            outcome,
+            at_ms: NOW + 10,
+        };
+        let settled = self.ask(Command::Settle {
+            refund: instruction.refund,
+            finding,
+        });
+        assert_eq!(settled, Ok(Reply::Noted));
+    }
+
+    pub(crate) fn reads(&self) -> SqliteReads {
+        SqliteReads::open(&self.path()).expect("our own file")
+    }
+
+    pub(crate) fn view(&self, as_of: Option<u32>) -> PaymentView {
+        let view = self
+            .reads()
+            .payment(MERCHANT, PAYMENT, as_of)
+            .expect("readable");
+        view.expect("the payment is registered")
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<Status> {
+        self.view(None)
+            .refunds
+            .iter()
+            .map(|refund| refund.status)
+            .collect()
+    }
+
+    /// Every invariant that can be read back holds.
+    pub(crate) fn check(&self) {
+        let report = audit(&self.path(), &mut |_, _| ()).expect("readable");
+        assert_eq!(report.violations, Vec::new());
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> usize {
+        let connection = rusqlite::Connection::open(self.path()).expect("a file");
+        connection
+            .execute(sql, [])
+            .expect("the test's own statement")
+    }
+}
+
+pub(crate) fn only(heard: &Heard) -> Option<Result<Reply, CommandError>> {
+    let heard = heard.lock().expect("one thread");
+    assert!(heard.len() <= 1, "answered more than once: {heard:?}");
+    heard.first().cloned()
+}
+
+pub(crate) fn told(heard: &Heard) -> Option<RefundReply> {
+    match only(heard)? {
+        Ok(Reply::Refund(reply)) => Some(reply),
+        other => panic!("expected a refund, heard {other:?}"),
+    }
+}
+
+pub(crate) fn minor(units: i64) -> Minor {
+    Minor::new(units).expect("an amount of money")
+}
+
+pub(crate) fn registration(connector: &str, captures: &[i64]) -> Registration {
+    let captures = captures.iter().zip(100_u128..);
+    Registration {
+        merchant: MERCHANT,
+        payment: PAYMENT,
+        currency: Currency::parse("USD").expect("listed"),
+        primary: NewLeg {
+            id: LegId::new(50),
+            amount: minor(10_000),
+        },
+        gift_cards: vec![NewLeg {
+            id: LegId::new(51),
+            amount: minor(2_500),
+        }],
+        captures: captures
+            .map(|(&units, id)| (CaptureId::new(id), minor(units)))
+            .collect(),
+        connector: connector.to_owned(),
+        connector_payment: Some("pi_1".to_owned()),
+        connector_settings: None,
+        external_identifier: Some("order-1001".to_owned()),
+        order: None,
+        customer: None,
+        description: None,
+        aliases: vec!["ch_3Oabc".to_owned()],
+        profile: "{}".to_owned(),
+        fingerprint: [1; 16],
+        created_at_ms: NOW - 1_000,
+        cancelled_at_ms: None,
+        actor: "test".to_owned(),
+        at_ms: NOW - 1_000,
+    }
+}
+
+pub(crate) fn request(refund: u128, amount: i64) -> RefundRequest {
+    RefundRequest {
+        merchant: MERCHANT,
+        payment: PAYMENT,
+        ask: Ask {
+            refund: RefundId::new(refund),
+            target: Target::Primary,
+            amount: Amount::Minor(amount),
+            currency: None,
+            at_ms: NOW,
+        },
+        details: Details {
+            face: "test".to_owned(),
+            actor: "apk_1".to_owned(),
+            reason_code: None,
+            reason_text: None,
+            reason: Reason::None,
+            note: None,
+            external_identifier: None,
+            given_id: None,
+            key_text: None,
+            wants_reference: false,
+        },
+        keys: Vec::new(),
+        wait: Wait::Outcome,
+        answers_unknown: true,
+    }
+}
+
+pub(crate) fn key(text: &str, meaning: &str) -> Key {
+    Key {
+        hash: digest(&[text.as_bytes()]),
+        fingerprint: digest(&[meaning.as_bytes()]),
+        lifetime: Lifetime::Kept,
+        answers_present: false,
+    }
+}
+
+/// [`request`] under a key whose meaning is its amount.
+pub(crate) fn keyed(refund: u128, amount: i64, text: &str) -> RefundRequest {
+    let keys = vec![key(text, &amount.to_string())];
+    RefundRequest {
+        keys,
+        ..request(refund, amount)
+    }
+}
+
+pub(crate) fn of(refund: u128) -> RefundRef {
+    RefundRef {
+        merchant: MERCHANT,
+        payment: PAYMENT,
+        refund: RefundId::new(refund),
+    }
+}
+
+pub(crate) fn succeeded() -> Outcome {
+    Outcome::Succeeded {
+        psp_refund: Some("re_1".to_owned()),
+    }
+}
+
+pub(crate) fn lost() -> Outcome {
+    Outcome::Unknown {
+        fault: Fault {
+            code: "timeout".to_owned(),
+            text: "no answer".to_owned(),
+        },
+    }
+}
+
+pub(crate) fn declined() -> Outcome {
+    let fault = Fault {
+        code: "51".to_owned(),
+        text: "insufficient funds".to_owned(),
+    };
+    Outcome::Declined {
+        psp_refund: None,
+        fault,
+    }
+}

@@ -1,0 +1,203 @@
+use requite_core::id::{MerchantId, PaymentId, RefundId};
+use requite_core::refund::Status;
+use requite_engine::command::{Command, RefundRequest, Wait};
+use requite_engine::read::{PaymentFilter, Reads, RefundFilter};
+
+use crate::support::{Bench, MERCHANT, NOW, PAYMENT, of, request, succeeded};
+
+#[test]
+fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
+    let mut bench = Bench::with_payment("psp");
+    let mut shown = vec![bench.view(None)];
+    bench.start(request(1, 4_000));
+    shown.push(bench.view(None));
+    bench.answer(succeeded());
+    shown.push(bench.view(None));
+    bench.start(request(2, 6_000));
+    shown.push(bench.view(None));
+    for view in &shown {
+        let again = bench.view(Some(view.seq));
+        // What is only true of the present is not part of any answer.
+        let mut expected = view.clone();
+        let mut got = again;
+        for refund in expected.refunds.iter_mut().chain(&mut got.refunds) {
+            (refund.next_action_at_ms, refund.sent_at_ms, refund.sends) = (None, None, 0);
+        }
+        assert_eq!(got, expected, "as of event {}", view.seq);
+    }
+    assert_eq!(
+        shown.last().map(|view| view.seq),
+        Some(bench.view(Some(u32::MAX)).seq)
+    );
+}
+
+#[test]
+fn lists_page_by_key_and_keep_to_their_merchant() {
+    let mut bench = Bench::with_payment("manual");
+    for (id, amount) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
+        let mut asked = RefundRequest {
+            wait: Wait::Acceptance,
+            ..request(id, amount)
+        };
+        asked.ask.at_ms = NOW + i64::try_from(id).expect("small");
+        bench.ask(Command::Refund(Box::new(asked))).expect("made");
+    }
+    let reads = bench.reads();
+    let page = |filter: RefundFilter| -> Vec<i64> {
+        let refunds = reads.refunds(MERCHANT, &filter).expect("readable");
+        refunds.iter().map(|refund| refund.amount.units()).collect()
+    };
+    let all = RefundFilter {
+        limit: 100,
+        ..RefundFilter::default()
+    };
+    let rows = [
+        (
+            RefundFilter {
+                limit: 2,
+                ..all.clone()
+            },
+            vec![10, 20],
+        ),
+        (
+            RefundFilter {
+                after: Some(RefundId::new(2)),
+                ..all.clone()
+            },
+            vec![30, 40],
+        ),
+        (
+            RefundFilter {
+                newest_first: true,
+                limit: 2,
+                ..all.clone()
+            },
+            vec![40, 30],
+        ),
+        (
+            RefundFilter {
+                newest_first: true,
+                after: Some(RefundId::new(2)),
+                ..all.clone()
+            },
+            vec![10],
+        ),
+        (
+            RefundFilter {
+                statuses: vec![Status::Succeeded],
+                ..all.clone()
+            },
+            vec![10, 20, 30, 40],
+        ),
+        (
+            RefundFilter {
+                statuses: vec![Status::Unknown],
+                ..all.clone()
+            },
+            vec![],
+        ),
+        (
+            RefundFilter {
+                amount_from: Some(20),
+                amount_until: Some(30),
+                ..all.clone()
+            },
+            vec![20, 30],
+        ),
+        (
+            RefundFilter {
+                asked_from_ms: Some(NOW + 4),
+                ..all.clone()
+            },
+            vec![40],
+        ),
+        (
+            RefundFilter {
+                asked_until_ms: Some(NOW + 2),
+                ..all.clone()
+            },
+            vec![10],
+        ),
+        (
+            RefundFilter {
+                payment: Some(PaymentId::new(99)),
+                ..all.clone()
+            },
+            vec![],
+        ),
+        (
+            RefundFilter {
+                customer: Some("cus_1".to_owned()),
+                ..all.clone()
+            },
+            vec![],
+        ),
+    ];
+    for (filter, expected) in rows {
+        assert_eq!(page(filter.clone()), expected, "{filter:?}");
+    }
+    let other = MerchantId::new(2);
+    assert_eq!(reads.refunds(other, &all).expect("readable"), []);
+    assert_eq!(reads.refund(other, of(1).refund).expect("readable"), None);
+    assert_eq!(reads.payment(other, PAYMENT, None).expect("readable"), None);
+    assert_eq!(
+        reads.payment_named(other, "ch_3Oabc").expect("readable"),
+        None
+    );
+    assert_eq!(
+        reads.payment_named(MERCHANT, "ch_3Oabc").expect("readable"),
+        Some(PAYMENT)
+    );
+    assert_eq!(
+        reads.payment_named(MERCHANT, "pi_1").expect("readable"),
+        Some(PAYMENT)
+    );
+    let payments = PaymentFilter {
+        limit: 10,
+        ..PaymentFilter::default()
+    };
+    assert_eq!(reads.payments(other, &payments).expect("readable"), []);
+    assert_eq!(
+        reads.payments(MERCHANT, &payments).expect("readable").len(),
+        1
+    );
+}
+
+/// A missing index turned thousands of refunds a second into less than one.
+#[test]
+fn hot_statements_never_scan_a_table() {
+    let bench = Bench::with_payment("manual");
+    let connection = rusqlite::Connection::open(bench.path()).expect("a file");
+    let sources = [
+        include_str!("../../src/store/sqlite/load.rs"),
+        include_str!("../../src/store/sqlite/save.rs"),
+        include_str!("../../src/store/sqlite.rs"),
+    ];
+    let mut planned = 0;
+    for statement in sources.iter().flat_map(|source| statements(source)) {
+        let mut plan = connection
+            .prepare(&format!("explain query plan {statement}"))
+            .expect(&statement);
+        let count = plan.parameter_count();
+        let nulls = vec![rusqlite::types::Null; count];
+        let mut rows = plan
+            .query(rusqlite::params_from_iter(nulls))
+            .expect("explained");
+        while let Some(row) = rows.next().expect("a row") {
+            let step: String = row.get(3).expect("text");
+            let is_scan = step.starts_with("SCAN") && !step.contains("USING INDEX");
+            assert!(!is_scan, "{step}: {statement}");
+        }
+        planned += 1;
+    }
+    assert!(planned > 20, "only {planned} statements found");
+}
+
+/// Every SQL text of a source file: a string literal whose first line is its name.
+fn statements(source: &str) -> Vec<String> {
+    let literals = source.split('"').skip(1).step_by(2);
+    let named = literals.filter(|text| text.starts_with("-- ") && text.contains('\n'));
+    let hot = named.filter(|text| !text.starts_with("-- count_tables"));
+    hot.map(|text| text.lines().skip(1).collect::<Vec<_>>().join("\n"))
+        .collect()
+}
