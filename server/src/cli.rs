@@ -14,10 +14,14 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config, Flags};
 use output::Output;
 
+mod import;
 mod key;
 mod merchant;
 mod output;
+mod progress;
 mod serve;
+mod user;
+mod verify;
 
 /// What `EX_CONFIG` is in sysexits.h.
 const SETTINGS_EXIT: u8 = 78;
@@ -65,6 +69,10 @@ enum Command {
     Merchant(merchant::Merchant),
     #[command(subcommand)]
     Key(key::Key),
+    #[command(subcommand)]
+    User(user::User),
+    Import(import::Import),
+    Verify(verify::Verify),
 }
 
 /// Why a command ended without success.
@@ -119,6 +127,9 @@ fn command(line: Line) -> Done {
         Command::Serve(serve) => serve.run(&global, &output),
         Command::Merchant(merchant) => merchant.run(&settings(&global, Vec::new())?, &output),
         Command::Key(key) => key.run(&settings(&global, Vec::new())?, &output),
+        Command::User(user) => user.run(&settings(&global, Vec::new())?, &output),
+        Command::Import(import) => import.run(&settings(&global, Vec::new())?, &output),
+        Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }
 }
 

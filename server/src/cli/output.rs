@@ -48,6 +48,17 @@ impl Output {
     }
 }
 
+impl Output {
+    /// One of many results for programs; see [`Output::flush`].
+    pub(crate) fn row(self, value: &Value) -> io::Result<()> {
+        writeln!(io::stdout().lock(), "{value}")
+    }
+
+    pub(crate) fn flush(self) -> io::Result<()> {
+        io::stdout().lock().flush()
+    }
+}
+
 /// Text from outside without control characters, for a terminal.
 pub(crate) fn visible(text: &str) -> String {
     let shown = text.chars().map(|character| match character {
