@@ -74,6 +74,31 @@ for (const { where, url } of mounts("/medusa/v2")) {
     }
   });
 
+  test(`v2 ${where}: a refund carries its reason`, async () => {
+    const id = await payment();
+    const { refund_reason } = await medusa.admin.refundReason.create({
+      label: "Box was open",
+      code: "box_open",
+    });
+    const { refund_reasons } = await medusa.admin.refundReason.list();
+    assert.ok(refund_reasons.some((listed) => listed.id === refund_reason.id));
+
+    await refunds.refund(id, { amount: 1, refund_reason_id: refund_reason.id });
+
+    const { payment: read } = await refunds.retrieve(id);
+    assert.equal(read.refunds[0].refund_reason_id, refund_reason.id);
+    assert.deepEqual(read.refunds[0].refund_reason, {
+      label: "Box was open",
+      code: "box_open",
+      id: refund_reason.id,
+    });
+    const unknown = "refr_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    await assert.rejects(
+      refunds.refund(id, { amount: 1, refund_reason_id: unknown }),
+      fetchError(404, `RefundReason id not found: ${unknown}`),
+    );
+  });
+
   test(`v2 ${where}: the payment is found in the list, with its refunds`, async () => {
     const id = await payment();
     await refunds.refund(id, { amount: 1 });
