@@ -144,13 +144,6 @@ impl Bench {
         let report = audit(&self.path(), &mut |_, _| ()).expect("readable");
         assert_eq!(report.violations, Vec::new());
     }
-
-    pub(crate) fn sql(&self, sql: &str) -> usize {
-        let connection = rusqlite::Connection::open(self.path()).expect("a file");
-        connection
-            .execute(sql, [])
-            .expect("the test's own statement")
-    }
 }
 
 pub(crate) fn only(heard: &Heard) -> Option<Result<Reply, CommandError>> {

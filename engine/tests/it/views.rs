@@ -32,7 +32,7 @@ fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
 }
 
 #[test]
-fn lists_page_by_key_and_keep_to_their_merchant() {
+fn lists_page_by_key() {
     let mut bench = Bench::with_payment("manual");
     for (id, amount) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
         let mut asked = RefundRequest {
@@ -136,6 +136,17 @@ fn lists_page_by_key_and_keep_to_their_merchant() {
     for (filter, expected) in rows {
         assert_eq!(page(filter.clone()), expected, "{filter:?}");
     }
+}
+
+#[test]
+fn another_merchants_rows_do_not_exist() {
+    let mut bench = Bench::with_payment("manual");
+    bench.refund(request(1, 10)).expect("made");
+    let reads = bench.reads();
+    let all = RefundFilter {
+        limit: 100,
+        ..RefundFilter::default()
+    };
     let other = MerchantId::new(2);
     assert_eq!(reads.refunds(other, &all).expect("readable"), []);
     assert_eq!(reads.refund(other, of(1).refund).expect("readable"), None);
