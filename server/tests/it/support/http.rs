@@ -96,7 +96,7 @@ impl Request {
             .any(|(have, _)| have.eq_ignore_ascii_case(name))
     }
 
-    fn wire(&self, addr: SocketAddr) -> Vec<u8> {
+    pub(crate) fn wire(&self, addr: SocketAddr) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
             head.push_str(&format!("Host: {addr}\r\n"));
