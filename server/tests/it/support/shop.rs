@@ -13,8 +13,13 @@ pub(crate) enum Face {
     Loop,
 }
 
-pub(crate) const FACES: [Face; 5] =
-    [Face::MedusaV1, Face::MedusaV2, Face::Mpg, Face::Gr4vy, Face::Loop];
+pub(crate) const FACES: [Face; 5] = [
+    Face::MedusaV1,
+    Face::MedusaV2,
+    Face::Mpg,
+    Face::Gr4vy,
+    Face::Loop,
+];
 
 #[derive(Debug)]
 pub(crate) struct Shop {
@@ -31,7 +36,10 @@ impl Shop {
     pub(crate) fn open(cli: &Cli, name: &str) -> Shop {
         let merchant = cli.merchant(name);
         let gr4vy = cli.key(&merchant, "gr4vy");
-        let pem = gr4vy.private_key_pem.as_deref().expect("gr4vy keys come with a private key");
+        let pem = gr4vy
+            .private_key_pem
+            .as_deref()
+            .expect("gr4vy keys come with a private key");
         Shop {
             native: cli.key(&merchant, "native"),
             v1: cli.key(&merchant, "medusa-v1"),
@@ -46,7 +54,9 @@ impl Shop {
     /// A refund of `cents` of a USD payment (as registration answered it) through one face.
     pub(crate) fn refund(&self, face: Face, payment: &Value, cents: u32) -> Request {
         let id = |spelling: &str| {
-            payment["ids"][spelling].as_str().expect("registration answers every spelling")
+            payment["ids"][spelling]
+                .as_str()
+                .expect("registration answers every spelling")
         };
         let post = |path: String| Request::post(&path);
         match face {
@@ -89,7 +99,10 @@ impl Face {
         let body = response.text();
         let (status, words) = match self {
             Face::MedusaV1 => (400, "Only 0 can be refunded from Payment"),
-            Face::MedusaV2 => (400, "You are not allowed to refund more than the captured amount"),
+            Face::MedusaV2 => (
+                400,
+                "You are not allowed to refund more than the captured amount",
+            ),
             Face::Mpg => (400, "message"),
             Face::Gr4vy => (400, "/amount"),
             Face::Loop => (409, "already_refunded"),
