@@ -297,4 +297,18 @@ for (const { where, url } of mounts("/gr4vy")) {
       assert.deepEqual(items.map((item) => item.amount), [10000], `${JSON.stringify(body)}`);
     }
   });
+
+  test(`gr4vy ${where}: of twenty full refunds at once, exactly one is made`, async () => {
+    const id = await transaction();
+
+    const answers = await Promise.allSettled(
+      Array.from({ length: 20 }, () => refunds.create({ amount: 10000 }, id)),
+    );
+
+    assert.equal(answers.filter(({ status }) => status === "fulfilled").length, 1);
+    for (const { reason } of answers.filter(({ status }) => status === "rejected")) {
+      assert.ok(badAmount(reason));
+    }
+    assert.equal((await refunds.list(id)).items.length, 1);
+  });
 }

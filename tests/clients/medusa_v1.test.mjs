@@ -245,4 +245,19 @@ for (const { where, url } of mounts("/medusa/v1")) {
     const { payment: read } = await payments.retrieve(id);
     assert.equal(read.amount_refunded, 1000);
   });
+
+  test(`v1 ${where}: of twenty full refunds at once, exactly one is made`, async () => {
+    const id = await payment();
+
+    const answers = await Promise.allSettled(
+      Array.from({ length: 20 }, () => payments.refundPayment(id, { amount: 10000, reason: "other" })),
+    );
+
+    assert.equal(answers.filter(({ status }) => status === "fulfilled").length, 1);
+    for (const { reason } of answers.filter(({ status }) => status === "rejected")) {
+      assert.equal(reason.response.data.message, `Only 0 can be refunded from Payment ${id}`);
+    }
+    const { payment: read } = await payments.retrieve(id);
+    assert.equal(read.amount_refunded, 10000);
+  });
 }
