@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -39,27 +39,37 @@ impl Clock for SystemClock {
     }
 }
 
-/// Ids of the machine's time and randomness.
-pub(crate) struct SystemIds(SystemEntropy);
+/// Ids of the machine's time and randomness. Each is above all before it, so that lists by id are
+/// in the order of creation, also within a millisecond.
+pub(crate) struct SystemIds {
+    entropy: SystemEntropy,
+    last: Mutex<u128>,
+}
 
 impl SystemIds {
     pub(crate) fn new() -> SystemIds {
-        SystemIds(SystemEntropy::new())
+        SystemIds {
+            entropy: SystemEntropy::new(),
+            last: Mutex::default(),
+        }
     }
 
     /// The source itself, for making secrets.
     pub(crate) fn entropy(&self) -> &(dyn Entropy + 'static) {
-        &self.0
+        &self.entropy
     }
 }
 
 impl Ids for SystemIds {
     fn next(&self) -> u128 {
-        self.entropy().uuid_v7(SystemClock.now_ms())
+        let fresh = self.entropy().uuid_v7(SystemClock.now_ms());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = fresh.max(last.wrapping_add(1));
+        *last
     }
 
     fn fill(&self, bytes: &mut [u8]) {
-        self.0.fill(bytes);
+        self.entropy.fill(bytes);
     }
 }
 

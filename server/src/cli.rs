@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config, Flags};
 use output::Output;
 
+mod demo;
 mod import;
 mod key;
 mod merchant;
@@ -64,6 +65,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     #[command(subcommand)]
     Merchant(merchant::Merchant),
@@ -124,6 +126,7 @@ fn command(line: Line) -> Done {
     let Line { global, command } = line;
     let output = Output::new(global.json);
     match command {
+        Command::Demo(demo) => demo.run(&global, &output),
         Command::Serve(serve) => serve.run(&global, &output),
         Command::Merchant(merchant) => merchant.run(&settings(&global, Vec::new())?, &output),
         Command::Key(key) => key.run(&settings(&global, Vec::new())?, &output),

@@ -40,11 +40,10 @@ impl Output {
         out.flush()
     }
 
-    /// A line that is the same for both.
-    pub(crate) fn line(self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()
+    /// The server listens.
+    pub(crate) fn ready(self, url: &str) -> io::Result<()> {
+        let text = format!("listening on {url}");
+        self.result(&text, &serde_json::json!({"listening": url}))
     }
 }
 

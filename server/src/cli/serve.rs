@@ -37,7 +37,7 @@ impl Serve {
         }
         start_log(&config, *output);
         app::serve(&config, |address| {
-            output.line(&format!("listening on http://{address}"))?;
+            output.ready(&format!("http://{address}"))?;
             Ok(())
         })?;
         Ok(())
