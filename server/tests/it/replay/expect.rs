@@ -8,7 +8,7 @@ use super::compare::{is_uuid, matches_form};
 use super::demand::shorten;
 use super::recording::{members, text};
 use super::tree::Tree;
-use crate::support::Response;
+use crate::support::{Request, Response};
 
 /// What `$order`, `$T1` and their like stand for.
 #[derive(Debug, Default)]
@@ -49,6 +49,24 @@ impl Names {
             }
         }
     }
+}
+
+/// A name such as `$order` that nothing has given a meaning.
+pub(super) fn unknown_name(request: &Request) -> Option<String> {
+    let body = String::from_utf8_lossy(request.body.as_deref().unwrap_or_default()).into_owned();
+    let headers = request.headers.iter().map(|(_, value)| value.clone());
+    let names = |text: String| {
+        let mut parts = text.split('$').skip(1).map(|rest| {
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric())
+                .unwrap_or(rest.len());
+            rest.get(..end).unwrap_or_default().to_owned()
+        });
+        parts.find(|name| !name.is_empty())
+    };
+    headers
+        .chain([request.target.clone(), body])
+        .find_map(names)
 }
 
 /// What is wrong with an answer.

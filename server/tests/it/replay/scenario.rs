@@ -227,6 +227,11 @@ impl Run<'_> {
 
     fn send(&mut self, step: &Value) {
         let request = self.request(&step["request"]);
+        if let Some(name) = expect::unknown_name(&request) {
+            return self
+                .problems
+                .push(format!("no meaning is known for {name:?}"));
+        }
         if step.get("async").and_then(Value::as_bool) == Some(true) {
             self.start(request);
             return;

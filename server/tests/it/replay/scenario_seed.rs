@@ -105,9 +105,12 @@ fn settle(shop: &Shop, ground: &mut Ground, payment: &Value, after: &After) {
         shop.refund(&ground.owner, &id, after.refunded);
     }
     ground.calls_before = shop.books(&ground.owner, &id).attempts();
-    let charge = text(&made, "/ids/loop").to_owned();
+    for (name, spelling) in [("$charge", "/ids/loop"), ("$payment", "/ids/medusa")] {
+        ground
+            .vars
+            .insert(name.to_owned(), text(&made, spelling).to_owned());
+    }
     ground.vars.insert("$order".to_owned(), id.clone());
-    ground.vars.insert("$charge".to_owned(), charge);
     ground.payment = id;
 }
 
@@ -152,7 +155,10 @@ fn script(line: &Value) -> Result<Vec<String>, String> {
             ("approve" | "succeeded", "") => "approve".to_owned(),
             ("failed", "") => "fail".to_owned(),
             ("decline", code) => format!("decline:{code}"),
-            ("timeout", "") => "lost:never".to_owned(),
+            ("timeout", "") => match events.next() {
+                Some("approved" | "succeeded") => "lost".to_owned(),
+                _ => "lost:never".to_owned(),
+            },
             ("hang", "") => "hang".to_owned(),
             ("pending", "") => pending(events.next())?,
             ("http", rest) => http(rest),
