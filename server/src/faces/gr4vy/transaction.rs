@@ -121,7 +121,14 @@ fn add_instruments(members: &mut Members, view: &PaymentView, method: &Value) {
 }
 
 fn add_circumstances(members: &mut Members, view: &PaymentView, profile: &Map<String, Value>) {
-    let captured_at = view.primary().captures.first().map(|capture| capture.at_ms);
+    // Where gift cards paid for all of it, their money is all that was taken.
+    let taken_from = match view.primary().amount.units() {
+        0 => view.legs.last(),
+        _ => view.legs.first(),
+    };
+    let captured_at = taken_from
+        .and_then(|leg| leg.captures.first())
+        .map(|capture| capture.at_ms);
     let voided_at = view.primary().releases.last().map(|release| release.at_ms);
     let time = |ms: Option<i64>| json!(ms.map(micros_text));
     members.add_nulls([

@@ -175,6 +175,12 @@ impl Replay {
         if items.iter().any(|item| text(item, "/status") == "voided") {
             return not_yet("refunds that end voided");
         }
+        if items
+            .iter()
+            .any(|item| item["settled"].as_bool() == Some(true))
+        {
+            return not_yet("settlement");
+        }
         match self.exchanged(line, recorded, &items, whole.is_some()) {
             Ok(problems) => Outcome::Run {
                 decisions: BTreeSet::new(),

@@ -38,6 +38,10 @@ impl Credentials {
         request.header("authorization", &self.ours("Bearer ${JWT}"))
     }
 
+    pub(super) fn can_log_in(&self) -> bool {
+        self.jwt.is_some()
+    }
+
     /// A key that the recording has made; from now on it means ours.
     pub(super) fn learn(&mut self, recorded: String) {
         self.known.push(recorded);
@@ -117,11 +121,16 @@ pub(super) fn log_in(shop: &Shop, owner: &Owner, lines: &[Value]) -> Option<Stri
     if text(&body, "/email").is_empty() {
         body = json!({"email": "admin@medusa.test", "password": "supersecret"});
     }
-    shop.server.cli().user(
-        &owner.merchant,
-        text(&body, "/email"),
-        text(&body, "/password"),
-    );
+    let (email, password) = (text(&body, "/email"), text(&body, "/password"));
+    if shop
+        .server
+        .cli()
+        .user(&owner.merchant, email, password)
+        .code
+        != Some(0)
+    {
+        return None;
+    }
     let request = Request::post(&mounted("medusa-v2", "/auth/user/emailpass")).json(&body);
     let answer = shop.server.send(&request);
     let body = Tree::read(&answer.body).ok()?;

@@ -94,8 +94,8 @@ pub(super) fn provider_script(note: &str) -> Value {
     }
 }
 
-/// Why a line does not run yet.
-pub(super) fn not_yet(line: &Value) -> Option<&'static str> {
+/// Why a line does not run yet. `log_in`: somebody can log in.
+pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     let path = text(line, "/request/path").to_ascii_lowercase();
     let status = line
         .pointer("/response/status")
@@ -137,6 +137,10 @@ pub(super) fn not_yet(line: &Value) -> Option<&'static str> {
     }
     if header("cookie").is_some() && status == 200 {
         return Some("log-in sessions");
+    }
+    let about_jwt = header("authorization").is_some_and(|value| value.starts_with("bearer ${JWT}"));
+    if !log_in && status == 200 && (about_jwt || route.starts_with("/auth/")) {
+        return Some("log-in: there is no way to make a person");
     }
     // The secret with which the recorded server signs is not ours.
     let minted = header("authorization").is_some_and(|value| value.starts_with("Bearer eyJ"));

@@ -113,8 +113,8 @@ impl Cli {
         }
     }
 
-    /// Makes a person who can log in.
-    pub(crate) fn user(&self, merchant: &Merchant, email: &str, password: &str) {
+    /// Makes a person who can log in; how the command ended.
+    pub(crate) fn user(&self, merchant: &Merchant, email: &str, password: &str) -> Run {
         let args = [
             "user",
             "create",
@@ -122,8 +122,9 @@ impl Cli {
             &merchant.id,
             "--email",
             email,
+            "--json",
         ];
-        self.json(&args, &format!("{password}\n"));
+        self.run(&args, &format!("{password}\n"))
     }
 
     fn one(&self, args: &[&str]) -> Value {
