@@ -55,11 +55,24 @@ const SLUG_MAX: usize = 50;
 /// How many slugs are tried when the one made from the name is taken.
 const SLUG_TRIES_MAX: u32 = 100;
 
-/// The reasons that a fresh Medusa v2 has.
-const REASONS: [(&str, &str); 3] = [
-    ("shipping_issue", "Shipping Issue"),
-    ("customer_care_adjustment", "Customer Care Adjustment"),
-    ("pricing_error", "Pricing Error"),
+/// The reasons that a fresh Medusa v2 has, in the order in which it lists them: code, label and
+/// description.
+const REASONS: [(&str, &str, &str); 3] = [
+    (
+        "shipping_issue",
+        "Shipping Issue",
+        "Refund due to lost, delayed, or misdelivered shipment",
+    ),
+    (
+        "customer_care_adjustment",
+        "Customer Care Adjustment",
+        "Refund given as goodwill or compensation for inconvenience",
+    ),
+    (
+        "pricing_error",
+        "Pricing Error",
+        "Refund to correct an overcharge, missing discount, or incorrect price",
+    ),
 ];
 
 impl Merchant {
@@ -194,13 +207,17 @@ impl Wish<'_> {
             profile: self.profile.clone(),
             created_at_ms: now_ms,
         };
+        // Lists are in the order of ids, and ids of one millisecond are in none.
+        let mut ids = REASONS.map(|_| office.ids.next());
+        ids.sort_unstable();
         let reasons: Vec<ReasonView> = REASONS
             .iter()
-            .map(|(code, label)| ReasonView {
-                id: ReasonId::new(office.ids.next()),
+            .zip(ids)
+            .map(|((code, label, description), id)| ReasonView {
+                id: ReasonId::new(id),
                 code: (*code).to_owned(),
                 label: (*label).to_owned(),
-                description: None,
+                description: Some((*description).to_owned()),
                 created_at_ms: now_ms,
                 updated_at_ms: now_ms,
                 deleted_at_ms: None,

@@ -166,7 +166,8 @@ pub(super) fn differing(
             sum_or_text(request, invalid)
         });
     }
-    if header(line, "Authorization").is_some_and(|v| v.contains("eyJ")) && recorded == 200 {
+    let minted = header(line, "Authorization").is_some_and(|value| value.contains("eyJ"));
+    if minted && recorded == 200 && text(line, "/parity") == "defect" {
         return Some(("V1-6", Demand::Status(401)));
     }
     if recorded == 409 {

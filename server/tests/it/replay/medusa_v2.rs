@@ -42,6 +42,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         credentials: Credentials::new(key.token, jwt),
         given: given.collect(),
         refunds: request::shown_refunds(&recording.lines),
+        left_out_reasons: request::left_out_reasons(&recording.lines),
         notes: notes.collect(),
         ids: Ids::default(),
         ledgers: BTreeMap::new(),
@@ -83,6 +84,8 @@ struct Replay {
     given: BTreeMap<String, Value>,
     /// Every refund that any answer of the file shows with its amount, by id.
     refunds: BTreeMap<String, Value>,
+    /// Refund reasons that left-out lines made, by id.
+    left_out_reasons: BTreeMap<String, Value>,
     /// Remarks on the given state, by scenario; the provider's behaviour is told there.
     notes: BTreeMap<String, String>,
     ids: Ids,
@@ -122,6 +125,7 @@ impl Replay {
             Ok(request) => request,
             Err(problem) => return Outcome::failed(problem),
         };
+        self.earlier_reasons(line);
         if let Err(problem) = self.catch_up(line, &id) {
             return Outcome::failed(problem);
         }
@@ -231,6 +235,18 @@ impl Replay {
             let made = answer.json();
             self.ids
                 .bind(text(given, "/id"), text(&made, "/refund_reason/id"));
+        }
+    }
+
+    /// Makes the refund reasons that left-out lines made before this one makes its own.
+    fn earlier_reasons(&mut self, line: &Value) {
+        let own = request::made_reason(line);
+        while let Some(first) = self.left_out_reasons.first_entry() {
+            if *first.key() >= own {
+                return;
+            }
+            let reason = first.remove();
+            self.make_reason(&reason);
         }
     }
 

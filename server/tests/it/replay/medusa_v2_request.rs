@@ -54,7 +54,7 @@ impl Credentials {
 
     pub(super) fn request(&self, line: &Value, ids: &Ids) -> Result<Request, String> {
         let request = &line["request"];
-        let target = mounted("medusa-v2", text(request, "/path"));
+        let target = mounted("medusa-v2", &ids.translate(text(request, "/path")));
         let mut made = Request::new(text(request, "/method"), &target);
         let mut gzip = false;
         for (name, value) in members(request, "/headers") {
@@ -147,6 +147,46 @@ pub(super) fn shown_refunds(lines: &[Value]) -> BTreeMap<String, Value> {
     refunds
         .map(|refund| (text(&refund, "/id").to_owned(), refund))
         .collect()
+}
+
+/// Refund reasons that lists show though no line makes them: left-out lines did. By id, which is
+/// the order of their creation.
+pub(super) fn left_out_reasons(lines: &[Value]) -> BTreeMap<String, Value> {
+    // Every shop has these from the start.
+    const FIRST: [&str; 3] = [
+        "shipping_issue",
+        "customer_care_adjustment",
+        "pricing_error",
+    ];
+    let answers = lines.iter().map(|line| text(line, "/response/body"));
+    let answers = answers.filter_map(|body| serde_json::from_str::<Value>(body).ok());
+    let lists = answers.filter_map(|body| body.get("refund_reasons")?.as_array().cloned());
+    let told = |reason: &Value| reason.get("label").is_some() && reason.get("code").is_some();
+    let shown = lists.flatten().filter(told);
+    let shown = shown.filter(|reason| !FIRST.contains(&text(reason, "/code")));
+    let mut left_out: BTreeMap<String, Value> = shown
+        .map(|reason| (text(&reason, "/id").to_owned(), reason))
+        .collect();
+    for line in lines {
+        left_out.remove(&made_reason(line));
+        for (_, given) in members(line, "/given/refund_reasons") {
+            left_out.remove(text(given, "/id"));
+        }
+    }
+    left_out
+}
+
+/// The id of the refund reason that a line makes, or an empty text.
+pub(super) fn made_reason(line: &Value) -> String {
+    let path = text(line, "/request/path")
+        .split('?')
+        .next()
+        .unwrap_or_default();
+    if text(line, "/request/method") != "POST" || path != "/admin/refund-reasons" {
+        return String::new();
+    }
+    let body: Value = serde_json::from_str(text(line, "/response/body")).unwrap_or_default();
+    text(&body, "/refund_reason/id").to_owned()
 }
 
 /// The payment that a line's path names, or an empty text.

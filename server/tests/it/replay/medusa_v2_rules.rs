@@ -112,9 +112,6 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     if route.starts_with("/admin/orders") {
         return Some("order routes");
     }
-    if route.starts_with("/admin/refund-reasons") {
-        return Some("refund reasons");
-    }
     if route.starts_with("/admin/payment-collections") {
         return Some("payment collections");
     }

@@ -8,14 +8,9 @@ use serde_json::{Value, json};
 use super::recording::{members, text};
 use super::shop::{Owner, Shop};
 
-/// What a literal order has and a registration does not take: whose merchant it is, and the ids
-/// that the original drew. These places are compared by the kind of value.
-pub(super) const DRAWN: [&str; 4] = [
-    "merchant.id",
-    "merchant.acquirer_id",
-    "merchant.merchant_id",
-    "transactions.0.id",
-];
+/// What a literal order has and a registration does not take: the id that the original drew for
+/// its capture. It is compared by its form.
+pub(super) const DRAWN: [&str; 1] = ["transactions.0.id"];
 
 /// A prepared state.
 pub(super) struct Ground {
@@ -56,10 +51,7 @@ pub(super) fn prepare(shop: &Shop, face: &str, line: &Value) -> Result<Ground, S
     if let Some((unknown, _)) = members(given, "").find(|(name, _)| !KNOWN.contains(name)) {
         return Err(format!("no meaning is known for given {unknown:?}"));
     }
-    let owner = shop.owner(match text(given, "/order_literal/merchant/name") {
-        "" => text(line, "/id"),
-        name => name,
-    });
+    let owner = owner(shop, line);
     let mut vars = BTreeMap::new();
     let credential = credential(shop, face, &owner, given)?;
     vars.insert("$key".to_owned(), credential.clone());
@@ -80,6 +72,27 @@ pub(super) fn prepare(shop: &Shop, face: &str, line: &Value) -> Result<Ground, S
         settle(shop, &mut ground, &payment, &after);
     }
     Ok(ground)
+}
+
+/// The scenario's merchant: one of its own, or just the one that a literal order shows.
+fn owner(shop: &Shop, line: &Value) -> Owner {
+    let Some(shown) = line.pointer("/given/order_literal/merchant") else {
+        return shop.owner(text(line, "/id"));
+    };
+    let known = [
+        ("--id", "/id"),
+        ("--acquirer-id", "/acquirer_id"),
+        ("--arabic-name", "/arabic_name"),
+        ("--merchant-number", "/merchant_id"),
+    ];
+    let known = known.map(|(option, place)| [option, text(shown, place)]);
+    let options: Vec<&str> = known
+        .iter()
+        .filter(|[_, value]| !value.is_empty())
+        .flatten()
+        .copied()
+        .collect();
+    shop.owner_with(text(shown, "/name"), &options)
 }
 
 /// What is done to a payment once it is registered.

@@ -86,7 +86,11 @@ impl Shop {
     }
 
     pub(super) fn owner(&self, name: &str) -> Owner {
-        let merchant = self.server.cli().merchant(name);
+        self.owner_with(name, &[])
+    }
+
+    pub(super) fn owner_with(&self, name: &str, options: &[&str]) -> Owner {
+        let merchant = self.server.cli().merchant_with(name, options);
         let native = self.server.cli().key(&merchant, "native");
         Owner { merchant, native }
     }

@@ -81,7 +81,17 @@ impl Cli {
 
     /// Makes a merchant; the slug is made from the name.
     pub(crate) fn merchant(&self, name: &str) -> Merchant {
-        let made = self.one(&["merchant", "create", name]);
+        self.merchant_with(name, &[])
+    }
+
+    /// Makes a merchant with further options.
+    pub(crate) fn merchant_with(&self, name: &str, options: &[&str]) -> Merchant {
+        let args: Vec<&str> = ["merchant", "create", name]
+            .iter()
+            .chain(options)
+            .copied()
+            .collect();
+        let made = self.one(&args);
         Merchant {
             id: text(&made, "id"),
             slug: text(&made, "slug"),
