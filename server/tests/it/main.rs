@@ -4,4 +4,5 @@
 
 mod replay;
 mod support;
+mod tidy;
 mod torture;

@@ -1,0 +1,170 @@
+//! Who may know whom, and what may stand where: a table, and one test that reads the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Sources below a folder must not contain a text.
+struct Rule {
+    folder: &'static str,
+    /// Files (by the end of their path) that the rule leaves out.
+    but: &'static [&'static str],
+    banned: &'static [&'static str],
+    why: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        folder: "core/src",
+        but: &[],
+        banned: &["std::time", "std::env", "std::fs", "std::net", "std::thread", "serde", "async "],
+        why: "core knows nothing of the world",
+    },
+    Rule {
+        folder: "engine/src",
+        but: &[],
+        banned: &["SystemTime", "Instant::now", "std::env", "serde", "hyper", "axum", "tokio"],
+        why: "the engine knows no HTTP, no JSON and no clock of its own",
+    },
+    Rule {
+        folder: "engine/src",
+        but: &["store/sqlite.rs", "sqlite/load.rs", "sqlite/save.rs", "sqlite/read.rs",
+            "sqlite/registry.rs", "sqlite/audit.rs"],
+        banned: &["rusqlite", "select ", "insert into"],
+        why: "SQL stands in engine::store alone",
+    },
+    Rule {
+        folder: "server/src",
+        but: &[],
+        banned: &["rusqlite", "insert into ", "\"select "],
+        why: "SQL stands in engine::store alone",
+    },
+    Rule {
+        folder: "server/src/faces/medusa_v1",
+        but: &[],
+        banned: &["medusa_v2::", "mpg::", "gr4vy::", "loop_payments::", "native::", "connectors::"],
+        why: "no face imports another, nor a connector",
+    },
+    Rule {
+        folder: "server/src/faces/medusa_v2",
+        but: &[],
+        banned: &["medusa_v1::", "mpg::", "gr4vy::", "loop_payments::", "native::", "connectors::"],
+        why: "no face imports another, nor a connector",
+    },
+    Rule {
+        folder: "server/src/faces/mpg",
+        but: &[],
+        banned: &["medusa_v1::", "medusa_v2::", "gr4vy::", "loop_payments::", "native::"],
+        why: "no face imports another, nor a connector",
+    },
+    Rule {
+        folder: "server/src/faces/gr4vy",
+        but: &[],
+        banned: &["medusa_v1::", "medusa_v2::", "mpg::", "loop_payments::", "native::"],
+        why: "no face imports another, nor a connector",
+    },
+    Rule {
+        folder: "server/src/faces/loop_payments",
+        but: &[],
+        banned: &["medusa_v1::", "medusa_v2::", "mpg::", "gr4vy::", "native::", "connectors::"],
+        why: "no face imports another, nor a connector",
+    },
+    Rule {
+        folder: "server/src/connectors",
+        but: &[],
+        banned: &["crate::faces", "crate::desk", "engine::lane", "engine::store"],
+        why: "a connector knows instructions and outcomes",
+    },
+    Rule {
+        folder: "server/src/faces",
+        but: &[],
+        banned: &["f64", "f32", "SystemTime", "Instant::now", "std::env"],
+        why: "no float is near money, and time comes through the desk",
+    },
+];
+
+fn root() -> PathBuf {
+    let server = Path::new(env!("CARGO_MANIFEST_DIR"));
+    server.parent().expect("the server is a member of the workspace").to_owned()
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of the workspace") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// A file's production lines: without comments, and without its tests.
+fn production(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("readable");
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let mut broken = Vec::new();
+    for rule in RULES {
+        let mut files = Vec::new();
+        sources(&root().join(rule.folder), &mut files);
+        assert!(!files.is_empty(), "{} has no sources", rule.folder);
+        for file in files {
+            let name = file.to_string_lossy().into_owned();
+            let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
+            if is_test || rule.but.iter().any(|left_out| name.ends_with(left_out)) {
+                continue;
+            }
+            let code = production(&file);
+            for banned in rule.banned.iter().filter(|banned| code.contains(**banned)) {
+                broken.push(format!("{name}: `{banned}` ({})", rule.why));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_sql_text_begins_with_its_name_and_names_are_unique() {
+    let mut files = Vec::new();
+    sources(&root().join("engine/src/store"), &mut files);
+    let mut names = Vec::new();
+    for file in &files {
+        let code = production(file);
+        for literal in code.split('"').skip(1).step_by(2) {
+            let first = literal.trim_start();
+            let is_sql = ["select ", "insert ", "update ", "delete "]
+                .iter()
+                .any(|verb| first.starts_with(verb));
+            let is_shared = first.starts_with("select r.refund_id");
+            assert!(!is_sql || is_shared, "unnamed SQL in {}: {first}", file.display());
+            if let Some(name) = first.strip_prefix("-- ").and_then(|rest| rest.lines().next()) {
+                names.push(name.trim_end_matches("\\nselect count(*) from sqlite_schema").to_owned());
+            }
+        }
+    }
+    names.sort();
+    let all = names.len();
+    names.dedup();
+    assert!(all > 30, "only {all} statements found");
+    assert_eq!(names.len(), all, "two statements share a name");
+}
+
+/// What a stranger would trip over: paths of one machine, unfinished work by its own word.
+#[test]
+fn nothing_points_outside_the_project() {
+    let mut files = Vec::new();
+    for folder in ["core", "engine", "server", "sim"] {
+        sources(&root().join(folder), &mut files);
+    }
+    for file in files.iter().filter(|file| !file.ends_with("tidy.rs")) {
+        let text = fs::read_to_string(file).expect("readable");
+        for banned in ["TODO", "FIXME", "/work/", "../shared", "unimplemented!(", "#[ignore]"] {
+            assert!(!text.contains(banned), "{}: {banned}", file.display());
+        }
+    }
+}
