@@ -96,9 +96,7 @@ async fn person(face: &Face, token: &str) -> Result<Option<Actor>, Failure> {
     let Ok(token) = jws::parse(token, Algorithm::Hs256) else {
         return Ok(None);
     };
-    let Some(key) = kept_key(face).await? else {
-        return Ok(None);
-    };
+    let key = login_key(face).await?;
     let moment = Moment {
         now_seconds: now_seconds(face),
         skew_seconds: SKEW_SECONDS,
@@ -133,7 +131,7 @@ pub(super) async fn log_in(
     let password = Secret::new(password);
     let person = verified(&face, email, &password).await?;
     let person = person.ok_or(Failure::WrongPassword)?;
-    let key = signing_key(&face).await?;
+    let key = login_key(&face).await?;
     let token = jws::sign_hs256(&claims(&person, now_seconds(&face)), &key);
     let body = json!({ "access_token": token });
     Ok(wire::json(StatusCode::OK, &body))
@@ -187,45 +185,16 @@ async fn is_right(face: &Face, password: &Secret, hash: Option<String>) -> Resul
     }
 }
 
-/// The key that log-in tokens are checked with; `None` while nobody has ever logged in.
-async fn kept_key(face: &Face) -> Result<Option<Hs256Key>, Failure> {
-    if let Some(key) = face.logins.key.get() {
-        return Ok(Some(key.clone()));
-    }
-    let kept = face.desk.read(|reads| reads.secret(LOGIN_SECRET)).await?;
-    match kept {
-        None => Ok(None),
-        Some(secret) => remember(face, &secret).await.map(Some),
-    }
-}
-
-/// The key that log-in tokens are signed with, made when it is first needed.
-async fn signing_key(face: &Face) -> Result<Hs256Key, Failure> {
-    if let Some(key) = kept_key(face).await? {
-        return Ok(key);
-    }
-    let mut fresh = [0; 32];
-    face.desk.ids().fill(&mut fresh);
-    let kept = face
-        .desk
-        .write(move |registry| registry.keep_secret(LOGIN_SECRET, &fresh))
-        .await;
-    match kept {
-        Some(Ok(secret)) => remember(face, &secret).await,
-        Some(Err(fault)) => {
-            tracing::error!(%fault, "the secret for log-ins could not be kept");
-            Err(Failure::unknown())
-        }
-        None => Err(Failure::unknown()),
-    }
-}
-
-async fn remember(face: &Face, secret: &[u8]) -> Result<Hs256Key, Failure> {
-    let Some(key) = Hs256Key::new(secret) else {
-        tracing::error!("the secret for log-ins is too short to be used");
-        return Err(Failure::unknown());
+/// The installation's key for log-in tokens. It never changes, so it is read once.
+async fn login_key(face: &Face) -> Result<Hs256Key, Failure> {
+    let read = async || {
+        let secret = face.desk.read(|reads| reads.secret(LOGIN_SECRET)).await?;
+        Hs256Key::new(&secret.unwrap_or_default()).ok_or_else(|| {
+            tracing::error!("the store has no secret for log-ins: nobody can log in");
+            Failure::unknown()
+        })
     };
-    Ok(face.logins.key.get_or_init(|| async { key }).await.clone())
+    face.logins.key.get_or_try_init(read).await.cloned()
 }
 
 fn now_seconds(face: &Face) -> i64 {

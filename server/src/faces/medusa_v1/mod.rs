@@ -20,6 +20,7 @@
 //! Start at [`refund`]; [`wire`] is what goes in and out, [`failure`] every way to say no.
 
 mod auth;
+mod cors;
 mod failure;
 mod payment;
 mod refund;
@@ -30,7 +31,7 @@ mod wire;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Uri};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use tower::ServiceExt;
@@ -55,8 +56,9 @@ pub(crate) fn router(desk: Desk) -> Router {
     let face = Face { desk, logins };
     let exact = routes().fallback(missing).with_state(face.clone());
     let respelled = move |request| respell(exact.clone(), request);
-    let router = routes().fallback(respelled).with_state(face);
+    let router = routes().fallback(respelled).with_state(face.clone());
     let router = catch_panics(refuse_bad_paths(router, failure::render), failure::render);
+    let router = router.layer(from_fn_with_state(face, cors::allow));
     router.layer(map_response(powered))
 }
 
@@ -72,8 +74,9 @@ fn routes() -> Router<Face> {
 /// Any other route. Below `/admin` the original asks who it is before it says that there is nothing.
 async fn missing(State(face): State<Face>, request: Request) -> Failure {
     let path = request.uri().path();
-    let is_admin = path.to_ascii_lowercase().starts_with("/admin/");
-    if is_admin && let Err(failure) = auth::actor(&face, request.headers()).await {
+    if cors::is_admin(path)
+        && let Err(failure) = auth::actor(&face, request.headers()).await
+    {
         return failure;
     }
     Failure::route_unknown(request.method(), path)

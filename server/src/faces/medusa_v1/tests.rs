@@ -39,6 +39,8 @@ const START_MS: i64 = 1_726_403_265_123;
 const SHOP: MerchantId = MerchantId::new(0x51);
 const OTHER_SHOP: MerchantId = MerchantId::new(0x52);
 const TOKEN: &str = "mv1_shop";
+/// What log-in tokens are signed with.
+const LOGIN_SECRET: [u8; 32] = [7; 32];
 const OTHER_TOKEN: &str = "mv1_other";
 
 struct StillClock(AtomicI64);
@@ -57,7 +59,7 @@ impl Ids for Counter {
     }
 
     fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
+        bytes.fill(0);
     }
 }
 
@@ -130,6 +132,8 @@ impl Shop {
         let (engine, running) = engine::start(lane, open(), Arc::new(Bank), clock.clone())
             .expect("threads can be started");
         let registry = SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
+        let kept = registry.keep_secret("login", &LOGIN_SECRET);
+        kept.expect("a new store takes it");
         let registry = Arc::new(registry);
         let desk = Desk::new(Parts {
             engine,
@@ -139,7 +143,7 @@ impl Shop {
             ids: Arc::new(Counter(0x1000.into())),
             settings: Settings {
                 wait: Duration::from_secs(10),
-                cors_origins: Vec::new(),
+                cors_origins: vec!["http://localhost:7001".to_owned()],
                 mpg_shows_allocation: false,
                 duplicate_guard_ms: 0,
             },

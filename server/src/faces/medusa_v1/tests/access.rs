@@ -84,10 +84,7 @@ async fn only_a_token_of_ours_for_somebody_who_exists_is_good() {
     let mut shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let person = shop.person(SHOP, "a@shop.test", "secret");
-    // The first log-in makes the installation's secret; these tests' random bytes are sevens.
-    shop.log_in(r#"{"email":"a@shop.test","password":"secret"}"#)
-        .await;
-    let ours = Hs256Key::new(&[7; 32]).expect("long enough");
+    let ours = Hs256Key::new(&LOGIN_SECRET).expect("long enough");
     let theirs = Hs256Key::new(&[8; 32]).expect("long enough");
     let usr = |id: PersonId| prefixed_text("usr_", id.bits());
     let now = START_MS / 1000;
@@ -293,5 +290,59 @@ fn paths_match_in_any_letter_case_and_with_a_slash_at_the_end() {
         ("/", None),
     ] {
         assert_eq!(super::super::respelled(path).as_deref(), route, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn listed_browser_origins_may_read_the_answers() {
+    let shop = Shop::open();
+    let (listed, other) = ("http://localhost:7001", "http://evil.example");
+    for (method, path, origin, status, is_allowed) in [
+        (
+            Method::OPTIONS,
+            "/admin/payments/x/refund",
+            Some(listed),
+            204,
+            true,
+        ),
+        (
+            Method::OPTIONS,
+            "/Admin/payments/x/refund",
+            Some(other),
+            204,
+            false,
+        ),
+        (
+            Method::OPTIONS,
+            "/admin/payments/x/refund",
+            None,
+            204,
+            false,
+        ),
+        (Method::GET, "/admin/payments/x", Some(listed), 401, true),
+        (Method::GET, "/admin/payments/x", Some(other), 401, false),
+    ] {
+        let mut request = Request::builder().method(&method).uri(path).header(
+            "access-control-request-headers",
+            "content-type,idempotency-key",
+        );
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let request = request.body(Body::empty()).expect("a valid request");
+        let answer = shop.send(request).await;
+        assert_eq!(answer.status, status, "{method} {path} {origin:?}");
+        let told = answer.header("access-control-allow-origin");
+        assert_eq!(told, origin.filter(|_| is_allowed));
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            Some("true")
+        );
+        let echoed = answer.header("access-control-allow-headers");
+        let is_preflight = method == Method::OPTIONS;
+        assert_eq!(
+            echoed,
+            is_preflight.then_some("content-type,idempotency-key")
+        );
     }
 }
