@@ -347,3 +347,6 @@ fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
 fn wait(text: &str) -> Result<Duration, String> {
     number(text, 1, 3_600_000).map(|ms| Duration::from_millis(u64::from(ms)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,8 +79,9 @@ impl Merchant {
     pub(crate) fn run(self, config: &Config, output: &Output) -> Done {
         match self {
             Merchant::Create(create) => {
+                let id = create.checked_id()?;
                 let office = Office::open(&config.database, Open::OrCreate)?;
-                let made = create.run(&office)?;
+                let made = create.run(&office, id)?;
                 let text = format!(
                     "merchant {} created\n  id    {}\n  slug  {}",
                     visible(&made.name),
@@ -112,36 +113,38 @@ fn shown(merchant: &MerchantView) -> Value {
 }
 
 impl Create {
-    fn run(&self, office: &Office) -> Result<MerchantView, Trouble> {
+    /// The id that was given, once everything that was given can be used.
+    fn checked_id(&self) -> Result<Option<u128>, Trouble> {
+        let usage = |rule: String| Err(Trouble::Usage(rule));
         let name = self.name.trim();
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') {
-            let rule = format!("the name must be text of 1 to {NAME_BYTES_MAX} bytes");
-            return Err(Trouble::Usage(rule));
+            return usage(format!(
+                "the name must be text of 1 to {NAME_BYTES_MAX} bytes"
+            ));
         }
-        let id = match &self.id {
-            None => office.ids.next(),
-            Some(text) => {
-                parse_uuid(text).ok_or_else(|| Trouble::Usage("--id must be a UUID".to_owned()))?
+        if self.slug.as_deref().is_some_and(|slug| !is_slug(slug)) {
+            return usage(format!(
+                "--slug must be 1 to {SLUG_MAX} ASCII letters, digits and hyphens"
+            ));
+        }
+        let is_uuid = |text: &str| parse_uuid(text).is_some();
+        for (flag, given) in [("--id", &self.id), ("--acquirer-id", &self.acquirer_id)] {
+            if given.as_deref().is_some_and(|text| !is_uuid(text)) {
+                return usage(format!("{flag} must be a UUID"));
             }
-        };
-        if self
-            .acquirer_id
-            .as_deref()
-            .is_some_and(|text| parse_uuid(text).is_none())
-        {
-            return Err(Trouble::Usage("--acquirer-id must be a UUID".to_owned()));
         }
+        Ok(self.id.as_deref().and_then(parse_uuid))
+    }
+
+    fn run(&self, office: &Office, id: Option<u128>) -> anyhow::Result<MerchantView> {
         let wish = Wish {
-            id: MerchantId::new(id),
-            name,
+            id: MerchantId::new(id.unwrap_or_else(|| office.ids.next())),
+            name: self.name.trim(),
             profile: self.profile(),
         };
         match &self.slug {
-            Some(slug) if is_slug(slug) => Ok(wish.create(office, slug)?),
-            Some(_) => Err(Trouble::Usage(format!(
-                "--slug must be 1 to {SLUG_MAX} ASCII letters, digits and hyphens"
-            ))),
-            None => Ok(wish.create_with_made_slug(office)?),
+            Some(slug) => Ok(wish.try_create(office, slug)?),
+            None => wish.create_with_made_slug(office),
         }
     }
 
@@ -176,10 +179,6 @@ struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    fn create(&self, office: &Office, slug: &str) -> anyhow::Result<MerchantView> {
-        Ok(self.try_create(office, slug)?)
-    }
-
     fn create_with_made_slug(&self, office: &Office) -> anyhow::Result<MerchantView> {
         let base = slug_of(self.name);
         for number in 1..=SLUG_TRIES_MAX {

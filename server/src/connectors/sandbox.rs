@@ -213,3 +213,6 @@ fn http_fault(status: u16) -> Fault {
 fn refund_id(instruction: &Instruction) -> String {
     requite_core::id::prefixed_text("sbx_", instruction.refund.refund.bits())
 }
+
+#[cfg(test)]
+mod tests;

@@ -390,3 +390,6 @@ fn is_empty(value: Json<'_>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

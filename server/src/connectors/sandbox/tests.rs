@@ -1,0 +1,177 @@
+use requite_core::currency::Currency;
+use requite_core::id::{MerchantId, PaymentId, RefundId};
+use requite_core::money::Minor;
+use requite_engine::command::RefundRef;
+
+use super::*;
+
+fn instruction(kind: CallKind, script: &[&str], call_no: u32, amount: i64) -> Instruction {
+    let entries: Vec<String> = script.iter().map(|entry| (*entry).to_owned()).collect();
+    Instruction {
+        kind,
+        refund: RefundRef {
+            merchant: MerchantId::new(1),
+            payment: PaymentId::new(2),
+            refund: RefundId::new(0x0191f5a7_44d3_7430_8739_2d80821416bf),
+        },
+        attempt: 1,
+        call_no,
+        amount: Minor::new(amount).expect("an amount"),
+        currency: Currency::parse("EUR").expect("a currency"),
+        connector: NAME.to_owned(),
+        connector_payment: None,
+        connector_settings: script_text(&entries),
+        psp_refund: None,
+        reason: None,
+    }
+}
+
+/// A call in one word, with the code of its fault.
+fn word(call: Call) -> String {
+    let Call::Known(outcome) = call else {
+        return "silence".to_owned();
+    };
+    match outcome {
+        Outcome::Succeeded { psp_refund } => {
+            assert_eq!(
+                psp_refund.as_deref(),
+                Some("sbx_01J7TTEH6KEGR8EE9DG21185NZ")
+            );
+            "succeeded".to_owned()
+        }
+        Outcome::Pending { .. } => "pending".to_owned(),
+        Outcome::RequiresAction { .. } => "requires_action".to_owned(),
+        Outcome::Declined { fault, .. } => format!("declined {}", fault.code),
+        Outcome::Failed { fault } => format!("failed {}", fault.code),
+        Outcome::Unknown { fault } => format!("unknown {}", fault.code),
+        Outcome::Absent => "absent".to_owned(),
+    }
+}
+
+#[test]
+fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
+    for (entry, sent, found) in [
+        ("approve", "succeeded", "succeeded"),
+        (
+            "decline:expired_card",
+            "declined expired_card",
+            "declined expired_card",
+        ),
+        ("decline:x:In words: no.", "declined x", "declined x"),
+        ("fail", "failed failed", "failed failed"),
+        ("fail:out of order", "failed failed", "failed failed"),
+        ("pending", "pending", "pending"),
+        ("pending:approve", "pending", "succeeded"),
+        (
+            "pending:decline:closed_account",
+            "pending",
+            "declined closed_account",
+        ),
+        ("lost", "silence", "succeeded"),
+        ("lost:never", "silence", "absent"),
+        ("hang", "silence", "succeeded"),
+        ("http:503", "unknown http_503", "absent"),
+        ("http:302", "unknown http_302", "absent"),
+        ("http:404", "declined http_404", "declined http_404"),
+    ] {
+        let kinds = [(CallKind::Send, sent), (CallKind::LookUp, found)];
+        for (kind, expected) in kinds {
+            let told = word(call(&instruction(kind, &[entry], 0, 1000)));
+            assert_eq!(told, expected, "{entry} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn entries_are_used_in_order_and_then_everything_is_approved() {
+    let script = ["lost:never", "decline:no"];
+    for (call_no, expected) in [
+        (0, "silence"),
+        (1, "declined no"),
+        (2, "succeeded"),
+        (9, "succeeded"),
+    ] {
+        assert_eq!(
+            word(call(&instruction(CallKind::Send, &script, call_no, 1000))),
+            expected
+        );
+    }
+    assert_eq!(
+        word(call(&instruction(CallKind::Send, &[], 0, 1000))),
+        "succeeded"
+    );
+}
+
+#[test]
+fn amounts_that_gr4vys_simulator_documents_fail_as_they_do_there() {
+    for (amount, expected) in [
+        (520_000, "succeeded"),
+        (520_001, "declined disputed_transaction"),
+        (520_002, "declined issuer_decline"),
+        (520_003, "failed service_error"),
+        (520_004, "declined refund_already_satisfied"),
+    ] {
+        for kind in [CallKind::Send, CallKind::LookUp] {
+            assert_eq!(word(call(&instruction(kind, &[], 0, amount))), expected);
+        }
+    }
+}
+
+#[test]
+fn words_and_texts_of_a_decline_are_kept() {
+    let Some(Entry::Decline(fault)) = Entry::parse("decline:do_not_honor:Ask the bank: it knows")
+    else {
+        panic!("an entry of the grammar");
+    };
+    assert_eq!(
+        (fault.code.as_str(), fault.text.as_str()),
+        ("do_not_honor", "Ask the bank: it knows")
+    );
+}
+
+#[test]
+fn anything_outside_the_grammar_is_no_entry() {
+    let long = format!("fail:{}", "x".repeat(ENTRY_BYTES_MAX));
+    for text in [
+        "",
+        "Approve",
+        "approve:",
+        "approve ",
+        "decline",
+        "decline:",
+        "decline::text",
+        "decline:a b",
+        "pending:",
+        "pending:decline",
+        "pending:decline:",
+        "pending:fail",
+        "lost:",
+        "lost:always",
+        "hang:1",
+        "http",
+        "http:",
+        "http:42",
+        "http:600",
+        "http:099",
+        "http:+40",
+        "http:4040",
+        &long,
+    ] {
+        assert_eq!(Entry::parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn a_script_that_cannot_be_read_approves_nothing() {
+    for script in ["", "approve", "[1]", "[\"aprove\"]"] {
+        for kind in [CallKind::Send, CallKind::LookUp] {
+            let mut instruction = instruction(kind, &[], 0, 1000);
+            instruction.connector_settings = Some(script.to_owned());
+            assert_eq!(
+                word(call(&instruction)),
+                "unknown script_unreadable",
+                "{script}"
+            );
+        }
+    }
+}
