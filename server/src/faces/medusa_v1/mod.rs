@@ -33,7 +33,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tower::ServiceExt;
 
 use self::auth::Logins;
@@ -68,6 +68,9 @@ fn routes() -> Router<Face> {
         .route("/admin/payments/{id}", get(payment::retrieve))
         .route("/admin/payments/{id}/capture", post(payment::capture))
         .route("/admin/payments/{id}/refund", post(refund::create))
+        // Without an id there is no such route; the router alone would take it as empty.
+        .route("/admin/payments//capture", any(missing))
+        .route("/admin/payments//refund", any(missing))
         .method_not_allowed_fallback(missing)
 }
 

@@ -3,8 +3,8 @@
 mod access;
 mod money;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
@@ -64,11 +64,30 @@ impl Ids for Counter {
 }
 
 /// A payment provider that does as the payment's settings say.
-struct Bank;
+#[derive(Default)]
+struct Bank {
+    /// Calls that wait for [`Bank::release`].
+    held: Mutex<Vec<OnOutcome>>,
+}
+
+impl Bank {
+    fn held(&self) -> MutexGuard<'_, Vec<OnOutcome>> {
+        self.held.lock().expect("nobody panics while holding it")
+    }
+
+    fn release(&self) {
+        for on_outcome in self.held().drain(..) {
+            on_outcome(Outcome::Succeeded { psp_refund: None });
+        }
+    }
+}
 
 impl Psp for Bank {
     fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
         let fault = Fault::default();
+        if instruction.connector_settings.as_deref() == Some("hold") {
+            return self.held().push(on_outcome);
+        }
         on_outcome(match instruction.connector_settings.as_deref() {
             Some("decline") => Outcome::Declined {
                 psp_refund: None,
@@ -86,6 +105,7 @@ struct Shop {
     router: Router,
     desk: Desk,
     clock: Arc<StillClock>,
+    bank: Arc<Bank>,
     registry: Arc<SqliteRegistry>,
     next: u128,
     running: Option<Running>,
@@ -129,7 +149,8 @@ impl Shop {
         let open = || Sqlite::open(&path, Open::OrCreate).expect("a new store");
         let lane = Lane::new(open(), ["manual".to_owned()]);
         let clock = Arc::new(StillClock(START_MS.into()));
-        let (engine, running) = engine::start(lane, open(), Arc::new(Bank), clock.clone())
+        let bank = Arc::new(Bank::default());
+        let (engine, running) = engine::start(lane, open(), bank.clone(), clock.clone())
             .expect("threads can be started");
         let registry = SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
         let kept = registry.keep_secret("login", &LOGIN_SECRET);
@@ -152,6 +173,7 @@ impl Shop {
             router: super::router(desk.clone()),
             desk,
             clock,
+            bank,
             registry,
             next: 0x100,
             running: Some(running),

@@ -200,6 +200,15 @@ async fn what_is_no_route_is_not_found_in_json() {
         let told = format!(r#"404 {{"type":"not_found","message":"{told}"}}"#);
         assert_eq!(shop.get(path).await.told(), told);
     }
+    for id in ["", "/"] {
+        let answer = shop.refund(id, REFUND).await;
+        let told = format!("Cannot POST /admin/payments/{id}/refund");
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.json()["message"], told);
+        let read = shop.get(&format!("/admin/payments/{id}")).await;
+        assert_eq!(read.status, 404, "{id}");
+        assert!(read.text.contains("Cannot GET"), "{}", read.text);
+    }
     for method in [Method::DELETE, Method::PUT] {
         let request = Request::builder()
             .method(method.clone())

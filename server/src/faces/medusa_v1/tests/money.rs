@@ -163,6 +163,43 @@ async fn a_key_gives_one_refund_and_the_same_bytes_again() {
 }
 
 #[tokio::test]
+async fn while_the_first_is_asking_the_same_key_is_told_to_come_again() {
+    let mut shop = Shop::open();
+    let id = shop
+        .payment(|payment| {
+            payment.connector = "sandbox".to_owned();
+            payment.connector_settings = Some("hold".to_owned());
+        })
+        .await;
+    let shop = Arc::new(shop);
+    let ask = || {
+        let (shop, id) = (Arc::clone(&shop), id.clone());
+        async move {
+            let keyed = [("x-medusa-access-token", TOKEN), ("idempotency-key", "k")];
+            let body = r#"{"amount":10000,"reason":"return"}"#;
+            shop.refund_with(&id, &keyed, body).await
+        }
+    };
+    let first = tokio::spawn(ask());
+    for _ in 0..1000 {
+        if !shop.bank.held().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(
+        ask().await.told(),
+        r#"409 {"code":"invalid_state_error","message":"The request conflicted with another request. You may retry the request with the provided Idempotency-Key."}"#
+    );
+    shop.bank.release();
+    let first = first.await.expect("no panic");
+    assert_eq!(first.status, 200, "{}", first.text);
+    let again = ask().await;
+    assert_eq!(again.told(), first.told());
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+}
+
+#[tokio::test]
 async fn a_refusal_and_a_failure_are_told_again_under_their_key() {
     let mut shop = Shop::open();
     let manual = shop.payment(|_| ()).await;
