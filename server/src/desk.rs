@@ -97,7 +97,19 @@ impl Desk {
 
     /// Asks for a refund. With [`Wait::Outcome`] it returns when the first outcome is known, at the
     /// latest after [`Settings::wait`]. The refund goes on whether or not anyone still waits here.
-    pub(crate) async fn refund(&self, request: RefundRequest) -> Result<RefundReply, CommandError> {
+    pub(crate) async fn refund(
+        &self,
+        mut request: RefundRequest,
+    ) -> Result<RefundReply, CommandError> {
+        let is_keyed = request
+            .keys
+            .iter()
+            .any(|key| key.lifetime == Lifetime::Kept);
+        if !is_keyed && self.settings.duplicate_guard_ms > 0 {
+            request
+                .keys
+                .push(guard(&request, self.settings.duplicate_guard_ms));
+        }
         let waits = request.wait == Wait::Outcome;
         let refund = requite_engine::command::RefundRef {
             merchant: request.merchant,
@@ -219,6 +231,23 @@ pub(crate) fn key(face: &str, scope: &[&str], text: &str, meaning: &[&str]) -> K
         fingerprint: parts(face, meaning, ""),
         lifetime: Lifetime::Kept,
         answers_present: false,
+    }
+}
+
+/// The guard against double clicks (decision A10): without a key, the same wish within the window is
+/// the first wish again, whichever face it comes through.
+fn guard(request: &RefundRequest, window_ms: i64) -> Key {
+    let payment = uuid_text(request.payment.bits());
+    let wish = format!("{:?} {:?}", request.ask.target, request.ask.amount);
+    let reason = request
+        .details
+        .reason_text
+        .as_ref()
+        .or(request.details.reason_code.as_ref());
+    let meaning = [payment.as_str(), &wish, reason.map_or("", String::as_str)];
+    Key {
+        lifetime: Lifetime::Within(window_ms),
+        ..key("guard", &meaning, "", &meaning)
     }
 }
 

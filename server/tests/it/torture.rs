@@ -96,6 +96,29 @@ fn a_client_that_hangs_up_does_not_cancel_its_refund() {
     verify(&server);
 }
 
+/// Off by default: two equal partial refunds are two refunds. Switched on, a double click is one.
+#[test]
+fn the_guard_against_double_clicks_is_there_when_asked_for() {
+    for (window, expected) in [("0", 10), ("60000", 5)] {
+        let options = Options::default().env("REQUITE_DUPLICATE_GUARD_MS", window);
+        let server = Server::start(options);
+        let shop = Shop::open(&server.cli(), "Shop");
+        let mut made = 0;
+        for face in FACES {
+            let new = json!({"amount": 10_000, "currency": "USD",
+                "captures": [{"amount": 10_000}]});
+            let payment = server.register(&shop.native, &new);
+            for _click in 0..2 {
+                let answer = server.send(&shop.refund(face, &payment, 500));
+                assert!(face.accepted(&answer), "{face:?}: {}", answer.text());
+            }
+            made += refunds_of(&server, &shop, &payment).len();
+        }
+        assert_eq!(made, expected, "window {window}");
+        verify(&server);
+    }
+}
+
 /// The same request until it is answered for good: a copy in progress is asked again.
 fn answered(server: &Server, request: &Request) -> crate::support::Response {
     let end = Instant::now() + Duration::from_secs(30);
