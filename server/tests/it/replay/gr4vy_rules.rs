@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::gr4vy_shapes::Samples;
 use super::gr4vy_stage::{Money, Stage, content_type, get, post, refund, stage};
-use super::recording::{members, text};
+use super::recording::{members, mounted, text};
 use super::shop::Shop;
 use super::tally::Outcome;
 use super::tree::Tree;
@@ -147,7 +147,7 @@ fn existing_refund(shop: &Shop, stage: &Stage, line: &Value, path: &str) -> Stri
 }
 
 fn request(stage: &Stage, line: &Value, path: &str) -> Request {
-    let mut request = Request::new(text(line, "/request/method"), &format!("/gr4vy{path}"));
+    let mut request = Request::new(text(line, "/request/method"), &mounted("gr4vy", path));
     let scopes = text(line, "/request/headers/scopes");
     let scopes: Vec<&str> = match scopes {
         "" => vec!["*.read", "*.write"],
@@ -299,7 +299,11 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
             refund(shop, &stage(shop, TRANSACTION, &plain), &body)
         }
         (401, _) => shop.server.send(
-            &Request::post(&format!("/gr4vy/transactions/{TRANSACTION}/refunds")).json(&body),
+            &Request::post(&mounted(
+                "gr4vy",
+                &format!("/transactions/{TRANSACTION}/refunds"),
+            ))
+            .json(&body),
         ),
         (403, _) => {
             let stage = stage(shop, TRANSACTION, &plain);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::recording::text;
+use super::recording::{mounted, text};
 use super::shop::{Owner, Shop};
 use crate::support::{Gr4vyClaims, Key, Request, Response, sign_gr4vy_token};
 
@@ -72,15 +72,15 @@ pub(super) fn stage(shop: &Shop, transaction: &str, money: &Money) -> Stage {
 }
 
 pub(super) fn get(stage: &Stage, path: &str) -> Request {
-    Request::get(&format!("/gr4vy{path}"))
+    Request::get(&mounted("gr4vy", path))
         .bearer(&stage.token(&["*.read", "*.write"]))
         .header("x-gr4vy-merchant-account-id", &stage.owner.merchant.slug)
 }
 
 pub(super) fn post(stage: &Stage, body: &Value) -> Request {
-    Request::post(&format!(
-        "/gr4vy/transactions/{}/refunds",
-        stage.transaction
+    Request::post(&mounted(
+        "gr4vy",
+        &format!("/transactions/{}/refunds", stage.transaction),
     ))
     .bearer(&stage.token(&["*.read", "*.write"]))
     .header("x-gr4vy-merchant-account-id", &stage.owner.merchant.slug)

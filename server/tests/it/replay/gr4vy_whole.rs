@@ -8,7 +8,7 @@ use super::compare::{Dialect, Ids, compare, is_uuid};
 use super::demand::shorten;
 use super::gr4vy_shapes::{Gr4vy, Samples, is_timestamp, refund_problems};
 use super::gr4vy_stage::{Money, Stage, content_type, get, script_for, stage};
-use super::recording::{members, text};
+use super::recording::{members, mounted, text};
 use super::shop::Shop;
 use super::tally::Outcome;
 use super::tree::Tree;
@@ -179,7 +179,7 @@ fn instruments(items: &[Value]) -> Money {
 }
 
 fn request(stage: &Stage, line: &Value) -> Request {
-    let path = format!("/gr4vy{}", text(line, "/request/path"));
+    let path = mounted("gr4vy", text(line, "/request/path"));
     let mut request = Request::post(&path)
         .bearer(&stage.token(&["*.read", "*.write"]))
         .header("x-gr4vy-merchant-account-id", &stage.owner.merchant.slug);

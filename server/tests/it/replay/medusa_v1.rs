@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::compare::{Dialect, Ids};
 use super::demand::{Demand, judge};
 use super::medusa_v1_rules::{self as rules, Known};
-use super::recording::{Recording, members, mounted, text};
+use super::recording::{Recording, below_prefix, members, mounted, text};
 use super::shop::{Owner, Shop};
 use super::tally::{Outcome, Tally};
 use super::tree::Tree;
@@ -248,7 +248,15 @@ impl Replay {
 
     fn request(&self, line: &Value) -> Result<Request, String> {
         let request = &line["request"];
-        let target = mounted("medusa-v1", text(request, "/path"));
+        let path = text(request, "/path");
+        // Without a credential of its own a request at the root is Medusa v2's.
+        let named = members(request, "/headers")
+            .any(|(name, value)| name == "x-medusa-access-token" && value == RECORDED_TOKEN);
+        let target = if named {
+            mounted("medusa-v1", path)
+        } else {
+            below_prefix("medusa-v1", path)
+        };
         let mut made = Request::new(text(request, "/method"), &target);
         let good = text(line, "/parity") != "defect"
             && line.pointer("/response/status").and_then(Value::as_u64) == Some(200);

@@ -76,6 +76,16 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
         path.strip_prefix(prefix)
             .is_some_and(|rest| !rest.starts_with('-'))
     };
+    let cors = line
+        .pointer("/response/headers/Access-Control-Allow-Origin")
+        .is_some();
+    if text(line, "/request/method") == "OPTIONS" || cors {
+        return Some("CORS");
+    }
+    // Who is not let in is told so before anything else is looked at.
+    if recorded == 401 {
+        return None;
+    }
     if below("/admin/auth") && !path.starts_with("/admin/auth/token") {
         return Some("log-in sessions");
     }
@@ -90,12 +100,6 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     }
     if below("/admin/payment-collections") {
         return Some("payment collections");
-    }
-    let cors = line
-        .pointer("/response/headers/Access-Control-Allow-Origin")
-        .is_some();
-    if text(line, "/request/method") == "OPTIONS" || cors {
-        return Some("CORS");
     }
     if header("If-None-Match").is_some() {
         return Some("ETag");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::demand::{Demand, shorten};
 use super::money::minor;
-use super::recording::{members, text};
+use super::recording::{at_root, members, text};
 use crate::support::{Request, Response};
 
 /// The largest body of a refund route (A9).
@@ -103,6 +103,18 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
         .unwrap_or_default();
     let route = path.split('?').next().unwrap_or_default();
     let header = |name: &str| header(line, name);
+    let cors =
+        members(line, "/response/headers").any(|(name, _)| name == "Access-Control-Allow-Origin");
+    if text(line, "/request/method") == "OPTIONS" || cors {
+        return Some("CORS");
+    }
+    if at_root() && header("x-medusa-access-token").is_some() {
+        return Some("at the root this credential means Medusa v1");
+    }
+    // Who is not let in is told so before anything else is looked at.
+    if status == 401 && route.starts_with("/admin/") {
+        return None;
+    }
     if route.starts_with("/auth/session") {
         return Some("log-in sessions");
     }
@@ -123,11 +135,6 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     }
     if route.ends_with("/capture") {
         return Some("capture through this face");
-    }
-    let cors =
-        members(line, "/response/headers").any(|(name, _)| name == "Access-Control-Allow-Origin");
-    if text(line, "/request/method") == "OPTIONS" || cors {
-        return Some("CORS");
     }
     if header("if-none-match").is_some() {
         return Some("ETag");

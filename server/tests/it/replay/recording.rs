@@ -99,8 +99,23 @@ fn face_of(line: &Value) -> Option<&'static str> {
     (has("group") && id.starts_with("gr4vy-")).then_some("gr4vy")
 }
 
+/// Replays at the root, where the credential picks the face, instead of below each face's prefix.
+const AT_ROOT: &str = "REQUITE_REPLAY_AT_ROOT";
+
+pub(super) fn at_root() -> bool {
+    std::env::var_os(AT_ROOT).is_some()
+}
+
 /// Where a face's paths are mounted. Health is the server's own, and so not below any face.
 pub(super) fn mounted(face: &str, path: &str) -> String {
+    if at_root() {
+        return path.to_owned();
+    }
+    below_prefix(face, path)
+}
+
+/// As [`mounted`], also where everything else is replayed at the root.
+pub(super) fn below_prefix(face: &str, path: &str) -> String {
     let prefix = match face {
         "medusa-v1" => "/medusa/v1",
         "medusa-v2" => "/medusa/v2",
