@@ -17,7 +17,7 @@ use super::gr4vy_stage::{
 use super::gr4vy_whole;
 use super::recording::{Recording, text};
 use super::shop::{Owner, Shop};
-use super::tally::{Outcome, Tally};
+use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
 use crate::support::{Options, Request, Response};
 
@@ -37,7 +37,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         .iter()
         .partition(|line| text(line, "/group").starts_with("sdk-parse"));
     for line in exchanges {
-        tally.add(text(line, "/id"), replay.line(line));
+        tally.add(text(line, "/id"), guarded(|| replay.line(line)));
     }
     // Facts about reading are checked on the bodies that the exchanges have brought.
     if !facts.is_empty() {
@@ -181,6 +181,9 @@ impl Replay {
         {
             return not_yet("settlement");
         }
+        if items.iter().any(|item| item["creator"].is_object()) {
+            return not_yet("refunds that a person made in the console");
+        }
         match self.exchanged(line, recorded, &items, whole.is_some()) {
             Ok(problems) => Outcome::Run {
                 decisions: BTreeSet::new(),
@@ -284,30 +287,10 @@ impl Replay {
         let ours = Tree::read(&answer.body)?;
         let dialect = Gr4vy {
             transaction: stage.transaction.clone(),
+            cards: stage.cards.clone(),
             whole,
         };
-        let mut recorded = Tree::from(recorded);
-        if let Some(id) = recorded.at_mut("/merchant_account_id") {
-            *id = Tree::Text(stage.owner.merchant.slug.clone());
-        }
-        // The sandbox has one code of its own for all that fails.
-        let items = recorded
-            .member("items")
-            .and_then(Tree::list)
-            .map_or(0, <[Tree]>::len);
-        let places = (0..items)
-            .map(|i| format!("/items/{i}"))
-            .chain([String::new()]);
-        for place in places {
-            let failed =
-                recorded.at(&format!("{place}/status")).and_then(Tree::text) == Some("failed");
-            if let (true, Some(code)) = (
-                failed,
-                recorded.at_mut(&format!("{place}/raw_response_code")),
-            ) {
-                *code = Tree::Any;
-            }
-        }
+        let recorded = gr4vy_whole::loosened(recorded);
         let mut problems = compare(&dialect, &mut Ids::default(), &recorded, &ours).differences;
         let refunds = match ours.member("items").and_then(Tree::list) {
             Some(items) => items.to_vec(),

@@ -138,6 +138,7 @@ fn existing_refund(shop: &Shop, stage: &Stage, line: &Value, path: &str) -> Stri
         },
         key: stage.key.clone(),
         transaction: below.as_str().unwrap_or_default().to_owned(),
+        cards: Vec::new(),
     };
     let made = refund(shop, &there, &json!({"amount": 1}));
     let id = Tree::read(&made.body)

@@ -14,6 +14,8 @@ use super::tree::Tree;
 /// compared by form.
 pub(super) struct Gr4vy {
     pub(super) transaction: String,
+    /// Redemptions that the transaction was registered with.
+    pub(super) cards: Vec<String>,
     /// The recording has the whole body; otherwise ours may have more.
     pub(super) whole: bool,
 }
@@ -36,11 +38,14 @@ impl Dialect for Gr4vy {
             "created_at" | "updated_at" => is(is_timestamp(text)),
             // Which method was used is the transaction's; null when it was not stored. A gift
             // card's redemption is named by the request, and must be the very one.
-            "target_id" if !redemption(path, text) => is(*ours == Tree::Null || is_uuid(text)),
+            "target_id" => is(match recorded.text() {
+                Some(card) if self.cards.iter().any(|known| known == card) => text == card,
+                _ => *ours == Tree::Null || is_uuid(text),
+            }),
             // The provider's own name for the refund: known once it has it.
             "payment_service_refund_id" => is(match recorded {
-                Tree::Null => matches!(ours, Tree::Null) || !text.is_empty(),
-                _ => matches!(ours, Tree::Null) || !text.is_empty(),
+                Tree::Text(_) => !text.is_empty(),
+                _ => *ours == Tree::Null || !text.is_empty(),
             }),
             // One page holds all refunds: the SDKs cannot ask for another.
             "limit" => is(
@@ -54,11 +59,6 @@ impl Dialect for Gr4vy {
     fn addition(&self, _path: &str) -> Option<&'static str> {
         (!self.whole).then_some("whole body")
     }
-}
-
-/// The one redemption that the recordings refund to is compared literally.
-fn redemption(_path: &str, text: &str) -> bool {
-    text.is_empty()
 }
 
 /// RFC 3339 with `T`, an offset, and up to nine decimals: what every SDK takes.

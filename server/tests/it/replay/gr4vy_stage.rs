@@ -14,6 +14,8 @@ pub(super) struct Stage {
     pub(super) owner: Owner,
     pub(super) key: Key,
     pub(super) transaction: String,
+    /// Its gift card redemptions.
+    pub(super) cards: Vec<String>,
 }
 
 impl Stage {
@@ -68,6 +70,7 @@ pub(super) fn stage(shop: &Shop, transaction: &str, money: &Money) -> Stage {
         owner,
         key,
         transaction: transaction.to_owned(),
+        cards: money.gift_cards.iter().map(|(id, _)| id.clone()).collect(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::medusa_v2_rules::{self as rules, Known};
 use super::money::{exponent, minor};
 use super::recording::{Recording, members, mounted, text};
 use super::shop::{Owner, Shop};
-use super::tally::{Outcome, Tally};
+use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
 use crate::support::{Request, Response};
 
@@ -60,7 +60,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
             replay.race(group, &mut tally);
             lines = rest;
         } else {
-            tally.add(&name(line), replay.line(line));
+            tally.add(&name(line), guarded(|| replay.line(line)));
             lines = rest;
         }
     }

@@ -12,7 +12,7 @@ use super::expect::{self, Names};
 use super::recording::{Recording, members, mounted, text};
 use super::scenario_seed::{self as seed, Ground};
 use super::shop::Shop;
-use super::tally::{Outcome, Tally};
+use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
 use crate::support::{Options, Request, Response};
 
@@ -31,7 +31,15 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         }
         let mut own = own_options(line).map(Shop::open_with);
         let shop = own.as_mut().unwrap_or(&mut shared);
-        scenario(shop, recording.face, line, &mut tally);
+        let mut rest = None;
+        tally.add(
+            name,
+            guarded(|| scenario(shop, recording.face, line, &mut rest)),
+        );
+        if let Some((step, reason)) = rest.filter(|(step, _)| *step > 1) {
+            let name = format!("{name} from step {step}");
+            tally.add(&name, Outcome::NotYet(reason.to_owned()));
+        }
     }
     tally
 }
@@ -66,13 +74,6 @@ fn not_yet_at_all(line: &Value) -> Option<String> {
     {
         return Some("a charge without a payment: here the charge is the payment".to_owned());
     }
-    let path = line
-        .pointer("/steps/0/request/path")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if path.ends_with("/capture") || path.ends_with("/void") {
-        return Some("captures and voids through this face".to_owned());
-    }
     None
 }
 
@@ -87,7 +88,20 @@ fn not_yet_from(step: &Value) -> Option<&'static str> {
             return Some(reason);
         }
     }
-    None
+    let path = text(step, "/request/path");
+    let later = [
+        "/capture",
+        "/void",
+        "/extend",
+        "/authorize",
+        "/purchase",
+        "/verify",
+    ];
+    if later.iter().any(|end| path.ends_with(end)) {
+        return Some("captures and voids through this face");
+    }
+    (path.contains("/checkout") || path.contains("/disputes") || path.contains("/webhooks"))
+        .then_some("checkout, disputes and webhooks")
 }
 
 struct Run<'a> {
@@ -105,11 +119,16 @@ struct Run<'a> {
     problems: Vec<String>,
 }
 
-fn scenario(shop: &mut Shop, face: &str, line: &Value, tally: &mut Tally) {
-    let name = text(line, "/id");
+/// Runs a scenario's steps, up to the first that does not run yet: `rest` is its number and why.
+fn scenario(
+    shop: &mut Shop,
+    face: &str,
+    line: &Value,
+    rest: &mut Option<(usize, &'static str)>,
+) -> Outcome {
     let ground = match seed::prepare(shop, face, line) {
         Ok(ground) => ground,
-        Err(problem) => return tally.add(name, Outcome::failed(problem)),
+        Err(problem) => return Outcome::failed(problem),
     };
     let names = Names::new(&ground.vars);
     let mut run = Run {
@@ -131,11 +150,10 @@ fn scenario(shop: &mut Shop, face: &str, line: &Value, tally: &mut Tally) {
     {
         run.before = run.view();
     }
-    let mut rest = None;
     for (i, step) in steps.iter().enumerate() {
         let number = i.saturating_add(1);
         if let Some(reason) = not_yet_from(step) {
-            rest = Some((format!("{name} from step {number}"), reason));
+            *rest = Some((number, reason));
             break;
         }
         run.step(step, number);
@@ -143,16 +161,12 @@ fn scenario(shop: &mut Shop, face: &str, line: &Value, tally: &mut Tally) {
     for call in run.pending.drain(..) {
         drop(call.join());
     }
-    let decisions = BTreeSet::new();
-    tally.add(
-        name,
-        Outcome::Run {
-            decisions,
+    match rest {
+        Some((1, reason)) => Outcome::NotYet((*reason).to_owned()),
+        _ => Outcome::Run {
+            decisions: BTreeSet::new(),
             problems: run.problems,
         },
-    );
-    if let Some((name, reason)) = rest {
-        tally.add(&name, Outcome::NotYet(reason.to_owned()));
     }
 }
 

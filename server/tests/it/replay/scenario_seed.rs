@@ -273,6 +273,27 @@ fn charge(given: &Value, mut script: Vec<String>) -> Result<Option<(Value, After
         return Ok(None);
     };
     let payment = given.get("payment").cloned().unwrap_or_default();
+    const KNOWN: [&str; 7] = [
+        "amount_cents",
+        "refunded_cents",
+        "currency",
+        "status",
+        "payment",
+        "stripe_charge_id",
+        "stripe_payment_intent_id",
+    ];
+    for side in [charge, &payment] {
+        if let Some((unknown, _)) = members(side, "").find(|(name, _)| !KNOWN.contains(name)) {
+            return Err(format!(
+                "no meaning is known for a charge's or payment's {unknown:?}"
+            ));
+        }
+    }
+    let aliases = ["stripe_charge_id", "stripe_payment_intent_id"];
+    let aliases = aliases
+        .iter()
+        .flat_map(|name| [charge.get(name), payment.get(name)]);
+    let aliases: Vec<&Value> = aliases.flatten().collect();
     let number = |name: &str| charge.get(name).and_then(Value::as_i64).unwrap_or_default();
     let amount = number("amount_cents");
     let captured = match text(&payment, "/status") {
@@ -296,6 +317,7 @@ fn charge(given: &Value, mut script: Vec<String>) -> Result<Option<(Value, After
     let mut made = json!({
         "amount": amount, "currency": currency, "connector": "sandbox", "sandbox": script,
         "captures": if captured { json!([{"amount": amount}]) } else { json!([]) },
+        "aliases": aliases,
     });
     if let Some(customer) = given.get("customer_id") {
         made["customer"] = customer.clone();

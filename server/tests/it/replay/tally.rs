@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::panic::AssertUnwindSafe;
 
 /// What became of one line (for scenarios: one line is a whole scenario).
 #[derive(Debug)]
@@ -22,6 +23,16 @@ impl Outcome {
             problems: vec![problem],
         }
     }
+}
+
+/// Runs one line. What breaks in it (a state that cannot be prepared) is that line's failure and
+/// nobody else's.
+pub(super) fn guarded(run: impl FnOnce() -> Outcome) -> Outcome {
+    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Outcome::failed(format!("broke: {}", text.unwrap_or_default()))
+    })
 }
 
 /// One face's lines.
