@@ -302,8 +302,8 @@ fn not_made(unmade: &Unmade) -> Answer {
         Unmade::Open => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
-            "the refund was asked for and its outcome is not known yet; send the same request \
-             again to learn it",
+            "the refund was asked for and its outcome is not known yet; send it again with the same \
+             Idempotency-Key, or find it in GET /v1/admin/refunds",
         ),
         Unmade::Declined(fault) => declined(fault),
         Unmade::Failed(fault) => {

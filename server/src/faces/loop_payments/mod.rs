@@ -19,6 +19,8 @@
 
 mod auth;
 mod charge;
+#[cfg(test)]
+mod exchanges;
 mod failure;
 mod list;
 mod payment;

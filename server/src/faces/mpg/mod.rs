@@ -22,6 +22,8 @@
 //! Start at [`refund`].
 
 mod auth;
+#[cfg(test)]
+mod exchanges;
 mod failure;
 mod order;
 mod refund;
