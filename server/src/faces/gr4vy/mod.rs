@@ -33,8 +33,7 @@ use self::failure::Failure;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
 
-/// The face's routes, and its own 404 for everything else. At the root, beside other faces, that
-/// fallback has to be reset: the 404 there is nobody's.
+/// The face's routes, and its own 404 and 405 for everything else.
 pub(crate) fn router(desk: Desk) -> Router {
     let routes = routes().with_state(desk);
     catch_panics(refuse_bad_paths(routes, failure::spell), failure::spell)
