@@ -1,0 +1,132 @@
+//! News of refunds that were accepted before: outcomes of calls, times that have come.
+
+use requite_core::refund::Status;
+use requite_core::schedule::Step;
+use requite_core::settle::{self, Finding};
+
+use super::{Batch, is_answer};
+use crate::command::{RefundRef, RefundReply};
+use crate::psp::{CallKind, Instruction};
+use crate::store::{AttemptOutcome, NewAttempt};
+
+impl Batch<'_> {
+    pub(super) fn settle(&mut self, key: RefundRef, finding: &Finding) {
+        let of = (key.merchant, key.payment);
+        let (Some(book), Some(record)) =
+            (self.loaded.books.get(&of), self.loaded.refunds.get(&key))
+        else {
+            tracing::error!(?key, "an outcome names a refund that is not on the books");
+            return;
+        };
+        let change = settle::settle(&book.payment, &record.refund, finding);
+        self.changes.attempt_outcomes.push(AttemptOutcome {
+            key,
+            attempt: finding.attempt,
+            outcome: finding.outcome.word(),
+            at_ms: finding.at_ms,
+        });
+        let Some(change) = change else { return };
+        if let Some(alarm) = change.alarm {
+            tracing::error!(?key, ?alarm, "a refund needs a person's eye");
+        }
+        self.change(key, &change, finding.at_ms);
+        if change.refund.status == Status::Ready {
+            let (send, step) = settle::send(&change.refund, finding.at_ms);
+            self.change(key, &send, finding.at_ms);
+            self.call(key, step, finding.at_ms);
+        } else {
+            self.answer_waiters(key);
+        }
+    }
+
+    pub(super) fn wake(&mut self, key: RefundRef, at_ms: i64, is_restart: bool) {
+        let Some(record) = self.loaded.refunds.get(&key) else {
+            return;
+        };
+        let woken = if is_restart {
+            settle::revive(&record.refund, at_ms)
+        } else {
+            settle::wake(&record.refund, at_ms)
+        };
+        let Some((change, step)) = woken else { return };
+        let was = record.refund.status;
+        self.change(key, &change, at_ms);
+        self.call(key, step, at_ms);
+        if was != change.refund.status {
+            self.answer_waiters(key);
+        }
+    }
+
+    /// Whoever waits for this refund is told what is known now, and their keys are bound to that.
+    pub(super) fn answer_waiters(&mut self, key: RefundRef) {
+        let Some(waiting) = self.waiters.get(&key) else {
+            return;
+        };
+        let Some(status) = self.status(key) else {
+            return;
+        };
+        let seq = self.seq((key.merchant, key.payment));
+        for waiter in waiting
+            .iter()
+            .filter(|w| is_answer(status, w.answers_unknown))
+        {
+            for bound in &waiter.keys {
+                self.mark_answered(bound.clone(), key, seq, status);
+            }
+        }
+        let reply = RefundReply {
+            refund: key,
+            status,
+            as_of: Some(seq),
+            is_replay: false,
+        };
+        self.decided.settled.insert(key, reply);
+    }
+
+    /// Commits a call: the attempt is on disk before the instruction leaves.
+    pub(super) fn call(&mut self, key: RefundRef, step: Step, at_ms: i64) {
+        let kind = match step {
+            Step::Send => CallKind::Send,
+            Step::LookUp => CallKind::LookUp,
+            Step::Wait => return,
+        };
+        let of = (key.merchant, key.payment);
+        let book = self
+            .loaded
+            .books
+            .get_mut(&of)
+            .expect("a refund's payment is loaded with it");
+        let record = self
+            .loaded
+            .refunds
+            .get_mut(&key)
+            .expect("the caller found it");
+        if kind == CallKind::Send {
+            record.call_no = book.calls;
+            book.calls = book.calls.saturating_add(1);
+        }
+        let attempt = record.refund.attempt;
+        let call_no = record.call_no;
+        self.decided.instructions.push(Instruction {
+            kind,
+            refund: key,
+            attempt,
+            call_no,
+            amount: record.refund.amount,
+            currency: book.payment.currency(),
+            connector: book.connector.clone(),
+            connector_payment: book.connector_payment.clone(),
+            connector_settings: book.connector_settings.clone(),
+            psp_refund: record.refund.psp_refund.clone(),
+            reason: record.reason.clone(),
+        });
+        self.changes.attempts.push(NewAttempt {
+            key,
+            attempt,
+            kind,
+            call_no,
+            at_ms,
+        });
+        self.touched.entry(of).or_default();
+    }
+}
