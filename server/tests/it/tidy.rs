@@ -48,6 +48,7 @@ const RULES: &[Rule] = &[
             "sqlite/load.rs",
             "sqlite/save.rs",
             "sqlite/read.rs",
+            "sqlite/read/payment.rs",
             "sqlite/registry.rs",
             "sqlite/audit.rs",
         ],

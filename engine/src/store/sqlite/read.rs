@@ -1,22 +1,20 @@
 //! Views, read on connections of their own: they see what is committed and never wait for the lane.
 
-use std::collections::HashMap;
+mod payment;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use requite_core::id::{
-    CaptureId, KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId,
-};
-use requite_core::money::Minor;
+use requite_core::id::{KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId};
 use requite_core::payment::LegKind;
-use requite_core::refund::Status;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
 use super::{Open, OpenFault, blob, connect, id, settings};
 use crate::read::{
-    CaptureView, KeyView, LegView, MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView,
-    ReadFault, Reads, ReasonView, RefundFilter, RefundView, ReleaseView,
+    KeyView, MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView, ReadFault, Reads,
+    ReasonView, RefundFilter, RefundView,
 };
 
 /// Idle connections that are kept for the next read.
@@ -364,236 +362,6 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         next_action_at_ms: row.get(25)?,
         sends: row.get(26)?,
     })
-}
-
-fn payment_view(
-    connection: &Connection,
-    merchant: MerchantId,
-    payment: PaymentId,
-    as_of: Option<u32>,
-) -> rusqlite::Result<Option<PaymentView>> {
-    let sql = "-- payment_view
-        select p.currency, p.exponent, p.connector, p.connector_payment, p.external_identifier,
-            p.order_ref, p.customer, p.description, p.profile, p.created_at_ms,
-            p.cancelled_at_ms, h.seq
-        from payment p join payment_head h using (merchant_id, payment_id)
-        where p.merchant_id = ?1 and p.payment_id = ?2";
-    let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(key)?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let head: u32 = row.get(11)?;
-    let seq = as_of.unwrap_or(head).min(head);
-    let at = Moment {
-        merchant,
-        payment,
-        seq,
-    };
-    let mut refunds = refunds_of(connection, at)?;
-    if seq < head {
-        as_they_were(connection, at, &mut refunds)?;
-    }
-    let legs = legs(connection, at, &refunds)?;
-    Ok(Some(PaymentView {
-        merchant,
-        id: payment,
-        currency: currency(row, 0, 1)?,
-        legs,
-        refunds,
-        connector: row.get(2)?,
-        connector_payment: row.get(3)?,
-        external_identifier: row.get(4)?,
-        order: row.get(5)?,
-        customer: row.get(6)?,
-        description: row.get(7)?,
-        aliases: aliases(connection, at)?,
-        profile: row.get(8)?,
-        created_at_ms: row.get(9)?,
-        updated_at_ms: event_time(connection, at)?,
-        cancelled_at_ms: row.get(10)?,
-        seq,
-    }))
-}
-
-/// A payment after one of its events.
-#[derive(Clone, Copy)]
-struct Moment {
-    merchant: MerchantId,
-    payment: PaymentId,
-    seq: u32,
-}
-
-impl Moment {
-    fn key(self) -> ([u8; 16], [u8; 16], u32) {
-        (
-            blob(self.merchant.bits()),
-            blob(self.payment.bits()),
-            self.seq,
-        )
-    }
-}
-
-/// The time of the event itself, or the payment's own time while nothing but its registration
-/// happened.
-fn event_time(connection: &Connection, at: Moment) -> rusqlite::Result<i64> {
-    let sql = "-- event_time
-        select coalesce(
-            (select at_ms from event where merchant_id = ?1 and payment_id = ?2 and seq = ?3
-                and (kind = 4 or at_ms > (select at_ms from event
-                    where merchant_id = ?1 and payment_id = ?2 and seq = 1))),
-            (select created_at_ms from payment where merchant_id = ?1 and payment_id = ?2))";
-    connection
-        .prepare_cached(sql)?
-        .query_row(at.key(), |row| row.get(0))
-}
-
-fn aliases(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<String>> {
-    let sql = "-- aliases
-        select alias from alias where merchant_id = ?1 and payment_id = ?2 order by alias";
-    let (merchant, payment, _) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    statement
-        .query_map(params![merchant, payment], |row| row.get(0))?
-        .collect()
-}
-
-fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<RefundView>> {
-    let sql = format!(
-        "-- refunds_of
-        {REFUND_COLUMNS}
-        where r.merchant_id = ?1 and r.payment_id = ?2 and r.asked_seq <= ?3
-        order by r.asked_seq"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    statement
-        .query_map(at.key(), |row| refund_view(at.merchant, row))?
-        .collect()
-}
-
-/// Puts refunds back to what their newest event at or before the moment said.
-fn as_they_were(
-    connection: &Connection,
-    at: Moment,
-    refunds: &mut [RefundView],
-) -> rusqlite::Result<()> {
-    let sql = "-- refund_events
-        select subject, status, psp_refund, fault_code, fault_text, at_ms from event
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and kind = 4 order by seq";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(at.key())?;
-    let places: HashMap<u128, usize> = refunds
-        .iter()
-        .enumerate()
-        .map(|(place, refund)| (refund.id.bits(), place))
-        .collect();
-    while let Some(row) = rows.next()? {
-        let place = places
-            .get(&id(row, 0)?)
-            .and_then(|&place| refunds.get_mut(place));
-        let Some(refund) = place else { continue };
-        let at_ms: i64 = row.get(5)?;
-        refund.status = status(row, 1)?;
-        refund.psp_refund = row.get(2)?;
-        refund.fault = fault_of(row, 3, 4)?;
-        refund.updated_at_ms = at_ms;
-        refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
-    }
-    Ok(())
-}
-
-fn legs(
-    connection: &Connection,
-    at: Moment,
-    refunds: &[RefundView],
-) -> rusqlite::Result<Vec<LegView>> {
-    let given = given_back(connection, at, refunds)?;
-    let sql = "-- leg_views
-        select leg_no, leg_id, amount_minor from leg
-        where merchant_id = ?1 and payment_id = ?2 order by leg_no";
-    let (merchant, payment, _) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![merchant, payment], |row| {
-        let number: i64 = row.get(0)?;
-        Ok(LegView {
-            id: LegId::new(id(row, 1)?),
-            kind: if number == 0 {
-                LegKind::PaymentMethod
-            } else {
-                LegKind::GiftCard
-            },
-            amount: minor(row, 2)?,
-            captures: captures(connection, at, number, &given)?,
-            releases: releases(connection, at, number)?,
-        })
-    })?;
-    rows.collect()
-}
-
-fn captures(
-    connection: &Connection,
-    at: Moment,
-    leg: i64,
-    given: &HashMap<CaptureId, Minor>,
-) -> rusqlite::Result<Vec<CaptureView>> {
-    let sql = "-- capture_views
-        select capture_id, captured_minor, captured_at_ms from capture
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
-    let (merchant, payment, seq) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
-        let id = CaptureId::new(id(row, 0)?);
-        let refunded = given.get(&id).copied().unwrap_or_default();
-        Ok(CaptureView {
-            id,
-            amount: minor(row, 1)?,
-            refunded,
-            at_ms: row.get(2)?,
-        })
-    })?;
-    rows.collect()
-}
-
-fn releases(connection: &Connection, at: Moment, leg: i64) -> rusqlite::Result<Vec<ReleaseView>> {
-    let sql = "-- release_views
-        select release_id, amount_minor, released_at_ms from release
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
-    let (merchant, payment, seq) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
-        Ok(ReleaseView {
-            id: id(row, 0)?,
-            amount: minor(row, 1)?,
-            at_ms: row.get(2)?,
-        })
-    })?;
-    rows.collect()
-}
-
-/// What succeeded refunds took from each capture, as of the moment.
-fn given_back(
-    connection: &Connection,
-    at: Moment,
-    refunds: &[RefundView],
-) -> rusqlite::Result<HashMap<CaptureId, Minor>> {
-    let mut given: HashMap<CaptureId, Minor> = HashMap::new();
-    let sql = "-- parts
-        select capture_id, amount_minor from allocation
-        where merchant_id = ?1 and refund_id = ?2 order by ordinal";
-    let mut statement = connection.prepare_cached(sql)?;
-    for refund in refunds
-        .iter()
-        .filter(|refund| refund.status == Status::Succeeded)
-    {
-        let key = params![blob(at.merchant.bits()), blob(refund.id.bits())];
-        let mut rows = statement.query(key)?;
-        while let Some(row) = rows.next()? {
-            let sum = given.entry(CaptureId::new(id(row, 0)?)).or_default();
-            *sum = sum.checked_add(minor(row, 1)?).unwrap_or(*sum);
-        }
-    }
-    Ok(given)
 }
 
 fn payment_ids(
