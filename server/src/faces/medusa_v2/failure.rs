@@ -6,7 +6,8 @@
 
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use requite_core::decide::Refusal;
+use requite_core::currency::Currency;
+use requite_core::decide::{CaptureRefusal, Refusal};
 use requite_core::refund::Fault;
 use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
@@ -54,6 +55,15 @@ pub(super) enum Failure {
         error: CommandError,
         asked: Asked,
     },
+    CaptureUnknown(String),
+    /// A capture was not made; `payment` as in the path.
+    Capture {
+        error: CommandError,
+        payment: String,
+    },
+    TooMuchToCapture,
+    /// More decimals than this currency has.
+    TooManyDecimals(Currency),
     /// A refund was accepted, and the PSP said no or proved that it did nothing.
     Provider(Option<Fault>),
     Read(ReadFault),
@@ -78,6 +88,8 @@ const KEY_REUSED: &str = "This Idempotency-Key was used for a request that means
                           Send this one with a key of its own.";
 const MORE_THAN_CAPTURED: &str = "You are not allowed to refund more than the captured amount";
 const WHOLE_NOT_THERE: &str = "You cannot refund more than what is captured on the payment.";
+const MORE_THAN_AUTHORIZED: &str = "You cannot capture more than the authorized amount \
+                                    substracted by what is already captured.";
 const NOT_STORED: &str = "The store did not confirm the request. Read the payment before you send \
                           it again, or send it again with the same Idempotency-Key.";
 const NO_ROOM: &str = "The server has no room at the moment. Nothing was done; try again shortly.";
@@ -180,6 +192,10 @@ impl Failure {
                 not_found(format!("RefundReason with id \"{id}\" not found"))
             }
             Failure::Refund { error, asked } => refused(error, asked),
+            Failure::CaptureUnknown(id) => capture_unknown(&id),
+            Failure::Capture { error, payment } => not_captured(error, &payment),
+            Failure::TooMuchToCapture => invalid(MORE_THAN_AUTHORIZED),
+            Failure::TooManyDecimals(currency) => too_many_decimals(currency),
             Failure::Provider(fault) => provider_error(fault),
             Failure::Read(fault) => {
                 tracing::error!(%fault, "a read failed");
@@ -243,16 +259,47 @@ fn refusal_spoken(refusal: &Refusal, asked: Asked) -> Spoken {
             WHOLE_NOT_THERE
         }),
         Refusal::NotPositive => invalid(super::schema::TOO_SMALL),
-        Refusal::Fraction { currency } => invalid(format!(
-            "Invalid request: Value for field 'amount' has too many decimals, {currency} has {}",
-            currency.exponent()
-        )),
+        Refusal::Fraction { currency } => too_many_decimals(*currency),
         Refusal::ReasonUnknown => not_found(format!(
             "RefundReason id not found: {}",
             asked.reason.unwrap_or_default()
         )),
         Refusal::LegUnknown | Refusal::CurrencyDiffers { .. } => {
             tracing::error!(?refusal, "refused for what this dialect cannot ask");
+            unknown_error()
+        }
+    }
+}
+
+fn too_many_decimals(currency: Currency) -> Spoken {
+    invalid(format!(
+        "Invalid request: Value for field 'amount' has too many decimals, {currency} has {}",
+        currency.exponent()
+    ))
+}
+
+fn capture_unknown(id: &str) -> Spoken {
+    not_found(format!("Payment with id: {id} was not found"))
+}
+
+fn not_captured(error: CommandError, payment: &str) -> Spoken {
+    match error {
+        CommandError::PaymentUnknown => capture_unknown(payment),
+        CommandError::CaptureRefused(refusal) => match refusal {
+            CaptureRefusal::Cancelled => {
+                invalid(format!("The payment: {payment} has been canceled."))
+            }
+            CaptureRefusal::NotPositive => invalid(super::schema::TOO_SMALL),
+            CaptureRefusal::ExceedsCapturable { .. } => invalid(MORE_THAN_AUTHORIZED),
+            CaptureRefusal::TooMany => invalid("The payment has too many captures for another."),
+        },
+        CommandError::Overloaded | CommandError::Stopping => no_room(),
+        CommandError::Store(fault) => {
+            tracing::error!(%fault, "a capture was not stored, or may not have been");
+            store_failed(NOT_STORED)
+        }
+        CommandError::Refused { .. } | CommandError::KeyReused | CommandError::KeyInProgress => {
+            tracing::error!(%error, "a capture was refused as a refund");
             unknown_error()
         }
     }
@@ -333,7 +380,6 @@ pub(super) fn render(status: StatusCode, message: &str, _: &RequestId) -> Respon
 
 #[cfg(test)]
 mod tests {
-    use requite_core::currency::Currency;
     use requite_core::money::Minor;
 
     use super::*;

@@ -1,16 +1,17 @@
-//! Refunding a payment, and showing one.
+//! Refunding a payment.
 
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Ask, Target};
-use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId, parse_prefixed, uuid_text};
+use requite_core::id::{PaymentId, ReasonId, RefundId, parse_prefixed, uuid_text};
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
 use requite_engine::read::PaymentView;
 
 use super::failure::{Asked, Failure, json_response};
-use super::fields::{Selection, render};
-use super::payment::{PAYMENT_DEFAULTS, Payment, is_shown};
+use super::fields::Selection;
+use super::payment::{PAYMENT_DEFAULTS, is_shown};
+use super::payments::{alias, shown};
 use super::spelling::{id, payment_id, prefix};
 use super::wire::{Body, Wish, key_text, selection};
 use super::{Face, auth};
@@ -20,58 +21,6 @@ use crate::http::REFUND_BODY_MAX;
 
 /// Reads of a refunded payment before its answer makes do without it.
 const READS_MAX: u32 = 3;
-
-/// `GET /admin/payments/{id}`
-pub(super) async fn retrieve(
-    State(face): State<Face>,
-    Path(written): Path<String>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let scopes = ["payments.read", "refunds.read"];
-    let actor = auth::actor_with(&face, request.headers(), &scopes).await?;
-    let selection = selection(request.uri().query(), &PAYMENT_DEFAULTS)?;
-    let view = named(&face, actor.merchant, &written).await?;
-    let view = view.ok_or(Failure::PaymentUnknown(written))?;
-    Ok(json_response(StatusCode::OK, shown(&view, &selection)))
-}
-
-/// By its id, else by another text that it was registered with.
-async fn named(
-    face: &Face,
-    merchant: MerchantId,
-    written: &str,
-) -> Result<Option<PaymentView>, Failure> {
-    if let Some(payment) = payment_id(written) {
-        let view = face.desk.payment(merchant, payment, None).await;
-        if let Some(view) = view.map_err(Failure::Read)? {
-            return Ok(Some(view));
-        }
-    }
-    match alias(face, merchant, written).await? {
-        Some(payment) => {
-            let view = face.desk.payment(merchant, payment, None).await;
-            view.map_err(Failure::Read)
-        }
-        None => Ok(None),
-    }
-}
-
-async fn alias(
-    face: &Face,
-    merchant: MerchantId,
-    written: &str,
-) -> Result<Option<PaymentId>, Failure> {
-    let text = written.to_owned();
-    let found = face
-        .desk
-        .read(move |reads| reads.payment_named(merchant, &text));
-    found.await.map_err(Failure::Read)
-}
-
-fn shown(view: &PaymentView, selection: &Selection) -> String {
-    let payment = render(&Payment::new(view), selection);
-    format!("{{\"payment\":{payment}}}")
-}
 
 /// `POST /admin/payments/{id}/refund`
 pub(super) async fn refund(

@@ -138,6 +138,21 @@ impl Wish {
     }
 }
 
+/// What the body of a capture says: an amount, or nothing, which means all of the payment.
+pub(super) fn capture_amount(body: &Body, json: Option<Json<'_>>) -> Result<Amount, Failure> {
+    let Some(object) = body.object(json)? else {
+        return Ok(Amount::Whole);
+    };
+    let mut faults = Faults::default();
+    let asked = object
+        .member("amount")
+        .map(|value| amount(value, &mut faults));
+    let names = object.members().iter().map(|member| member.name.as_str());
+    faults.unknown(names, &["amount"]);
+    faults.result()?;
+    Ok(asked.flatten().unwrap_or(Amount::Whole))
+}
+
 /// `None` after telling a fault.
 fn amount(value: Json<'_>, faults: &mut Faults) -> Option<Amount> {
     let Value::Number(raw) = value.value() else {
