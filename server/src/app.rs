@@ -67,10 +67,6 @@ impl Ids for SystemIds {
         *last = fresh.max(last.wrapping_add(1));
         *last
     }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        self.entropy.fill(bytes);
-    }
 }
 
 /// The store as the command line uses it: everything but the lane.

@@ -17,11 +17,10 @@ use requite_engine::read::{PaymentView, ReadFault, Reads};
 use requite_engine::registry::Registry;
 use tokio::sync::oneshot;
 
-/// Where ids and random bytes come from. The server's is the machine's; a test's is its own.
+/// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
     /// A fresh id in time order (UUID version 7).
     fn next(&self) -> u128;
-    fn fill(&self, bytes: &mut [u8]);
 }
 
 /// What one face may say besides its dialect: settings with the names they have in the file.
@@ -89,10 +88,6 @@ impl Desk {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
     }
 
     /// Asks for a refund. With [`Wait::Outcome`] it returns when the first outcome is known, at the

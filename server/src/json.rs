@@ -18,8 +18,10 @@ mod scan;
 
 use std::fmt;
 
-pub(crate) use number::{NotInteger, Number, Rest, integer};
-pub(crate) use scan::DEPTH_MAX;
+use number::Number;
+pub(crate) use number::{NotInteger, integer};
+#[cfg(test)]
+use scan::DEPTH_MAX;
 
 /// What is wrong with a text that is not JSON, or not JSON that we take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +126,6 @@ pub(crate) struct Object<'a> {
 /// Checks `input` as one JSON value with space, or a UTF-8 byte order mark, around it.
 pub(crate) fn read(input: &[u8]) -> Result<Json<'_>, Fault> {
     scan::check(input).map(Json)
-}
-
-/// The canonical form of a text: equal for equal meaning ([`Json::canonical`]).
-pub(crate) fn canonical(input: &[u8]) -> Result<String, Fault> {
-    read(input).map(Json::canonical)
 }
 
 impl<'a> Json<'a> {

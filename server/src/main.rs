@@ -11,9 +11,7 @@ mod connectors;
 mod crypto;
 mod desk;
 mod faces;
-#[allow(unused_imports, reason = "the faces take these up one by one")]
 mod http;
-#[allow(unused_imports, reason = "the faces take these up one by one")]
 mod json;
 mod time;
 

@@ -33,6 +33,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
 }
 
 /// Days since 1970-01-01 UTC.
+#[cfg(test)]
 pub(crate) fn day(ms: i64) -> i64 {
     ms.div_euclid(86_400_000)
 }

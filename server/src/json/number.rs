@@ -77,24 +77,8 @@ impl Number {
         }
     }
 
-    pub(crate) fn is_negative(&self) -> bool {
-        self.is_negative
-    }
-
     pub(crate) fn is_zero(&self) -> bool {
         self.digits.is_empty()
-    }
-
-    /// This number times ten to the power of `places`: from major units to minor units.
-    pub(crate) fn times_ten_to(mut self, places: u8) -> Number {
-        if self.is_zero() {
-            return self;
-        }
-        match &mut self.exponent {
-            Exponent::Exact(exponent) => *exponent += i64::from(places),
-            Exponent::Huge { shift, .. } => *shift += i64::from(places),
-        }
-        self
     }
 
     pub(crate) fn integer(&self) -> Result<i64, NotInteger> {
@@ -254,34 +238,29 @@ mod tests {
     }
 
     #[test]
-    fn major_units_become_minor_units_with_an_exact_rest() {
-        for (raw, places, parts) in [
-            ("12.99", 2, Some((1299, Rest::Zero))),
-            ("12.990", 2, Some((1299, Rest::Zero))),
-            ("1299", 0, Some((1299, Rest::Zero))),
-            ("1.299", 3, Some((1299, Rest::Zero))),
-            ("12.994", 2, Some((1299, Rest::BelowHalf))),
-            ("12.995", 2, Some((1299, Rest::Half))),
-            ("12.9950001", 2, Some((1299, Rest::AboveHalf))),
-            ("12.9949999", 2, Some((1299, Rest::BelowHalf))),
-            ("0.5", 0, Some((0, Rest::Half))),
-            ("0.05", 0, Some((0, Rest::BelowHalf))),
-            ("0.005", 2, Some((0, Rest::Half))),
-            ("-1.5", 0, Some((-1, Rest::Half))),
+    fn a_number_has_a_whole_part_and_an_exact_rest() {
+        for (raw, parts) in [
+            ("12.99", Some((12, Rest::AboveHalf))),
+            ("1299", Some((1299, Rest::Zero))),
+            ("1299.0", Some((1299, Rest::Zero))),
+            ("1.299e3", Some((1299, Rest::Zero))),
+            ("1299.4", Some((1299, Rest::BelowHalf))),
+            ("1299.5", Some((1299, Rest::Half))),
+            ("1299.50001", Some((1299, Rest::AboveHalf))),
+            ("1299.49999", Some((1299, Rest::BelowHalf))),
+            ("0.5", Some((0, Rest::Half))),
+            ("0.05", Some((0, Rest::BelowHalf))),
+            ("5e-1", Some((0, Rest::Half))),
+            ("-1.5", Some((-1, Rest::Half))),
             (
-                "90071992547409.93",
-                2,
+                "9007199254740993",
                 Some((9_007_199_254_740_993, Rest::Zero)),
             ),
-            ("1e-999999999", 2, Some((0, Rest::BelowHalf))),
-            ("92233720368547758.08", 2, None),
-            ("1e999999999", 2, None),
+            ("1e-999999999", Some((0, Rest::BelowHalf))),
+            ("9223372036854775808", None),
+            ("1e999999999", None),
         ] {
-            assert_eq!(
-                Number::read(raw).times_ten_to(places).split(),
-                parts,
-                "{raw}"
-            );
+            assert_eq!(Number::read(raw).split(), parts, "{raw}");
         }
     }
 

@@ -136,9 +136,11 @@ impl Parameters {
 fn page(found: Vec<(u128, String)>, limit: u32) -> Response {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_more = found.len() > limit;
-    let last = found.iter().take(limit).last().map(|(bits, _)| *bits);
+    let last = limit.checked_sub(1).and_then(|at| found.get(at));
     let cursor = last.filter(|_| is_more);
-    let cursor = cursor.map(|bits| BASE64URL_NOPAD.encode(&bits.to_be_bytes()));
+    let cursor = cursor
+        .map(|(bits, _)| bits)
+        .map(|bits| BASE64URL_NOPAD.encode(&bits.to_be_bytes()));
     let items = view::list(found.into_iter().take(limit).map(|(_, text)| text));
     let text = Shown::new()
         .raw("items", &items)

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::super::{Limits, Stopped};
-use super::{PATIENCE, Server, limits, rest, statuses};
+use super::{PATIENCE, Server, limits, rest};
 
 #[tokio::test]
 async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {

@@ -52,10 +52,6 @@ impl Ids for Counted {
         let count = u128::from(self.0.fetch_add(1, Ordering::Relaxed));
         0x0191_f5a7_44d3_7430_8739_0000_0000_0000 | count
     }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
 }
 
 /// A PSP that answers at once, as the payment's script says: `decline:51`, `fail:x`, `pending`,

@@ -9,10 +9,6 @@ impl Ids for Counter {
     fn next(&self) -> u128 {
         u128::from(self.0.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(0);
-    }
 }
 
 fn read_text(body: &str) -> Result<Registration, Vec<Fault>> {
