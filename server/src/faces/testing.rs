@@ -52,10 +52,6 @@ impl Ids for Counter {
     fn next(&self) -> u128 {
         u128::from(self.0.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
 }
 
 /// Does as the payment's settings say: `decline:<code>`, `fail`, `pending`, `hang` (never answers),
