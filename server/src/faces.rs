@@ -24,6 +24,8 @@ pub(crate) mod medusa_v1;
 pub(crate) mod medusa_v2;
 pub(crate) mod mpg;
 pub(crate) mod native;
+#[cfg(test)]
+mod testing;
 
 /// Whether money requests can be taken now.
 #[derive(Clone)]

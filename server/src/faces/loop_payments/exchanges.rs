@@ -6,10 +6,7 @@ use std::time::Duration;
 use requite_core::id::{parse_uuid, prefixed_text};
 use serde_json::json;
 
-#[path = "../testing.rs"]
-mod testing;
-
-use testing::{Answer, OTHER_TOKEN, Shop};
+use crate::faces::testing::{Answer, OTHER_TOKEN, Shop, TOKEN};
 
 const REFUNDS: &str = "/v1/admin/refunds";
 
@@ -113,7 +110,7 @@ async fn complaints_come_in_the_documented_order() {
     let other = format!("Bearer {OTHER_TOKEN}");
     let not_found = r#"404 {"error":"charge_not_found","message":"Charge not found"}"#;
     let spent_told = r#"409 {"error":"already_refunded","message":"Already refunded"}"#;
-    let shop_token = format!("Bearer {}", testing::TOKEN);
+    let shop_token = format!("Bearer {}", TOKEN);
     for (authorization, body, told) in [
         ("", "{".to_owned(), r#"401 {"error":"unauthenticated""#),
         (

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-#[path = "../testing.rs"]
-mod testing;
-
-use testing::{Answer, OTHER_TOKEN, Shop};
+use crate::faces::testing::{Answer, OTHER_TOKEN, Shop};
 
 const T1: &str = "f351a2a3-97c4-4f12-add3-80c1044091f5";
 const T2: &str = "f351a2a3-97c4-4f12-add3-80c1044091f6";
