@@ -30,6 +30,8 @@ pub(crate) const MANUAL: &str = "manual";
 pub(crate) enum Call {
     /// Nobody has to be asked.
     Known(Outcome),
+    /// The answer takes its time.
+    Later(Duration, Outcome),
     /// Nobody answers before the deadline.
     Silence,
 }
@@ -61,7 +63,13 @@ impl Psp for ServerPsp {
     fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
         match ServerPsp::call_for(&instruction) {
             Call::Known(outcome) => on_outcome(outcome),
-            Call::Silence => {
+            Call::Later(delay, outcome) if delay < self.deadline => {
+                self.runtime.spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    on_outcome(outcome);
+                });
+            }
+            Call::Later(..) | Call::Silence => {
                 let deadline = self.deadline;
                 self.runtime.spawn(async move {
                     tokio::time::sleep(deadline).await;

@@ -8,6 +8,8 @@
 //! Approved amounts that Gr4vy's own simulator documents as failing fail here in the same way
 //! ([`SIMULATED`]).
 
+use std::time::Duration;
+
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
 use requite_engine::psp::{CallKind, Instruction};
@@ -21,6 +23,9 @@ pub(crate) const NAME: &str = "sandbox";
 pub(crate) const ENTRIES_MAX: usize = 256;
 /// Longest entry, in bytes.
 pub(crate) const ENTRY_BYTES_MAX: usize = 256;
+
+/// Longest delay of an answer.
+const HANG_MS_MAX: u64 = 600_000;
 
 /// One scripted answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +46,12 @@ pub(crate) enum Entry {
     Lost,
     /// `lost:never`: acts not; the answer never comes.
     LostNever,
+    /// `lost:decline:<code>[:<text>]`: acts not; the answer never comes, and a look-up is told why.
+    LostDecline(Fault),
     /// `hang`: acts; answers only after the deadline.
     Hang,
+    /// `hang:<ms>`: acts; answers after so many milliseconds, if the deadline is later.
+    HangFor(u64),
     /// `http:<status>`: acts not. A 4xx is a decline; any other status proves nothing by itself.
     Http(u16),
 }
@@ -58,7 +67,8 @@ const SIMULATED: [(i64, &str, bool); 4] = [
 
 /// Why an entry is no entry: what may stand there.
 pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], fail[:<text>], pending, \
-     pending:approve, pending:decline:<code>[:<text>], lost, lost:never, hang or http:<status>";
+     pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
+     lost:decline:<code>[:<text>], hang, hang:<ms> or http:<status>";
 
 impl Entry {
     /// `None` for anything but [`GRAMMAR`].
@@ -81,7 +91,9 @@ impl Entry {
             }
             ("lost", None) => Entry::Lost,
             ("lost", Some("never")) => Entry::LostNever,
+            ("lost", Some(rest)) => Entry::LostDecline(declined(rest.strip_prefix("decline:")?)?),
             ("hang", None) => Entry::Hang,
+            ("hang", Some(ms)) => Entry::HangFor(hang_ms(ms)?),
             ("http", Some(status)) => Entry::Http(http_status(status)?),
             _ => return None,
         })
@@ -96,6 +108,12 @@ fn declined(rest: &str) -> Option<Fault> {
         .unwrap_or((rest, "the sandbox declined the refund"));
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     (!code.is_empty() && code.bytes().all(is_code)).then(|| fault(code, text))
+}
+
+fn hang_ms(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let ms = is_number.then(|| text.parse().ok()).flatten()?;
+    (ms <= HANG_MS_MAX).then_some(ms)
 }
 
 fn http_status(text: &str) -> Option<u16> {
@@ -154,7 +172,12 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
         Entry::Pending | Entry::PendingApprove | Entry::PendingDecline(_) => {
             Outcome::Pending { psp_refund }
         }
-        Entry::Lost | Entry::LostNever | Entry::Hang => return Call::Silence,
+        Entry::Lost | Entry::LostNever | Entry::LostDecline(_) | Entry::Hang => {
+            return Call::Silence;
+        }
+        Entry::HangFor(ms) => {
+            return Call::Later(Duration::from_millis(*ms), approved(instruction));
+        }
         Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
         Entry::Http(status) => Outcome::Unknown {
             fault: http_fault(*status),
@@ -164,9 +187,11 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
 
 fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
     match entry {
-        Entry::Approve => approved(instruction),
+        Entry::Approve | Entry::HangFor(_) => approved(instruction),
         Entry::PendingApprove | Entry::Lost | Entry::Hang => succeeded(instruction),
-        Entry::Decline(fault) | Entry::PendingDecline(fault) => declining(fault),
+        Entry::Decline(fault) | Entry::PendingDecline(fault) | Entry::LostDecline(fault) => {
+            declining(fault)
+        }
         Entry::Fail(fault) => Outcome::Failed {
             fault: fault.clone(),
         },

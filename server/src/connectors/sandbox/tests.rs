@@ -28,8 +28,13 @@ fn instruction(kind: CallKind, script: &[&str], call_no: u32, amount: i64) -> In
 
 /// A call in one word, with the code of its fault.
 fn word(call: Call) -> String {
-    let Call::Known(outcome) = call else {
-        return "silence".to_owned();
+    let outcome = match call {
+        Call::Known(outcome) => outcome,
+        Call::Later(delay, outcome) => {
+            let ms = delay.as_millis();
+            return format!("after {ms} ms {}", word(Call::Known(outcome)));
+        }
+        Call::Silence => return "silence".to_owned(),
     };
     match outcome {
         Outcome::Succeeded { psp_refund } => {
@@ -69,7 +74,9 @@ fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
         ),
         ("lost", "silence", "succeeded"),
         ("lost:never", "silence", "absent"),
+        ("lost:decline:no", "silence", "declined no"),
         ("hang", "silence", "succeeded"),
+        ("hang:500", "after 500 ms succeeded", "succeeded"),
         ("http:503", "unknown http_503", "absent"),
         ("http:302", "unknown http_302", "absent"),
         ("http:404", "declined http_404", "declined http_404"),
@@ -147,7 +154,12 @@ fn anything_outside_the_grammar_is_no_entry() {
         "pending:fail",
         "lost:",
         "lost:always",
-        "hang:1",
+        "lost:decline",
+        "lost:decline:",
+        "hang:",
+        "hang:1s",
+        "hang:+1",
+        "hang:600001",
         "http",
         "http:",
         "http:42",

@@ -62,7 +62,8 @@ fn own_options(line: &Value) -> Option<Options> {
         options.frozen_at = Some(clock.replace('T', " ").replace('Z', ""));
     }
     if let Some(release) = release {
-        options = options.env("REQUITE_PSP_CALL_DEADLINE_MS", &release.to_string());
+        let deadline = release.saturating_add(3000).to_string();
+        options = options.env("REQUITE_PSP_CALL_DEADLINE_MS", &deadline);
     }
     Some(options)
 }
@@ -208,7 +209,7 @@ impl Run<'_> {
 
     fn act(&mut self, step: &Value) {
         if step.get("restart").is_some() {
-            return self.shop.server.restart();
+            return self.restart();
         }
         if let Some(state) = step.get("state") {
             return self.state(state);
@@ -239,6 +240,24 @@ impl Run<'_> {
         }
         self.problems
             .push(format!("no meaning is known for the step {step}"));
+    }
+
+    /// Stops and starts the server, and lets it find out what became of the calls that were under
+    /// way: what is told after a restart is the state that recovery comes to.
+    fn restart(&mut self) {
+        self.shop.server.restart();
+        let closed = ["succeeded", "declined", "failed", "voided", "pending"];
+        let recovered = self.eventually(|run| {
+            let books = run.shop.books(&run.ground.owner, &run.ground.payment);
+            books
+                .refunds
+                .iter()
+                .all(|refund| closed.contains(&refund.status.as_str()))
+        });
+        if !recovered {
+            self.problems
+                .push("refunds are still open after the restart".to_owned());
+        }
     }
 
     fn send(&mut self, step: &Value) {

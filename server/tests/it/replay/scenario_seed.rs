@@ -162,6 +162,9 @@ fn script(line: &Value) -> Result<Vec<String>, String> {
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
+    let steps = line["steps"].as_array().into_iter().flatten();
+    let mut released =
+        steps.filter_map(|step| step.get("release_after_ms").and_then(Value::as_u64));
     let mut script = Vec::new();
     for word in words.iter().filter_map(Value::as_str) {
         script.push(match word.split_once(':').unwrap_or((word, "")) {
@@ -169,10 +172,17 @@ fn script(line: &Value) -> Result<Vec<String>, String> {
             ("failed", "") => "fail".to_owned(),
             ("decline", code) => format!("decline:{code}"),
             ("timeout", "") => match events.next() {
+                None => "lost:never".to_owned(),
                 Some("approved" | "succeeded") => "lost".to_owned(),
-                _ => "lost:never".to_owned(),
+                Some("failed" | "declined") => "lost:decline:05".to_owned(),
+                Some(other) => {
+                    return Err(format!("no meaning is known for the PSP's event {other:?}"));
+                }
             },
-            ("hang", "") => "hang".to_owned(),
+            ("hang", "") => match released.next() {
+                None => "hang".to_owned(),
+                Some(ms) => format!("hang:{ms}"),
+            },
             ("pending", "") => pending(events.next())?,
             ("http", rest) => http(rest),
             _ => return Err(format!("no meaning is known for the PSP's answer {word:?}")),
