@@ -9,14 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
 use tower::ServiceExt;
 
 use crate::desk::Desk;
+use crate::http::check_path;
 
 pub(crate) mod gr4vy;
 pub(crate) mod loop_payments;
@@ -39,11 +41,11 @@ pub(crate) struct Readiness {
 /// Everything that is served.
 pub(crate) fn router(desk: &Desk, readiness: Readiness) -> Router {
     let doors = Doors {
-        medusa_v1: medusa_v1::router(desk.clone()),
-        medusa_v2: medusa_v2::router(desk.clone()),
-        mpg: mpg::router(desk.clone()),
-        gr4vy: gr4vy::router(desk.clone()),
-        loop_payments: loop_payments::router(desk.clone()),
+        medusa_v1: named(medusa_v1::router(desk.clone())),
+        medusa_v2: named(medusa_v2::router(desk.clone())),
+        mpg: named(mpg::router(desk.clone())),
+        gr4vy: named(gr4vy::router(desk.clone())),
+        loop_payments: named(loop_payments::router(desk.clone())),
     };
     Router::new()
         .route("/health", get(async || "OK"))
@@ -55,6 +57,26 @@ pub(crate) fn router(desk: &Desk, readiness: Readiness) -> Router {
         .nest("/gr4vy", doors.gr4vy.clone())
         .nest("/loop", doors.loop_payments.clone())
         .fallback(move |request: Request| doors.clone().answer(request))
+        .method_not_allowed_fallback(async || {
+            let message = "this path takes another method; the header allow says which";
+            error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                message,
+            )
+        })
+}
+
+/// Lets the log know which route answered, also where the root picked the face.
+fn named(face: Router) -> Router {
+    face.layer(from_fn(async |request: Request, next: Next| {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let mut response = next.run(request).await;
+        if let Some(route) = route {
+            response.extensions_mut().insert(route);
+        }
+        response
+    }))
 }
 
 async fn ready(readiness: Readiness) -> Response {
@@ -107,7 +129,7 @@ impl Doors {
             Some(Dialect::Mpg) => self.mpg,
             Some(Dialect::Gr4vy) => self.gr4vy,
             Some(Dialect::LoopPayments) => self.loop_payments,
-            None => return route_unknown(),
+            None => return nothing_here(request.uri()),
         };
         match face.oneshot(request).await {
             Ok(response) => response,
@@ -116,11 +138,18 @@ impl Doors {
     }
 }
 
-fn route_unknown() -> Response {
+fn nothing_here(uri: &Uri) -> Response {
+    if let Err(fault) = check_path(uri) {
+        return error(StatusCode::BAD_REQUEST, "bad_request", &fault.to_string());
+    }
     let message = "nothing is served at this path; the faces are at /medusa/v1, /medusa/v2, /mpg, \
                    /gr4vy and /loop, and our own API is at /api";
-    let error = serde_json::json!({"error": {"code": "route_not_found", "message": message}});
-    json(StatusCode::NOT_FOUND, &error)
+    error(StatusCode::NOT_FOUND, "route_not_found", message)
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    let error = serde_json::json!({"code": code, "message": message, "details": []});
+    json(status, &serde_json::json!({ "error": error }))
 }
 
 /// By the path, in any letter case (Express, on which both Medusas stand, takes any), then by the

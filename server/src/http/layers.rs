@@ -68,7 +68,7 @@ where
             if let Ok(value) = HeaderValue::from_str(id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID_HEADER, value);
             }
-            line.end(response.status());
+            line.end(&response);
             response
         }
         .instrument(span)
@@ -95,8 +95,11 @@ impl LogLine {
         }
     }
 
-    fn end(mut self, status: StatusCode) {
-        self.status = Some(status);
+    /// A router inside may have found the route, and left it with its answer.
+    fn end(mut self, response: &Response) {
+        let inner = response.extensions().get::<MatchedPath>();
+        self.route = inner.cloned().or_else(|| self.route.take());
+        self.status = Some(response.status());
     }
 
     /// The standard methods by name; any token may arrive, and the log should not grow with it.

@@ -5,6 +5,7 @@
 mod cli;
 mod native;
 mod replay;
+mod root;
 mod support;
 mod tidy;
 mod torture;
