@@ -23,6 +23,31 @@ pub(super) enum Demand {
     Status(u16),
 }
 
+/// The answer to a key that was sent before with another meaning (A4), any message.
+pub(super) fn key_reused() -> Demand {
+    let text = |text: &str| Tree::Text(text.to_owned());
+    let body = Tree::Object(vec![
+        ("code".to_owned(), text("invalid_request_error")),
+        ("type".to_owned(), text("duplicate_error")),
+        ("message".to_owned(), Tree::Any),
+    ]);
+    Demand::Body { status: 422, body }
+}
+
+/// A refund that was accepted says which it is and how it stands (A8).
+pub(super) fn refund_headers(target: &str, method: &str, answer: &Response) -> Vec<String> {
+    let refunds =
+        method == "POST" && target.contains("/refund") && !target.contains("refund-reasons");
+    let accepted = refunds && matches!(answer.status, 200 | 201);
+    let missing = |name: &&str| accepted && answer.header(name).is_none();
+    let names = ["Requite-Refund-Id", "Requite-Refund-Status"];
+    names
+        .iter()
+        .filter(|name| missing(name))
+        .map(|name| format!("no header {name} (A8)"))
+        .collect()
+}
+
 /// What is wrong with an answer, and which decisions it took to call it right.
 pub(super) struct Judged {
     pub(super) problems: Vec<String>,

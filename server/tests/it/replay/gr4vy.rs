@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::compare::{Ids, compare, is_uuid};
-use super::demand::shorten;
+use super::demand::{refund_headers, shorten};
 use super::gr4vy_shapes::{Gr4vy, Samples, base62, refund_problems};
 use super::gr4vy_stage::{
     Money, PLENTY, Stage, content_type, get, post, refund, script_for, stage,
@@ -222,7 +222,12 @@ impl Replay {
                     request = request.header(name, value);
                 }
             }
-            self.shop.server.send(&request)
+            let answer = self.shop.server.send(&request);
+            let missing = refund_headers(&request.target, &request.method, &answer);
+            if !missing.is_empty() {
+                return Ok(missing);
+            }
+            answer
         } else {
             self.read_back(&stage, line, items)?
         };

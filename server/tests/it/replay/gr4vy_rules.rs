@@ -53,6 +53,9 @@ pub(super) fn run(shop: &Shop, line: &Value) -> Result<(), String> {
         }
         let first = shop.server.send(&first);
         let again = shop.server.send(&request);
+        if !other && again.header("Idempotent-Replayed") != Some("true") {
+            return Err("no Idempotent-Replayed: true (A4)".to_owned());
+        }
         if !other && first.body != again.body {
             return Err(format!(
                 "first {:?}, repeat {:?}",

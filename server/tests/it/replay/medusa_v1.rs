@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::compare::{Dialect, Ids};
-use super::demand::{Demand, judge};
+use super::demand::{Demand, judge, refund_headers};
 use super::medusa_v1_rules::{self as rules, Known};
 use super::recording::{Recording, below_prefix, members, mounted, text};
 use super::shop::{Owner, Shop};
@@ -150,6 +150,7 @@ impl Replay {
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
         problems.extend(content_type(line, &demand, &answer));
+        problems.extend(refund_headers(&request.target, &request.method, &answer));
         self.keep(line, &request, &answer, &demand, &decisions);
         problems.extend(self.after(line, &payment));
         Outcome::Run {
@@ -341,7 +342,7 @@ impl Replay {
         };
         let post = request.method == "POST";
         let granted = answer.status == 200 && !replayed && post;
-        if post && granted != granted_in_recording {
+        if post && granted != granted_in_recording && request.target.contains("/refund") {
             payment.parted.extend(decisions);
         }
         let amount = Tree::read(&answer.body).ok().and_then(|body| {

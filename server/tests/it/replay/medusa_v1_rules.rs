@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::demand::Demand;
+use super::demand::{Demand, key_reused};
 use super::medusa_v1::Payment;
 use super::recording::{members, text};
 use crate::support::{Request, Response};
@@ -240,11 +240,7 @@ fn repeated(request: &Request, body: &[u8], answer: &Response) -> Demand {
     if request.body.as_deref() == Some(body) {
         return Demand::Replay(Box::new(answer.clone()));
     }
-    Demand::Error {
-        status: &[422],
-        kind: Some("duplicate_error"),
-        message: None,
-    }
+    key_reused()
 }
 
 /// What a burst must come to.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::compare::Ids;
-use super::demand::{Demand, judge};
+use super::demand::{Demand, judge, refund_headers};
 use super::medusa_v2_fields as fields;
 use super::medusa_v2_ledger::{Ledger, Row};
 use super::medusa_v2_request::{self as request, Credentials, payment_of};
@@ -141,6 +141,7 @@ impl Replay {
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
         problems.extend(rules::content_type(line, &demand, &answer));
+        problems.extend(refund_headers(&request.target, &request.method, &answer));
         let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
         problems.extend(fields::published(&answer, &request.target, exponent));
         problems.extend(self.audit(&id));

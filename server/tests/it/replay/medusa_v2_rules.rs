@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::demand::{Demand, shorten};
+use super::demand::{Demand, key_reused, shorten};
 use super::money::minor;
 use super::recording::{at_root, members, text};
+use super::tree::Tree;
 use crate::support::{Request, Response};
 
 /// The largest body of a refund route (A9).
@@ -178,7 +179,7 @@ pub(super) fn differing(
         return Some(("V2-6", refused(&[404], Some("not_found"))));
     }
     if recorded == 400 && body.starts_with("{\"message\":") {
-        return Some(("V2-8", syntax_error(line)));
+        return Some(("V2-8", syntax_error()));
     }
     if request.method != "POST" || !request.target.contains("/refund") {
         return None;
@@ -286,11 +287,12 @@ fn ungated(sent: &Value, known: &Known<'_>) -> Demand {
 }
 
 /// The original's frame, with the message first, and any text.
-fn syntax_error(_line: &Value) -> Demand {
-    Demand::Error {
-        status: &[400],
-        kind: Some("invalid_data"),
-        message: None,
+fn syntax_error() -> Demand {
+    let kind = Tree::Text("invalid_data".to_owned());
+    let members = vec![("message".to_owned(), Tree::Any), ("type".to_owned(), kind)];
+    Demand::Body {
+        status: 400,
+        body: Tree::Object(members),
     }
 }
 
@@ -298,11 +300,7 @@ fn repeated(request: &Request, body: &[u8], answer: &Response) -> Demand {
     if request.body.as_deref() == Some(body) {
         return Demand::Replay(Box::new(answer.clone()));
     }
-    Demand::Error {
-        status: &[422],
-        kind: Some("duplicate_error"),
-        message: None,
-    }
+    key_reused()
 }
 
 /// The last `amount` of a body, as it is spelt.
@@ -333,7 +331,7 @@ pub(super) fn refunded_in_recording(line: &Value) -> bool {
 /// The decision by which a recorded refund was not made here, or the other way round.
 pub(super) fn parting(demand: &Demand, line: &Value) -> &'static str {
     match demand {
-        Demand::Replay(_) | Demand::Error { status: [422], .. } => "A4",
+        Demand::Replay(_) | Demand::Body { status: 422, .. } => "A4",
         Demand::Error { status: [415], .. } => "V2-10",
         Demand::Error { status: [413], .. } => "A9",
         Demand::Error {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::demand::refund_headers;
 use super::expect::{self, Names};
 use super::recording::{Recording, members, mounted, text};
 use super::scenario_seed::{self as seed, Ground};
@@ -272,6 +273,8 @@ impl Run<'_> {
             return;
         }
         let answer = self.shop.server.send(&request);
+        self.problems
+            .extend(refund_headers(&request.target, &request.method, &answer));
         if let Some(name) = step.get("save").and_then(Value::as_str) {
             self.saved.insert(name.to_owned(), answer.clone());
         }
