@@ -13,15 +13,15 @@ use requite_core::id::{MerchantId, PaymentId, prefixed_text, uuid_text};
 use requite_engine::command::{Answer, Command, Registered, Reply};
 use requite_engine::read::MerchantView;
 use requite_engine::store::sqlite::Open;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::key::{self, Face, Made};
+use super::key::{self, Face, Made, token};
 use super::output::Output;
 use super::serve::start_log;
 use super::{Done, Global, Trouble, merchant, settings};
 use crate::app::{self, Office};
 use crate::config::{Config, Database};
-use crate::crypto::jws;
+use crate::crypto::secret::Secret;
 use crate::desk::Ids;
 use crate::faces::native::registration::{self, Origin};
 use crate::json;
@@ -135,7 +135,7 @@ struct Shop {
     native: Made,
     keys: Vec<Made>,
     payments: Vec<PaymentId>,
-    gr4vy_token: String,
+    gr4vy_token: Secret,
 }
 
 impl Shop {
@@ -151,7 +151,7 @@ impl Shop {
         let payments = register(&office, merchant.id)?;
         Ok(Shop {
             path: office.path.clone(),
-            gr4vy_token: gr4vy_token(&keys, &office)?,
+            gr4vy_token: gr4vy_token(&keys)?,
             merchant,
             native,
             keys,
@@ -226,7 +226,7 @@ impl Shop {
             ),
             Face::Gr4vy => (
                 format!("/gr4vy/transactions/{uuid}/refunds"),
-                bearer(&self.gr4vy_token),
+                bearer(self.gr4vy_token.expose()),
                 body.to_owned(),
             ),
             Face::Loop => (
@@ -311,18 +311,8 @@ fn register(office: &Office, merchant: MerchantId) -> anyhow::Result<Vec<Payment
 }
 
 /// A token as Gr4vy's SDKs make them, good for a day.
-fn gr4vy_token(keys: &[Made], office: &Office) -> anyhow::Result<String> {
+fn gr4vy_token(keys: &[Made]) -> anyhow::Result<Secret> {
     let key = keys.iter().find_map(|key| key.private_key.as_ref());
     let key = key.context("the demonstration makes a key pair for Gr4vy")?;
-    let now = office.now_ms().div_euclid(1000);
-    let claims = json!({
-        "iss": "requite demo",
-        "jti": uuid_text(office.ids.next()),
-        "nbf": now,
-        "iat": now,
-        "exp": now.saturating_add(TOKEN_SECONDS),
-        "scopes": ["*.read", "*.write"],
-    });
-    let claims: Map<String, Value> = serde_json::from_value(claims)?;
-    Ok(jws::sign_es512(&claims, key))
+    token::sign(key, &token::EVERYTHING, TOKEN_SECONDS)
 }

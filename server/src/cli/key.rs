@@ -1,5 +1,7 @@
 //! `requite key`: credentials of the faces' clients.
 
+pub(crate) mod token;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -16,13 +18,14 @@ use crate::app::Office;
 use crate::config::Config;
 use crate::crypto::p521::{PrivateKey, PublicKey};
 use crate::crypto::secret::Secret;
-use crate::crypto::token::{self, TokenKind};
+use crate::crypto::token::{TokenKind, lookup_hash, mint as mint_token};
 use crate::desk::Ids;
 
 /// Create credentials
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     Create(Create),
+    Token(token::Token),
 }
 
 /// Mint a credential for a face; its secret is shown once
@@ -123,7 +126,10 @@ pub(crate) struct Made {
 
 impl Key {
     pub(crate) fn run(self, config: &Config, output: &Output) -> Done {
-        let Key::Create(create) = self;
+        let create = match self {
+            Key::Create(create) => create,
+            Key::Token(token) => return token.run(*output),
+        };
         create.check()?;
         let public = create.public_key()?;
         let office = Office::open(&config.database, Open::Existing)?;
@@ -180,14 +186,14 @@ pub(crate) fn mint(
     let public = public.or_else(|| private_key.as_ref().map(PrivateKey::public));
     let (token, lookups) = match (face.token_kind(), &public) {
         (Some(kind), _) => {
-            let token = token::mint(kind, &office.ids.entropy().bytes());
-            let lookup = token::lookup_hash(token.expose());
+            let token = mint_token(kind, &office.ids.entropy().bytes());
+            let lookup = lookup_hash(token.expose());
             (token, vec![lookup])
         }
         (None, Some(public)) => {
             let names = public.thumbprints();
             let mut lookups: Vec<[u8; 32]> = [&names.padded, &names.unpadded]
-                .map(|name| token::lookup_hash(name))
+                .map(|name| lookup_hash(name))
                 .to_vec();
             lookups.dedup();
             (Secret::new(names.padded), lookups)

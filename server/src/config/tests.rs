@@ -170,3 +170,12 @@ fn a_fault_names_where_the_setting_was_given() {
     let fault = read_with("", &[], &[("listen", "here")]).expect_err("no address");
     assert_eq!((fault.setting.as_str(), fault.is_flag), ("--listen", true));
 }
+
+#[test]
+fn every_setting_is_in_the_documentation() {
+    let page = include_str!("../../../docs/settings.md");
+    for (key, _) in SETTINGS {
+        let row = format!("| `{key}` | `{}` |", variable(key));
+        assert!(page.contains(&row), "{row}");
+    }
+}
