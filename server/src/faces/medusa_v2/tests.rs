@@ -55,10 +55,6 @@ impl Ids for Counter {
     fn next(&self) -> u128 {
         u128::from(self.0.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(0);
-    }
 }
 
 /// A payment provider that does as the payment's settings say.
