@@ -133,10 +133,8 @@ async fn explain(
 ) -> Failure {
     match error {
         CommandError::KeyReused => reused(desk, actor, order, wish).await,
-        CommandError::KeyInProgress => {
-            unless_unknown(desk, actor, order, Failure::Command(error)).await
-        }
         CommandError::PaymentUnknown
+        | CommandError::KeyInProgress
         | CommandError::Refused { .. }
         | CommandError::CaptureRefused(_)
         | CommandError::Overloaded
