@@ -3,6 +3,7 @@
 //! Everything shared is in [`support`]; each other module is about one thing the binary does.
 
 mod cli;
+mod input;
 mod native;
 mod replay;
 mod root;

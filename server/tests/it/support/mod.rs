@@ -23,4 +23,4 @@ pub(crate) use cli::{Cli, Key, Merchant, Run};
 pub(crate) use gr4vy_token::{Gr4vyClaims, public_key_pem, sign_gr4vy_token};
 pub(crate) use http::{Request, Response};
 pub(crate) use server::{Options, Server};
-pub(crate) use shop::{FACES, Face, Shop};
+pub(crate) use shop::{FACES, Face, Shop, body, path, path_of};

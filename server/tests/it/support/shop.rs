@@ -1,6 +1,6 @@
 //! One merchant with a credential for every face, and a refund in each face's own words.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Cli, Gr4vyClaims, Key, Merchant, Request, Response, sign_gr4vy_token};
 
@@ -53,33 +53,85 @@ impl Shop {
 
     /// A refund of `cents` of a USD payment (as registration answered it) through one face.
     pub(crate) fn refund(&self, face: Face, payment: &Value, cents: u32) -> Request {
-        let id = |spelling: &str| {
-            payment["ids"][spelling]
-                .as_str()
-                .expect("registration answers every spelling")
+        let amount = match face {
+            // Major units, written digit by digit: no float is near money in a test either.
+            Face::MedusaV2 => format!("{}.{:02}", cents / 100, cents % 100),
+            Face::MedusaV1 | Face::Mpg | Face::Gr4vy | Face::Loop => cents.to_string(),
         };
-        let post = |path: String| Request::post(&path);
+        self.request(face, payment)
+            .bytes(body(face, payment, &amount, ""))
+    }
+
+    /// The same, with whatever stands in the place of the amount.
+    pub(crate) fn refund_of(&self, face: Face, payment: &Value, amount: &str) -> Request {
+        self.request(face, payment)
+            .bytes(body(face, payment, amount, ""))
+    }
+
+    /// A refund request without its body.
+    pub(crate) fn request(&self, face: Face, payment: &Value) -> Request {
+        let post = Request::post(&path(face, payment)).header("content-type", "application/json");
+        self.credential(face, post)
+    }
+
+    /// `request` with this shop's credential of a face.
+    pub(crate) fn credential(&self, face: Face, request: Request) -> Request {
         match face {
-            Face::MedusaV1 => post(format!("/medusa/v1/admin/payments/{}/refund", id("medusa")))
-                .api_token(&self.v1.token)
-                .json(&json!({"amount": cents, "reason": "return"})),
-            Face::MedusaV2 => {
-                // Major units, written digit by digit: no float is near money in a test either.
-                let body = format!("{{\"amount\":{}.{:02}}}", cents / 100, cents % 100);
-                post(format!("/medusa/v2/admin/payments/{}/refund", id("medusa")))
-                    .basic(&self.v2.token)
-                    .header("content-type", "application/json")
-                    .bytes(body)
-            }
-            Face::Mpg => post(format!("/mpg/v1/orders/{}/refund", id("uuid")))
-                .bearer(&self.mpg.token)
-                .json(&json!({"amount": cents})),
-            Face::Gr4vy => post(format!("/gr4vy/transactions/{}/refunds", id("uuid")))
-                .bearer(&self.gr4vy_token)
-                .json(&json!({"amount": cents})),
-            Face::Loop => post("/loop/v1/admin/refunds".to_owned())
-                .bearer(&self.loop_payments.token)
-                .json(&json!({"charge_id": id("loop"), "amount_cents": cents})),
+            Face::MedusaV1 => request.api_token(&self.v1.token),
+            Face::MedusaV2 => request.basic(&self.v2.token),
+            Face::Mpg => request.bearer(&self.mpg.token),
+            Face::Gr4vy => request.bearer(&self.gr4vy_token),
+            Face::Loop => request.bearer(&self.loop_payments.token),
+        }
+    }
+
+    /// What clients of a face send as credential, for sending it elsewhere.
+    pub(crate) fn token(&self, face: Face) -> &str {
+        match face {
+            Face::MedusaV1 => &self.v1.token,
+            Face::MedusaV2 => &self.v2.token,
+            Face::Mpg => &self.mpg.token,
+            Face::Gr4vy => &self.gr4vy_token,
+            Face::Loop => &self.loop_payments.token,
+        }
+    }
+}
+
+fn id<'a>(payment: &'a Value, spelling: &str) -> &'a str {
+    payment["ids"][spelling]
+        .as_str()
+        .expect("registration answers every spelling")
+}
+
+/// Where a face refunds a payment, below its own prefix.
+pub(crate) fn path(face: Face, payment: &Value) -> String {
+    let spelling = match face {
+        Face::MedusaV1 | Face::MedusaV2 => "medusa",
+        Face::Mpg | Face::Gr4vy => "uuid",
+        Face::Loop => "loop",
+    };
+    path_of(face, id(payment, spelling))
+}
+
+/// The same for any text in the place of the id.
+pub(crate) fn path_of(face: Face, id: &str) -> String {
+    match face {
+        Face::MedusaV1 => format!("/medusa/v1/admin/payments/{id}/refund"),
+        Face::MedusaV2 => format!("/medusa/v2/admin/payments/{id}/refund"),
+        Face::Mpg => format!("/mpg/v1/orders/{id}/refund"),
+        Face::Gr4vy => format!("/gr4vy/transactions/{id}/refunds"),
+        Face::Loop => "/loop/v1/admin/refunds".to_owned(),
+    }
+}
+
+/// A face's refund body with `amount` as raw text, and further members as raw text.
+pub(crate) fn body(face: Face, payment: &Value, amount: &str, more: &str) -> String {
+    match face {
+        Face::MedusaV1 => format!("{{\"amount\":{amount},\"reason\":\"return\"{more}}}"),
+        Face::MedusaV2 | Face::Mpg | Face::Gr4vy => format!("{{\"amount\":{amount}{more}}}"),
+        Face::Loop => {
+            let charge = id(payment, "loop");
+            format!("{{\"charge_id\":\"{charge}\",\"amount_cents\":{amount}{more}}}")
         }
     }
 }
