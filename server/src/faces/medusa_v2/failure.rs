@@ -13,6 +13,7 @@ use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
 use requite_engine::registry::RegistryFault;
 
+use super::browser::tag;
 use super::spelling::text;
 use crate::http::{BodyFault, RequestId};
 use crate::json;
@@ -365,7 +366,8 @@ impl IntoResponse for Failure {
 /// Any answer of this face.
 pub(super) fn json_response(status: StatusCode, body: String) -> Response {
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+    let headers = [(header::CONTENT_TYPE, kind), (header::ETAG, tag(&body))];
+    (status, headers, body).into_response()
 }
 
 /// Faults found outside of handlers: a path that cannot be decoded, a panic.

@@ -10,12 +10,13 @@
 //! Where to look: [`refund`], [`payments`] and [`reasons`] have the handlers, [`wire`] reads requests ([`schema`] has the
 //! validator's texts, [`query`] the query string, [`list`] what lists share), [`payment`] and [`fields`] write answers
 //! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about
-//! who asks.
+//! who asks, and [`browser`] what browsers want besides.
 //!
 //! Paths match in any letter case and with a slash at the end. What is no route is 404, and 401
 //! below `/admin` without a credential.
 
 mod auth;
+mod browser;
 mod failure;
 mod fields;
 mod list;
@@ -36,9 +37,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Uri};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
@@ -76,8 +77,10 @@ pub(crate) fn router(desk: Desk) -> Router {
     let respelt = routes().fallback(move |State(face): State<Face>, request: Request| {
         respelt(exact.clone(), face, request)
     });
-    let router = catch_panics(respelt.with_state(face), failure::render);
-    refuse_bad_paths(router, failure::render).layer(map_response(powered))
+    let router = catch_panics(respelt.with_state(face.clone()), failure::render);
+    refuse_bad_paths(router, failure::render)
+        .layer(from_fn_with_state(face, browser::complete))
+        .layer(map_response(powered))
 }
 
 async fn powered(mut response: Response) -> Response {
@@ -100,6 +103,9 @@ fn routes() -> Router<Face> {
                 .post(reasons::update)
                 .delete(reasons::delete),
         )
+        // Without an id there is no such route; the router alone would take it as empty.
+        .route("/admin/payments//capture", any(nowhere))
+        .route("/admin/payments//refund", any(nowhere))
         .method_not_allowed_fallback(nowhere)
 }
 

@@ -53,6 +53,7 @@ async fn what_is_no_route_is_told_in_json() {
         format!("GET /admin//payments/{id}"),
         "GET /admin/nope".to_owned(),
         "GET /nope".to_owned(),
+        "POST /admin/payments//refund".to_owned(),
     ] {
         assert_eq!(
             shop.told(&call, "").await,
@@ -221,4 +222,103 @@ fn a_path_matches_in_any_letter_case_and_with_a_slash_at_the_end() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_browser_of_a_listed_origin_may_read_answers() {
+    let mut shop = Shop::open();
+    let id = shop.payment(|_| ()).await;
+    let basic = format!("Basic {KEY}");
+    let (listed, other) = ("http://localhost:7001", "http://evil.test");
+    for (call, headers, status, origin, vary) in [
+        (
+            format!("GET /admin/payments/{id}"),
+            vec![("authorization", basic.as_str()), ("origin", listed)],
+            200,
+            Some(listed),
+            Some("Origin"),
+        ),
+        (
+            format!("GET /admin/payments/{id}"),
+            vec![("authorization", basic.as_str()), ("origin", other)],
+            200,
+            None,
+            Some("Origin"),
+        ),
+        (
+            format!("GET /admin/payments/{id}"),
+            vec![("origin", listed)],
+            401,
+            Some(listed),
+            Some("Origin"),
+        ),
+        (
+            format!("OPTIONS /admin/payments/{id}/refund"),
+            vec![
+                ("origin", listed),
+                ("access-control-request-method", "POST"),
+                (
+                    "access-control-request-headers",
+                    "content-type,x-medusa-locale",
+                ),
+            ],
+            204,
+            Some(listed),
+            Some("Origin, Access-Control-Request-Headers"),
+        ),
+        (
+            format!("OPTIONS /admin/payments/{id}"),
+            vec![("origin", listed)],
+            401,
+            None,
+            None,
+        ),
+        (
+            format!("HEAD /admin/payments/{id}"),
+            vec![("authorization", basic.as_str()), ("origin", listed)],
+            200,
+            None,
+            None,
+        ),
+    ] {
+        let answer = shop.ask_as(&headers, &call, "").await;
+        assert_eq!(answer.status, status, "{call} {headers:?}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            origin,
+            "{call}"
+        );
+        assert_eq!(answer.header("vary"), vary, "{call}");
+        let asked = headers
+            .iter()
+            .find(|(name, _)| name.ends_with("request-headers"));
+        let allowed = answer.header("access-control-allow-headers");
+        assert_eq!(allowed, asked.map(|(_, names)| *names), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_has_not_changed_is_not_sent_again() {
+    let mut shop = Shop::open();
+    let id = shop.payment(|_| ()).await;
+    let call = format!("GET /admin/payments/{id}?fields=refunded_amount");
+    let first = shop.ask(&call, "").await;
+    let tag = first.header("etag").expect("a tag").to_owned();
+    let basic = format!("Basic {KEY}");
+    let headers = [
+        ("authorization", basic.as_str()),
+        ("if-none-match", tag.as_str()),
+    ];
+    let again = shop.ask_as(&headers, &call, "").await;
+    assert_eq!((again.status, again.text.as_str()), (304, ""));
+    assert_eq!(shop.refund(&id, "{\"amount\":1}").await.status, 200);
+    let changed = shop.ask_as(&headers, &call, "").await;
+    assert_eq!(changed.status, 200, "{}", changed.told());
+}
+
+/// A recorded body and its recorded tag.
+#[test]
+fn a_tag_is_made_as_express_makes_it() {
+    let tag = super::super::browser::tag("{\"message\":\"Unauthorized\"}");
+    assert_eq!(tag, "W/\"1a-pljHtlo127JYJR4E/RYOPb6ucbw\"");
 }
