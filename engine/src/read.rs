@@ -97,6 +97,8 @@ pub struct RefundView {
     pub asked_at_ms: i64,
     /// When the first refund call was committed.
     pub sent_at_ms: Option<i64>,
+    /// When its outcome was first unknown; it may have been settled since.
+    pub unknown_at_ms: Option<i64>,
     /// When it reached its present closed status.
     pub settled_at_ms: Option<i64>,
     pub updated_at_ms: i64,

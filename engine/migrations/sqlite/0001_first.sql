@@ -169,6 +169,7 @@ create table refund (
     asked_seq integer not null,
     asked_at_ms integer not null,
     sent_at_ms integer,
+    unknown_at_ms integer,              -- when its outcome was first unknown
     settled_at_ms integer,
     updated_at_ms integer not null,
     primary key (merchant_id, refund_id),

@@ -307,14 +307,14 @@ fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
     })
 }
 
-/// The first 29 columns are the refund's, the next seven its reason's.
+/// The first 28 columns are the refund's, the next eight its reason's, the last the refund's again.
 const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_no, p.currency,
         p.exponent, r.amount_minor, r.status, r.psp_refund, r.fault_code, r.fault_text, r.face,
         r.actor, r.reason_code, r.reason_text, r.note, r.external_identifier, r.given_id,
         r.key_text, r.reference_day, r.reference_no, r.asked_at_ms, r.sent_at_ms,
         r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
         q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
-        q.updated_at_ms, q.deleted_at_ms
+        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms
     from refund r
     join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
     join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
@@ -357,6 +357,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         reference: day.zip(number),
         asked_at_ms: row.get(21)?,
         sent_at_ms: row.get(22)?,
+        unknown_at_ms: row.get(36)?,
         settled_at_ms: row.get(23)?,
         updated_at_ms: row.get(24)?,
         next_action_at_ms: row.get(25)?,

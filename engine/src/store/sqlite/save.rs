@@ -276,6 +276,7 @@ fn update_refund(tx: &Transaction<'_>, change: &RefundChange) -> rusqlite::Resul
         update refund set status = ?3, attempt = ?4, sends = ?5, looks = ?6, call_no = ?7,
             next_action_at_ms = ?8, psp_refund = ?9, fault_code = ?10, fault_text = ?11,
             sent_at_ms = coalesce(sent_at_ms, iif(?5 > 0, ?12, null)),
+            unknown_at_ms = coalesce(unknown_at_ms, iif(?3 = 6, ?12, null)),
             settled_at_ms = iif(?8 is null, iif(status = ?3, settled_at_ms, ?12), null),
             updated_at_ms = iif(status = ?3, updated_at_ms, ?12)
         where merchant_id = ?1 and refund_id = ?2";

@@ -56,7 +56,10 @@ pub(super) fn rows(
     });
     let releases = leg.releases.iter().map(|void| (void.at_ms, of_void(void)));
     let refunds = payment.refunds.iter().filter(|refund| refund.leg == leg.id);
-    let refunds = refunds.map(|refund| (refund.asked_at_ms, of_refund(refund)));
+    let refunds = refunds.flat_map(|refund| {
+        let asked = (refund.asked_at_ms, of_refund(refund));
+        std::iter::once(asked).chain(of_reversal(refund))
+    });
     let mut rows: Vec<(i64, Row)> = captures.chain(releases).chain(refunds).collect();
     // Stable: of the same millisecond, what was taken comes before what was given back.
     rows.sort_by_key(|(at_ms, _)| *at_ms);
@@ -106,6 +109,29 @@ fn of_refund(refund: &RefundView) -> Row {
     }
 }
 
+/// A refund that was shown as `timeout` stays one; once it is proven undone, a reversal says so
+/// (decision M6).
+fn of_reversal(refund: &RefundView) -> Option<(i64, Row)> {
+    let at_ms = refund.settled_at_ms.filter(|_| is_proven_undone(refund))?;
+    let reversed = refund.given_id.unwrap_or(refund.id.bits());
+    // Nothing else has this id: it is the refund's own, which is shown for no other row, turned.
+    let id = refund.id.bits() ^ 1;
+    let row = Row {
+        reverse_reason: Some("gateway_timeout"),
+        reversed_transaction_id: Some(uuid_text(reversed)),
+        ..approved("reversal", id, refund.amount.units(), at_ms)
+    };
+    Some((at_ms, row))
+}
+
+fn is_proven_undone(refund: &RefundView) -> bool {
+    let is_undone = matches!(
+        refund.status,
+        Status::Declined | Status::Failed | Status::Voided
+    );
+    is_undone && refund.unknown_at_ms.is_some()
+}
+
 fn approved(kind: &'static str, id: u128, amount: i64, at_ms: i64) -> Row {
     Row {
         id: uuid_text(id),
@@ -144,6 +170,9 @@ fn outcome(refund: &RefundView) -> Outcome {
         message: message.to_owned(),
         code: None,
     };
+    if is_proven_undone(refund) {
+        return plain("timeout", "TIMEOUT");
+    }
     match refund.status {
         Status::Requested
         | Status::AwaitingApproval

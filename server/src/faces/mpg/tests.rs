@@ -70,6 +70,7 @@ fn refund(status: Status) -> RefundView {
         reference: Some((time::day(at_ms()), 1)),
         asked_at_ms: at_ms(),
         sent_at_ms: None,
+        unknown_at_ms: None,
         settled_at_ms: None,
         updated_at_ms: at_ms(),
         next_action_at_ms: None,

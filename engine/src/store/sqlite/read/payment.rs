@@ -145,6 +145,7 @@ fn as_they_were(
         refund.psp_refund = row.get(2)?;
         refund.fault = fault_of(row, 3, 4)?;
         refund.updated_at_ms = at_ms;
+        refund.unknown_at_ms = refund.unknown_at_ms.filter(|first| *first <= at_ms);
         refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
     }
     Ok(())

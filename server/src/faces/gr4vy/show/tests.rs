@@ -37,6 +37,7 @@ fn refund(status: Status, fault: Option<(&str, &str)>) -> RefundView {
         reference: None,
         asked_at_ms: 1_374_002_580_000,
         sent_at_ms: None,
+        unknown_at_ms: None,
         settled_at_ms: None,
         updated_at_ms: 1_374_002_580_125,
         next_action_at_ms: None,

@@ -83,6 +83,7 @@ fn refund(payment: PaymentId, leg: LegId) -> RefundView {
         reference: None,
         asked_at_ms,
         sent_at_ms: None,
+        unknown_at_ms: None,
         settled_at_ms: Some(asked_at_ms),
         updated_at_ms: asked_at_ms,
         next_action_at_ms: None,
