@@ -14,13 +14,19 @@ use crate::command::RefundRef;
 /// How long a key is kept: 30 days.
 pub const KEY_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
+/// How long a refund whose outcome nobody was told waits for the retry that asks for it. After
+/// that, the same wish is taken for a new one.
+pub const UNTOLD_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// Until when a key stands for its refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// [`KEY_LIFE_MS`] from its first use.
     Kept,
-    /// As long as the refund's outcome is unknown. A face adds it where its dialect tells clients
-    /// to send the same request again (Loop's 503), so that the retry joins the first refund.
+    /// As long as the refund's outcome is unknown, and then until somebody has been told it, for
+    /// [`UNTOLD_LIFE_MS`] at most. A face adds it where its dialect tells clients to send the same
+    /// request again (Loop's 503), so that the retry joins the first refund, also when its outcome
+    /// became known in between.
     WhileUnknown,
     /// This many milliseconds: the guard against double clicks.
     Within(i64),
@@ -56,13 +62,22 @@ pub enum KeyOutcome {
     Refused(Refusal),
 }
 
+impl KeyRecord {
+    /// It stands for a refund whose outcome is no answer to anybody yet.
+    fn is_untold(&self) -> bool {
+        matches!(self.outcome, KeyOutcome::Refund { answered: None, .. })
+    }
+}
+
 impl Key {
     /// Does what was recorded under this key's hash still bind it?
     pub fn binds(&self, record: &KeyRecord, status: Option<Status>, now_ms: i64) -> bool {
         let age_ms = now_ms.saturating_sub(record.at_ms);
         match self.lifetime {
             Lifetime::Kept => age_ms < KEY_LIFE_MS,
-            Lifetime::WhileUnknown => status == Some(Status::Unknown),
+            Lifetime::WhileUnknown => {
+                status == Some(Status::Unknown) || (record.is_untold() && age_ms < UNTOLD_LIFE_MS)
+            }
             Lifetime::Within(ms) => age_ms < ms,
         }
     }

@@ -152,12 +152,12 @@ fn where_unknown_is_no_answer_the_retry_joins_the_first() {
     let joins = |id| {
         let open = Key {
             lifetime: Lifetime::WhileUnknown,
-            ..key("open", "4000")
+            ..key("open", "3000")
         };
         RefundRequest {
             keys: vec![open],
             answers_unknown: false,
-            ..request(id, 4_000)
+            ..request(id, 3_000)
         }
     };
     let first = bench.start(joins(1));
@@ -175,12 +175,56 @@ fn where_unknown_is_no_answer_the_retry_joins_the_first() {
     };
     bench.ask(due).expect("noted");
     bench.answer(succeeded());
-    bench.start(joins(3));
+    let told_at_last = bench.refund(joins(3)).expect("the retry hears the outcome");
+    assert_eq!(
+        (told_at_last.refund, told_at_last.status),
+        (of(1), Status::Succeeded)
+    );
+    bench.start(joins(4));
     assert_eq!(
         bench.statuses(),
         [Status::Succeeded, Status::Dispatched],
-        "a new refund"
+        "once somebody was told, a new refund"
     );
+    // Nobody left without an answer: two equal wishes at once are two refunds.
+    bench.start(joins(5));
+    assert_eq!(bench.view(None).refunds.len(), 3);
+    bench.check();
+}
+
+/// A retry that comes with a key of its own keeps that key for the refund it joined.
+#[test]
+fn a_joining_request_binds_every_key_it_has() {
+    let mut bench = Bench::with_payment("psp");
+    let joins = |id, text: &str| {
+        let open = Key {
+            lifetime: Lifetime::WhileUnknown,
+            ..key("open", "4000")
+        };
+        let own = (!text.is_empty()).then(|| key(text, "4000"));
+        RefundRequest {
+            keys: own.into_iter().chain([open]).collect(),
+            answers_unknown: false,
+            ..request(id, 4_000)
+        }
+    };
+    bench.start(joins(1, ""));
+    bench.answer(lost());
+    let joined = bench.refund(joins(2, "k1")).expect("told at once");
+    assert_eq!((joined.refund, joined.status), (of(1), Status::Unknown));
+    let due = Command::Wake {
+        refund: of(1),
+        at_ms: NOW + 5_000,
+        is_restart: false,
+    };
+    bench.ask(due).expect("noted");
+    bench.answer(succeeded());
+    for id in [3, 4] {
+        let again = bench.refund(joins(id, "k1")).expect("the outcome");
+        assert_eq!((again.refund, again.status), (of(1), Status::Succeeded));
+    }
+    bench.start(joins(5, ""));
+    assert_eq!(bench.view(None).refunds.len(), 2, "all were told");
     bench.check();
 }
 

@@ -69,6 +69,11 @@ impl Batch<'_> {
         if !key.binds(&record, status, request.ask.at_ms) {
             return None;
         }
+        // While the first requester is still waiting, an equal wish without a key is another one.
+        let is_waited_for = of_refund.is_some_and(|(refund, _)| self.is_waited_for(refund));
+        if key.lifetime == Lifetime::WhileUnknown && is_waited_for {
+            return None;
+        }
         if record.fingerprint != key.fingerprint {
             return Some(Verdict::Answer(Err(CommandError::KeyReused)));
         }
@@ -97,35 +102,67 @@ impl Batch<'_> {
             };
             return Some(Verdict::Answer(Ok(Reply::Refund(reply))));
         }
-        Some(self.join(request, refund, (at, record), status?))
+        Some(self.join(request, refund, status?))
+    }
+
+    /// Somebody waits for the refund's outcome.
+    fn is_waited_for(&self, refund: RefundRef) -> bool {
+        let is_told = self.decided.settled.contains_key(&refund);
+        self.awaited.contains(&refund) || (self.waiters.contains_key(&refund) && !is_told)
+    }
+
+    /// The keys of a request that joins `refund`: those that stand for it, and those that are free
+    /// and stand for it from now on.
+    fn joining(&mut self, request: &RefundRequest, refund: RefundRef) -> Vec<KeyedRecord> {
+        let mut joining = Vec::new();
+        for key in &request.keys {
+            let at = (request.merchant, key.hash);
+            let known = self.keys.get(&at).or_else(|| self.loaded.keys.get(&at));
+            let stands_for = known.and_then(|record| match record.outcome {
+                KeyOutcome::Refund { refund, .. } => Some(refund),
+                KeyOutcome::Refused(_) => None,
+            });
+            let status = stands_for.and_then(|refund| self.status(refund));
+            let record = match known {
+                Some(known) if stands_for == Some(refund) => known.clone(),
+                Some(known) if key.binds(known, status, request.ask.at_ms) => continue,
+                Some(_) | None => KeyRecord {
+                    fingerprint: key.fingerprint,
+                    at_ms: request.ask.at_ms,
+                    outcome: KeyOutcome::Refund {
+                        refund,
+                        answered: None,
+                    },
+                },
+            };
+            self.keys.insert(at, record.clone());
+            joining.push((at, record));
+        }
+        joining
     }
 
     /// A key whose refund was accepted and not yet answered.
-    fn join(
-        &mut self,
-        request: &RefundRequest,
-        refund: RefundRef,
-        key: KeyedRecord,
-        status: Status,
-    ) -> Verdict {
-        let is_told = self.decided.settled.contains_key(&refund);
-        if self.awaited.contains(&refund) || (self.waiters.contains_key(&refund) && !is_told) {
+    fn join(&mut self, request: &RefundRequest, refund: RefundRef, status: Status) -> Verdict {
+        if self.is_waited_for(refund) {
             return Verdict::Answer(Err(CommandError::KeyInProgress));
         }
+        let keys = self.joining(request, refund);
         let answers_unknown = request.answers_unknown;
         if status == Status::Dispatched && request.wait == Wait::Outcome {
             // Its first requester left with a dead process; this one takes their place.
             self.awaited.insert(refund);
             return Verdict::Wait {
                 refund,
-                keys: vec![key],
+                keys,
                 answers_unknown,
                 is_replay: true,
             };
         }
         let seq = self.seq((refund.merchant, refund.payment));
         if is_answer(status, answers_unknown) {
-            self.mark_answered(key, refund, seq, status);
+            for key in keys {
+                self.mark_answered(key, refund, seq, status);
+            }
         }
         let reply = RefundReply {
             refund,

@@ -18,6 +18,18 @@ async fn refund(shop: &Shop, with: &[(&str, &str)], body: &str) -> Answer {
     shop.send_body("POST", REFUNDS, with, body).await
 }
 
+/// As [`refund`], again and again while the outcome is unknown.
+async fn outcome(shop: &Shop, with: &[(&str, &str)], body: &str) -> Answer {
+    for _ in 0..500 {
+        let answer = refund(shop, with, body).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the outcome stays unknown");
+}
+
 fn part(charge: &str, cents: i64) -> String {
     format!(r#"{{"charge_id":"{charge}","amount_cents":{cents}}}"#)
 }
@@ -268,14 +280,7 @@ async fn an_unknown_outcome_is_503_and_the_retry_joins() {
     assert_eq!(refund(&shop, &[], &part(&id, 1)).await.status, 409);
 
     shop.pass(Duration::from_secs(3600));
-    let mut told = refund(&shop, &keyed, &part(&id, 4000)).await;
-    for _ in 0..500 {
-        if told.status != 503 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        told = refund(&shop, &keyed, &part(&id, 4000)).await;
-    }
+    let told = outcome(&shop, &keyed, &part(&id, 4000)).await;
     assert_eq!(told.status, 201, "{}", told.text);
     assert_eq!(told.header("requite-refund-id"), refund_id);
     assert_eq!(told.json()["status"], "succeeded");
@@ -283,6 +288,12 @@ async fn an_unknown_outcome_is_503_and_the_retry_joins() {
         refund(&shop, &keyed, &part(&id, 4000)).await.told(),
         told.told()
     );
+    // A retry without a key that comes after the outcome still hears it; the next one is new.
+    let told = outcome(&shop, &[], &part(&id, 5000)).await;
+    assert_eq!(told.status, 201, "{}", told.text);
+    let of_other = other.header("requite-refund-id");
+    assert_eq!(told.header("requite-refund-id"), of_other);
+    assert_eq!(refund(&shop, &[], &part(&id, 5000)).await.status, 409);
 }
 
 #[tokio::test]
