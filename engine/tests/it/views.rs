@@ -31,8 +31,8 @@ fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
     );
 }
 
-#[test]
-fn lists_page_by_key() {
+/// Four refunds, of 10, 20, 30 and 40, asked for a millisecond apart; and what each filter lists.
+fn lists(rows: Vec<(RefundFilter, Vec<i64>)>) {
     let mut bench = Bench::with_payment("manual");
     for (id, amount) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
         let mut asked = RefundRequest {
@@ -43,26 +43,28 @@ fn lists_page_by_key() {
         bench.ask(Command::Refund(Box::new(asked))).expect("made");
     }
     let reads = bench.reads();
-    let page = |filter: RefundFilter| -> Vec<i64> {
+    for (filter, expected) in rows {
         let refunds = reads.refunds(MERCHANT, &filter).expect("readable");
-        refunds.iter().map(|refund| refund.amount.units()).collect()
-    };
-    let all = RefundFilter {
+        let amounts: Vec<i64> = refunds.iter().map(|refund| refund.amount.units()).collect();
+        assert_eq!(amounts, expected, "{filter:?}");
+    }
+}
+
+fn all() -> RefundFilter {
+    RefundFilter {
         limit: 100,
         ..RefundFilter::default()
-    };
-    let rows = [
-        (
-            RefundFilter {
-                limit: 2,
-                ..all.clone()
-            },
-            vec![10, 20],
-        ),
+    }
+}
+
+#[test]
+fn lists_page_by_key() {
+    lists(vec![
+        (RefundFilter { limit: 2, ..all() }, vec![10, 20]),
         (
             RefundFilter {
                 after: Some(RefundId::new(2)),
-                ..all.clone()
+                ..all()
             },
             vec![30, 40],
         ),
@@ -70,7 +72,7 @@ fn lists_page_by_key() {
             RefundFilter {
                 newest_first: true,
                 limit: 2,
-                ..all.clone()
+                ..all()
             },
             vec![40, 30],
         ),
@@ -78,21 +80,27 @@ fn lists_page_by_key() {
             RefundFilter {
                 newest_first: true,
                 after: Some(RefundId::new(2)),
-                ..all.clone()
+                ..all()
             },
             vec![10],
         ),
+    ]);
+}
+
+#[test]
+fn lists_keep_to_their_filter() {
+    lists(vec![
         (
             RefundFilter {
                 statuses: vec![Status::Succeeded],
-                ..all.clone()
+                ..all()
             },
             vec![10, 20, 30, 40],
         ),
         (
             RefundFilter {
                 statuses: vec![Status::Unknown],
-                ..all.clone()
+                ..all()
             },
             vec![],
         ),
@@ -100,42 +108,39 @@ fn lists_page_by_key() {
             RefundFilter {
                 amount_from: Some(20),
                 amount_until: Some(30),
-                ..all.clone()
+                ..all()
             },
             vec![20, 30],
         ),
         (
             RefundFilter {
                 asked_from_ms: Some(NOW + 4),
-                ..all.clone()
+                ..all()
             },
             vec![40],
         ),
         (
             RefundFilter {
                 asked_until_ms: Some(NOW + 2),
-                ..all.clone()
+                ..all()
             },
             vec![10],
         ),
         (
             RefundFilter {
                 payment: Some(PaymentId::new(99)),
-                ..all.clone()
+                ..all()
             },
             vec![],
         ),
         (
             RefundFilter {
                 customer: Some("cus_1".to_owned()),
-                ..all.clone()
+                ..all()
             },
             vec![],
         ),
-    ];
-    for (filter, expected) in rows {
-        assert_eq!(page(filter.clone()), expected, "{filter:?}");
-    }
+    ]);
 }
 
 #[test]
