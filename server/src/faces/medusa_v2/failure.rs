@@ -49,6 +49,8 @@ pub(super) enum Failure {
     Scope(&'static str),
     /// What is wrong with the request; the caller spells the whole text.
     Invalid(String),
+    /// A query parameter with two dots or more in its name.
+    KeyTooDeep(String),
     PaymentUnknown(String),
     ReasonUnknown(String),
     /// A refund was not accepted.
@@ -188,6 +190,11 @@ impl Failure {
                 format!("This API key lacks the scope {scope}"),
             ),
             Failure::Invalid(message) => invalid(message),
+            Failure::KeyTooDeep(name) => spoken(
+                500,
+                Form::Typed("invalid_argument"),
+                format!("Key accessor more than 2 levels deep: {name}"),
+            ),
             Failure::PaymentUnknown(id) => not_found(format!("Payment id not found: {id}")),
             Failure::ReasonUnknown(id) => {
                 not_found(format!("RefundReason with id \"{id}\" not found"))

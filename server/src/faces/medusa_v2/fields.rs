@@ -149,6 +149,14 @@ pub(super) enum Column {
     Relation(&'static str),
 }
 
+/// The column of this name, if there is one.
+pub(super) fn scalar_named(columns: &[Column], name: &str) -> Option<&'static str> {
+    columns.iter().find_map(|column| match *column {
+        Column::Scalar(known) | Column::Named(known) if known == name => Some(known),
+        _ => None,
+    })
+}
+
 /// The entities behind a relation.
 pub(super) enum Related<'a> {
     One(Option<Box<dyn Entity + 'a>>),
@@ -228,14 +236,7 @@ impl Object<'_> {
     /// A star on a scalar makes it a relation, of which there is none: it disappears. Only the id
     /// never does.
     fn column(&mut self, name: &str, selection: &Selection) {
-        let known = self
-            .entity
-            .columns()
-            .iter()
-            .find_map(|column| match *column {
-                Column::Scalar(known) | Column::Named(known) if known == name => Some(known),
-                _ => None,
-            });
+        let known = scalar_named(self.entity.columns(), name);
         let is_hidden = name != "id" && selection.chosen(name).is_some();
         if let Some(known) = known.filter(|_| !is_hidden) {
             self.member(known, |entity| entity.scalar(known));

@@ -105,12 +105,12 @@ pub(super) fn with_deleted(query: &Query, faults: &mut Faults) {
 }
 
 /// Ids to choose from; `None`: all.
-pub(super) fn ids<'a>(query: &'a Query, faults: &mut Faults) -> Option<Vec<&'a str>> {
-    match query.value("id")? {
+pub(super) fn ids<'a>(query: &'a Query, name: &str, faults: &mut Faults) -> Option<Vec<&'a str>> {
+    match query.value(name)? {
         Value::Text(id) => Some(vec![id]),
         Value::List(ids) => Some(ids.iter().map(String::as_str).collect()),
         Value::Object(_) => {
-            faults.wrong_type("id", "string, array", "[object Object]");
+            faults.wrong_type(name, "string, array", "[object Object]");
             None
         }
     }
@@ -185,6 +185,22 @@ impl When {
         when
     }
 
+    /// From which millisecond on, and before which, all times lie that can fit.
+    pub(super) fn span(&self) -> (Option<i64>, Option<i64>) {
+        let (mut from, mut until) = (self.among.iter().min().copied(), None);
+        for &(operator, bound) in &self.holds {
+            match operator {
+                Operator::Above | Operator::From | Operator::Is => from = from.max(Some(bound)),
+                Operator::Below | Operator::Until => {
+                    let end = bound.saturating_add(1);
+                    until = Some(until.map_or(end, |until: i64| until.min(end)));
+                }
+                Operator::IsNot => {}
+            }
+        }
+        (from, until)
+    }
+
     /// A missing time fits only where nothing is asked of it.
     pub(super) fn fits(&self, ms: Option<i64>) -> bool {
         let Some(ms) = ms else {
@@ -195,9 +211,9 @@ impl When {
     }
 }
 
-/// Refuses what [`Faults`] has collected, unknown names last.
-pub(super) fn settle(query: &Query, mut faults: Faults) -> Result<(), Failure> {
-    faults.unknown(query.names(), &KNOWN);
+/// Refuses what [`Faults`] has collected, unknown names last. `more` are known besides [`KNOWN`].
+pub(super) fn settle(query: &Query, more: &[&str], mut faults: Faults) -> Result<(), Failure> {
+    faults.unknown(query.names(), &[&KNOWN, more].concat());
     faults.result()
 }
 

@@ -7,7 +7,7 @@
 //! Checks run in the original's order: the body's form (400, 413, 415), the credential (401, 403),
 //! the body's schema (400), the query (400), then what the books say (404, 400).
 //!
-//! Where to look: [`refund`], [`payments`] and [`reasons`] have the handlers, [`wire`] reads requests ([`schema`] has the
+//! Where to look: [`refund`], [`payments`], [`payment_list`] and [`reasons`] have the handlers, [`wire`] reads requests ([`schema`] has the
 //! validator's texts, [`query`] the query string, [`list`] what lists share), [`payment`] and [`fields`] write answers
 //! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about
 //! who asks, and [`browser`] what browsers want besides.
@@ -22,6 +22,7 @@ mod fields;
 mod list;
 mod login;
 mod payment;
+mod payment_list;
 mod payments;
 mod query;
 mod reasons;
@@ -50,6 +51,7 @@ use crate::http::{catch_panics, refuse_bad_paths};
 
 const LOG_IN: &str = "/auth/user/{provider}";
 const REFRESH: &str = "/auth/token/refresh";
+const PAYMENTS: &str = "/admin/payments";
 const PAYMENT: &str = "/admin/payments/{id}";
 const REFUND: &str = "/admin/payments/{id}/refund";
 const CAPTURE: &str = "/admin/payments/{id}/capture";
@@ -57,7 +59,9 @@ const REASONS: &str = "/admin/refund-reasons";
 const REASON: &str = "/admin/refund-reasons/{id}";
 
 /// Every route, for paths that are spelt otherwise.
-const ROUTES: [&str; 7] = [LOG_IN, REFRESH, PAYMENT, CAPTURE, REFUND, REASONS, REASON];
+const ROUTES: [&str; 8] = [
+    LOG_IN, REFRESH, PAYMENTS, PAYMENT, CAPTURE, REFUND, REASONS, REASON,
+];
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -93,6 +97,7 @@ fn routes() -> Router<Face> {
     Router::new()
         .route(LOG_IN, post(login::log_in))
         .route(REFRESH, post(login::refresh))
+        .route(PAYMENTS, get(payment_list::list))
         .route(PAYMENT, get(payments::retrieve))
         .route(CAPTURE, post(payments::capture))
         .route(REFUND, post(refund::refund))

@@ -127,37 +127,39 @@ pub(super) fn is_shown(status: Status) -> bool {
     status.holds_money()
 }
 
+pub(super) const PAYMENT_COLUMNS: &[Column] = &[
+    Column::Scalar("id"),
+    Column::Scalar("currency_code"),
+    Column::Scalar("provider_id"),
+    Column::Scalar("data"),
+    Column::Scalar("metadata"),
+    Column::Scalar("captured_at"),
+    Column::Scalar("canceled_at"),
+    Column::Scalar("payment_collection_id"),
+    Column::Scalar("payment_session_id"),
+    Column::Scalar("raw_amount"),
+    Column::Scalar("created_at"),
+    Column::Scalar("updated_at"),
+    Column::Scalar("deleted_at"),
+    Column::Scalar("amount"),
+    Column::Named("authorized_amount"),
+    Column::Named("captured_amount"),
+    Column::Named("refunded_amount"),
+    Column::Parent {
+        name: "payment_collection",
+        key: "payment_collection_id",
+    },
+    Column::Parent {
+        name: "payment_session",
+        key: "payment_session_id",
+    },
+    Column::Relation("captures"),
+    Column::Relation("refunds"),
+];
+
 impl Entity for Payment<'_> {
     fn columns(&self) -> &'static [Column] {
-        &[
-            Column::Scalar("id"),
-            Column::Scalar("currency_code"),
-            Column::Scalar("provider_id"),
-            Column::Scalar("data"),
-            Column::Scalar("metadata"),
-            Column::Scalar("captured_at"),
-            Column::Scalar("canceled_at"),
-            Column::Scalar("payment_collection_id"),
-            Column::Scalar("payment_session_id"),
-            Column::Scalar("raw_amount"),
-            Column::Scalar("created_at"),
-            Column::Scalar("updated_at"),
-            Column::Scalar("deleted_at"),
-            Column::Scalar("amount"),
-            Column::Named("authorized_amount"),
-            Column::Named("captured_amount"),
-            Column::Named("refunded_amount"),
-            Column::Parent {
-                name: "payment_collection",
-                key: "payment_collection_id",
-            },
-            Column::Parent {
-                name: "payment_session",
-                key: "payment_session_id",
-            },
-            Column::Relation("captures"),
-            Column::Relation("refunds"),
-        ]
+        PAYMENT_COLUMNS
     }
 
     fn scalar(&self, name: &str) -> String {
@@ -361,27 +363,29 @@ impl Collection<'_> {
     }
 }
 
+pub(super) const COLLECTION_COLUMNS: &[Column] = &[
+    Column::Scalar("id"),
+    Column::Scalar("currency_code"),
+    Column::Scalar("completed_at"),
+    Column::Scalar("status"),
+    Column::Scalar("metadata"),
+    Column::Scalar("raw_amount"),
+    Column::Scalar("raw_authorized_amount"),
+    Column::Scalar("raw_captured_amount"),
+    Column::Scalar("raw_refunded_amount"),
+    Column::Scalar("created_at"),
+    Column::Scalar("updated_at"),
+    Column::Scalar("deleted_at"),
+    Column::Scalar("amount"),
+    Column::Scalar("authorized_amount"),
+    Column::Scalar("captured_amount"),
+    Column::Scalar("refunded_amount"),
+    Column::Relation("order"),
+];
+
 impl Entity for Collection<'_> {
     fn columns(&self) -> &'static [Column] {
-        &[
-            Column::Scalar("id"),
-            Column::Scalar("currency_code"),
-            Column::Scalar("completed_at"),
-            Column::Scalar("status"),
-            Column::Scalar("metadata"),
-            Column::Scalar("raw_amount"),
-            Column::Scalar("raw_authorized_amount"),
-            Column::Scalar("raw_captured_amount"),
-            Column::Scalar("raw_refunded_amount"),
-            Column::Scalar("created_at"),
-            Column::Scalar("updated_at"),
-            Column::Scalar("deleted_at"),
-            Column::Scalar("amount"),
-            Column::Scalar("authorized_amount"),
-            Column::Scalar("captured_amount"),
-            Column::Scalar("refunded_amount"),
-            Column::Relation("order"),
-        ]
+        COLLECTION_COLUMNS
     }
 
     fn scalar(&self, name: &str) -> String {
@@ -439,28 +443,30 @@ impl Entity for Order<'_> {
 
 struct Session<'a>(&'a Payment<'a>);
 
+pub(super) const SESSION_COLUMNS: &[Column] = &[
+    Column::Scalar("id"),
+    Column::Scalar("currency_code"),
+    Column::Scalar("provider_id"),
+    Column::Scalar("data"),
+    Column::Scalar("context"),
+    Column::Scalar("status"),
+    Column::Scalar("authorized_at"),
+    Column::Scalar("payment_collection_id"),
+    Column::Parent {
+        name: "payment_collection",
+        key: "payment_collection_id",
+    },
+    Column::Scalar("metadata"),
+    Column::Scalar("raw_amount"),
+    Column::Scalar("created_at"),
+    Column::Scalar("updated_at"),
+    Column::Scalar("deleted_at"),
+    Column::Scalar("amount"),
+];
+
 impl Entity for Session<'_> {
     fn columns(&self) -> &'static [Column] {
-        &[
-            Column::Scalar("id"),
-            Column::Scalar("currency_code"),
-            Column::Scalar("provider_id"),
-            Column::Scalar("data"),
-            Column::Scalar("context"),
-            Column::Scalar("status"),
-            Column::Scalar("authorized_at"),
-            Column::Scalar("payment_collection_id"),
-            Column::Parent {
-                name: "payment_collection",
-                key: "payment_collection_id",
-            },
-            Column::Scalar("metadata"),
-            Column::Scalar("raw_amount"),
-            Column::Scalar("created_at"),
-            Column::Scalar("updated_at"),
-            Column::Scalar("deleted_at"),
-            Column::Scalar("amount"),
-        ]
+        SESSION_COLUMNS
     }
 
     fn scalar(&self, name: &str) -> String {

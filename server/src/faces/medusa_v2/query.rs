@@ -25,7 +25,7 @@ impl Query {
         read
     }
 
-    fn add(&mut self, name: &str, value: String) {
+    pub(super) fn add(&mut self, name: &str, value: String) {
         let bracketed = name.strip_suffix(']').and_then(|name| name.split_once('['));
         let (base, inner) = match bracketed {
             Some((base, inner)) if !base.is_empty() => (base, Some(inner)),

@@ -165,12 +165,12 @@ impl<'a> Wanted<'a> {
         let order = list::order(query, &ORDERS, &mut faults);
         let fields = schema::parameter(query, "fields", &mut faults);
         let search = schema::parameter(query, "q", &mut faults);
-        let ids = list::ids(query, &mut faults);
+        let ids = list::ids(query, "id", &mut faults);
         let created = When::read(query, "created_at", &mut faults);
         let updated = When::read(query, "updated_at", &mut faults);
         let deleted = When::read(query, "deleted_at", &mut faults);
         list::with_deleted(query, &mut faults);
-        list::settle(query, faults)?;
+        list::settle(query, &[], faults)?;
         Ok(Wanted {
             page,
             order: order.unwrap_or(("id", false)),

@@ -1,6 +1,7 @@
 //! Whole exchanges through this face's routes, over a real engine on a store in a temporary folder.
 
 mod access;
+mod lists;
 mod money;
 mod rest;
 

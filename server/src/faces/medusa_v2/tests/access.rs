@@ -10,7 +10,8 @@ use crate::crypto::secret::Secret;
 const UNAUTHORIZED: &str = "401 {\"message\":\"Unauthorized\"}";
 
 /// Every route below `/admin`, with a body that it takes and the scope that it wants.
-const ROUTES: [(&str, &str, &str); 9] = [
+const ROUTES: [(&str, &str, &str); 10] = [
+    ("GET /admin/payments", "", "payments.read"),
     ("GET /admin/payments/ID", "", "payments.read"),
     ("POST /admin/payments/ID/refund", "{}", "refunds.create"),
     ("POST /admin/payments/ID/capture", "{}", "payments.write"),
