@@ -99,6 +99,17 @@ for (const { where, url } of mounts("/medusa/v2")) {
     );
   });
 
+  test(`v2 ${where}: the payment is found in the list, with its refunds`, async () => {
+    const id = await payment();
+    await refunds.refund(id, { amount: 1 });
+
+    const { payments, count } = await refunds.list({ id });
+
+    assert.equal(count, 1);
+    assert.equal(payments[0].id, id);
+    assert.deepEqual(amounts(payments[0].refunds), [1]);
+  });
+
   test(`v2 ${where}: a payment is captured and then refunded`, async () => {
     const id = await payment({ captures: [] });
 
