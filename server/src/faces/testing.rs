@@ -1,8 +1,12 @@
-//! What whole exchanges of a face are tested on: its routes over a real engine on a store in a
-//! temporary folder, with a still clock, counted ids, and a PSP that does as a payment's settings say.
+//! The stage on which whole exchanges of a face are tested: its routes over a real engine on a store
+//! in a temporary folder, with a still clock, counted ids, two merchants, and a PSP that does as a
+//! payment's settings say (`bank`). What is a face's dialect (credentials, paths) stands beside its tests.
+//! Start at [`Shop`].
 
+mod bank;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,13 +17,10 @@ use http_body_util::BodyExt;
 use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, KeyId, LegId, MerchantId, PaymentId, uuid_text};
 use requite_core::money::Minor;
-use requite_core::refund::Fault;
-use requite_core::settle::Outcome;
 use requite_engine::clock::Clock;
 use requite_engine::command::{NewLeg, Registration};
 use requite_engine::engine::{self, Running};
 use requite_engine::lane::Lane;
-use requite_engine::psp::{CallKind, Instruction, OnOutcome, Psp};
 use requite_engine::read::MerchantView;
 use requite_engine::registry::{NewKey, Registry};
 use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, SqliteRegistry};
@@ -27,16 +28,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use self::bank::Bank;
 use crate::crypto::token::lookup_hash;
 use crate::desk::{Desk, Ids, Parts, Settings};
 
 /// 2024-09-15T12:27:45.123Z
-const START_MS: i64 = 1_726_403_265_123;
-const SHOP: MerchantId = MerchantId::new(0x51);
-const OTHER_SHOP: MerchantId = MerchantId::new(0x52);
-/// The token of the first merchant, who owns every payment, and of the second.
+pub(super) const START_MS: i64 = 1_726_403_265_123;
+/// The merchant who owns every payment, and another one; their slugs are `acme` and `other`.
+pub(super) const SHOP: MerchantId = MerchantId::new(0x51);
+pub(super) const OTHER_SHOP: MerchantId = MerchantId::new(0x52);
+/// The merchants' tokens where a face takes a plain `Bearer` token ([`Shop::open_to_bearers`]).
 pub(super) const TOKEN: &str = "token_of_the_shop";
 pub(super) const OTHER_TOKEN: &str = "token_of_another_shop";
+/// What log-in tokens are signed with.
+pub(super) const LOGIN_SECRET: [u8; 32] = [7; 32];
 
 struct HandClock(AtomicI64);
 
@@ -46,75 +51,39 @@ impl Clock for HandClock {
     }
 }
 
-struct Counter(AtomicU64);
+struct Counter {
+    base: u128,
+    count: AtomicU64,
+}
+
+impl Counter {
+    fn from(base: u128, first: u64) -> Counter {
+        let count = first.into();
+        Counter { base, count }
+    }
+}
 
 impl Ids for Counter {
     fn next(&self) -> u128 {
-        u128::from(self.0.fetch_add(1, Ordering::Relaxed))
+        self.base | u128::from(self.count.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// Does as the payment's settings say: `decline:<code>`, `fail`, `pending`, `hang` (never answers),
-/// `late` (answers nothing, and a look-up finds the refund), otherwise pays.
-#[derive(Default)]
-struct Bank {
-    hanging: Mutex<Vec<OnOutcome>>,
-}
-
-impl Bank {
-    /// Ends every call that hangs without an answer. An engine that stops waits for its calls.
-    fn hang_up(&self) {
-        let calls = std::mem::take(&mut *self.hanging.lock().expect("no panic"));
-        for on_outcome in calls {
-            on_outcome(Outcome::Unknown {
-                fault: Fault::default(),
-            });
-        }
-    }
-}
-
-impl Psp for Bank {
-    fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
-        let settings = instruction.connector_settings.as_deref().unwrap_or("");
-        let (word, code) = settings.split_once(':').unwrap_or((settings, ""));
-        let psp_refund = Some(format!("re_psp{}", instruction.call_no));
-        let fault = Fault {
-            code: code.to_owned(),
-            text: String::new(),
-        };
-        if word == "hang" {
-            self.hanging.lock().expect("no panic").push(on_outcome);
-            return;
-        }
-        on_outcome(match (word, instruction.kind) {
-            ("decline", _) => Outcome::Declined {
-                psp_refund: None,
-                fault,
-            },
-            ("fail", _) => Outcome::Failed { fault },
-            ("pending", _) => Outcome::Pending { psp_refund },
-            ("late", CallKind::Send) => Outcome::Unknown { fault },
-            _ => Outcome::Succeeded { psp_refund },
-        });
-    }
-}
-
-/// A running installation with two merchants that each have a token for everything.
+/// A running installation with two merchants.
 pub(super) struct Shop {
-    face: &'static str,
     router: Router,
     desk: Desk,
     clock: Arc<HandClock>,
-    registry: Arc<SqliteRegistry>,
+    pub registry: Arc<SqliteRegistry>,
     bank: Arc<Bank>,
-    next: AtomicU64,
+    ids: Counter,
     running: Option<Running>,
     _folder: TempDir,
 }
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        self.bank.hang_up();
+        self.bank.end();
         if let Some(running) = self.running.take() {
             running.stop();
         }
@@ -143,82 +112,117 @@ impl Answer {
     }
 }
 
+/// What most faces are tested with: an outcome is waited for 3 seconds long, and nothing is special.
+pub(super) fn settings() -> Settings {
+    Settings {
+        wait: Duration::from_secs(3),
+        cors_origins: Vec::new(),
+        mpg_shows_allocation: false,
+        duplicate_guard_ms: 0,
+    }
+}
+
 impl Shop {
-    pub(super) fn open(face: &'static str, router: fn(Desk) -> Router) -> Shop {
+    /// For a face whose clients show a plain `Bearer` token: both merchants have one for everything.
+    pub(super) fn open_to_bearers(face: &str, router: fn(Desk) -> Router) -> Shop {
+        let shop = Shop::open(router, settings(), 0);
+        shop.key(SHOP, face, TOKEN, None);
+        shop.key(OTHER_SHOP, face, OTHER_TOKEN, None);
+        shop
+    }
+
+    /// Nobody has a key yet. `id_base` is in every id, whose last bits count: from 0x101 what a test
+    /// draws, from 0x1000 what the face draws.
+    pub(super) fn open(router: fn(Desk) -> Router, settings: Settings, id_base: u128) -> Shop {
         let folder = TempDir::new().expect("a temporary folder");
         let path = folder.path().join("shop.db");
-        let open = || Sqlite::open(&path, Open::OrCreate).expect("a new store");
+        let open = || {
+            let store = Sqlite::open(&path, Open::OrCreate).expect("a new store");
+            let forgets = store.forget_on_power_loss();
+            forgets.expect("a setting of the store");
+            store
+        };
         let lane = Lane::new(open(), ["manual".to_owned()]);
         let clock = Arc::new(HandClock(START_MS.into()));
-        let bank = Arc::new(Bank::default());
+        let bank = Arc::new(Bank::new());
         let (engine, running) = engine::start(lane, open(), bank.clone(), clock.clone())
             .expect("threads can be started");
         let registry = SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
+        let kept = registry.keep_secret("login", &LOGIN_SECRET);
+        kept.expect("a new store takes it");
         let registry = Arc::new(registry);
-        let desk = Desk::new(Parts {
-            engine,
-            reads: Arc::new(SqliteReads::open(&path).expect("the store is there")),
-            registry: registry.clone(),
-            clock: clock.clone(),
-            ids: Arc::new(Counter(0x1000.into())),
-            settings: Settings {
-                wait: Duration::from_secs(3),
-                cors_origins: Vec::new(),
-                mpg_shows_allocation: false,
-                duplicate_guard_ms: 0,
-            },
-        });
-        let shop = Shop {
-            face,
-            router: router(desk.clone()),
-            desk,
-            clock,
-            registry,
-            bank,
-            next: 0x100.into(),
-            running: Some(running),
-            _folder: folder,
-        };
-        for (merchant, slug, token) in [(SHOP, "shop", TOKEN), (OTHER_SHOP, "other", OTHER_TOKEN)] {
-            let view = MerchantView {
-                id: merchant,
+        for (id, slug) in [(SHOP, "acme"), (OTHER_SHOP, "other")] {
+            let merchant = MerchantView {
+                id,
                 slug: slug.to_owned(),
                 name: slug.to_owned(),
                 profile: "{}".to_owned(),
                 created_at_ms: START_MS,
             };
-            let created = shop.registry.create_merchant(&view, &[]);
+            let created = registry.create_merchant(&merchant, &[]);
             created.expect("no such merchant yet");
-            shop.mint(merchant, token, None);
         }
-        shop
+        let desk = Desk::new(Parts {
+            engine,
+            reads: Arc::new(SqliteReads::open(&path).expect("the store is there")),
+            registry: registry.clone(),
+            clock: clock.clone(),
+            ids: Arc::new(Counter::from(id_base, 0x1000)),
+            settings,
+        });
+        Shop {
+            router: router(desk.clone()),
+            desk,
+            clock,
+            registry,
+            bank,
+            ids: Counter::from(id_base, 0x101),
+            running: Some(running),
+            _folder: folder,
+        }
     }
 
-    fn draw(&self) -> u128 {
-        u128::from(self.next.fetch_add(1, Ordering::Relaxed))
+    /// An id that nothing has yet.
+    pub(super) fn draw(&self) -> u128 {
+        self.ids.next()
     }
 
-    /// A token of the first merchant for `scopes` alone.
-    pub(super) fn token(&self, token: &str, scopes: &[&str]) {
-        self.mint(SHOP, token, Some(scopes));
+    /// A secret that opens `face` to its merchant, for `scopes` alone or for everything.
+    pub(super) fn key(
+        &self,
+        merchant: MerchantId,
+        face: &str,
+        token: &str,
+        scopes: Option<&[&str]>,
+    ) {
+        self.key_with(merchant, face, scopes, |key| {
+            key.lookups.push(lookup_hash(token));
+        });
     }
 
-    fn mint(&self, merchant: MerchantId, token: &str, scopes: Option<&[&str]>) {
+    pub(super) fn key_with(
+        &self,
+        merchant: MerchantId,
+        face: &str,
+        scopes: Option<&[&str]>,
+        change: impl FnOnce(&mut NewKey),
+    ) {
         let listed = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        let key = NewKey {
+        let mut key = NewKey {
             id: KeyId::new(self.draw()),
             merchant,
-            face: self.face.to_owned(),
+            face: face.to_owned(),
             scopes: scopes.map(listed),
-            lookups: vec![lookup_hash(token)],
+            lookups: Vec::new(),
             public_key: None,
             at_ms: START_MS,
         };
+        change(&mut key);
         self.registry.create_key(&key).expect("no such key yet");
     }
 
-    /// A payment of 100.00 riyals, captured unless `change` says otherwise. Its id as a UUID.
-    pub(super) async fn payment(&self, change: impl FnOnce(&mut Registration)) -> String {
+    /// A payment of 100.00 riyals at the PSP, captured, unless `change` says otherwise.
+    pub(super) async fn register(&self, change: impl FnOnce(&mut Registration)) -> PaymentId {
         let minor = Minor::new(10_000).expect("an amount");
         let id = self.draw();
         let mut registration = Registration {
@@ -247,9 +251,15 @@ impl Shop {
             at_ms: START_MS,
         };
         change(&mut registration);
+        let id = registration.payment;
         let registered = self.desk.register(registration).await;
         registered.expect("a sound registration");
-        uuid_text(id)
+        id
+    }
+
+    /// As [`Shop::register`]. The id as a UUID.
+    pub(super) async fn payment(&self, change: impl FnOnce(&mut Registration)) -> String {
+        uuid_text(self.register(change).await.bits())
     }
 
     /// A payment whose PSP does as `settings` say.
@@ -263,11 +273,21 @@ impl Shop {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// Waits until the PSP holds a call.
+    pub(super) async fn until_held(&self) {
+        self.bank.until_held().await;
+    }
+
+    /// Lets the held calls succeed.
+    pub(super) fn release(&self) {
+        self.bank.release();
+    }
+
     pub(super) async fn send(&self, method: &str, path: &str, with: &[(&str, &str)]) -> Answer {
         self.send_body(method, path, with, "").await
     }
 
-    /// With the first merchant's token unless `with` has another (`""`: none).
+    /// With the first merchant's token and as JSON unless `with` has others (`""`: none).
     pub(super) async fn send_body(
         &self,
         method: &str,
@@ -275,19 +295,31 @@ impl Shop {
         with: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        let bearer = format!("Bearer {TOKEN}");
+        let usual = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
         let named = |name: &str| with.iter().any(|(known, _)| *known == name);
-        if !named("authorization") {
-            request = request.header("authorization", format!("Bearer {TOKEN}"));
-        }
-        if !named("content-type") {
-            request = request.header("content-type", "application/json");
-        }
-        for (name, value) in with.iter().filter(|(_, value)| !value.is_empty()) {
+        let usual = usual.into_iter().filter(|(name, _)| !named(name));
+        let with = with.iter().copied().filter(|(_, value)| !value.is_empty());
+        let headers: Vec<_> = usual.chain(with).collect();
+        self.exchange(method, path, &headers, body.to_owned()).await
+    }
+
+    /// Sends just what is given.
+    pub(super) async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let body = Body::from(body.to_owned());
-        let request = request.body(body).expect("a valid request");
+        let request = request.body(body.into()).expect("a valid request");
         let answer = self.router.clone().oneshot(request).await;
         let (parts, body) = answer.expect("a router always answers").into_parts();
         let bytes = body.collect().await.expect("the body is in memory");

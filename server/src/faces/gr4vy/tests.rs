@@ -5,22 +5,23 @@ mod stage;
 
 use serde_json::{Value, json};
 
-use self::stage::{Answer, Stage};
+use self::stage::Stage;
+use crate::faces::testing::Answer;
 
 /// Pointers of an error's details.
-fn pointers(answer: &Answer) -> Vec<&str> {
-    let details = answer.body["details"].as_array().expect("a list");
+fn pointers(answer: &Answer) -> Vec<String> {
+    let body = answer.json();
+    let details = body["details"].as_array().expect("a list").iter();
     details
-        .iter()
-        .map(|detail| detail["pointer"].as_str().expect("a text"))
+        .map(|detail| detail["pointer"].as_str().expect("a text").to_owned())
         .collect()
 }
 
 fn assert_error(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{}", answer.text);
-    assert_eq!(answer.body["type"], "error");
-    assert_eq!(answer.body["code"], code, "{}", answer.text);
-    assert_eq!(answer.body["status"], status);
+    assert_eq!(answer.json()["type"], "error");
+    assert_eq!(answer.json()["code"], code, "{}", answer.text);
+    assert_eq!(answer.json()["status"], status);
     assert_eq!(answer.header("content-type"), Some("application/json"));
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use requite_core::id::{parse_uuid, prefixed_text};
 use serde_json::json;
 
-use crate::faces::testing::{Answer, OTHER_TOKEN, Shop, TOKEN};
+use crate::faces::testing::{Answer, OTHER_TOKEN, SHOP, Shop, TOKEN};
 
 const REFUNDS: &str = "/v1/admin/refunds";
 
 fn open() -> Shop {
-    Shop::open("loop", super::router)
+    Shop::open_to_bearers("loop", super::router)
 }
 
 async fn refund(shop: &Shop, with: &[(&str, &str)], body: &str) -> Answer {
@@ -113,7 +113,7 @@ async fn a_charge_has_several_names() {
 #[tokio::test]
 async fn complaints_come_in_the_documented_order() {
     let shop = open();
-    shop.token("reader", &["read:payments"]);
+    shop.key(SHOP, "loop", "reader", Some(&["read:payments"]));
     let open_payment = shop.payment(|new| new.captures.clear()).await;
     let spent = shop.payment(|_| ()).await;
     assert_eq!(refund(&shop, &[], &full(&spent)).await.status, 201);

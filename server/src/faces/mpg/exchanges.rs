@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::faces::testing::{Answer, OTHER_TOKEN, Shop};
+use crate::faces::testing::{Answer, OTHER_TOKEN, SHOP, Shop};
 
 const T1: &str = "f351a2a3-97c4-4f12-add3-80c1044091f5";
 const T2: &str = "f351a2a3-97c4-4f12-add3-80c1044091f6";
 const NOT_FOUND: &str = r#"404 {"message":"The Order you are looking for was not found."}"#;
 
 fn open() -> Shop {
-    Shop::open("mpg", super::router)
+    Shop::open_to_bearers("mpg", super::router)
 }
 
 async fn refund(shop: &Shop, order: &str, with: &[(&str, &str)], body: &str) -> Answer {
@@ -65,7 +65,7 @@ async fn an_approved_refund_is_a_row_of_the_order() {
 #[tokio::test]
 async fn complaints_come_in_the_documented_order() {
     let shop = open();
-    shop.token("reader", &["orders_read"]);
+    shop.key(SHOP, "mpg", "reader", Some(&["orders_read"]));
     let id = shop.payment(|_| ()).await;
     let unknown = "0191f5a7-ffff-7000-8000-000000000000";
     let other = format!("Bearer {OTHER_TOKEN}");
@@ -223,7 +223,7 @@ async fn what_became_of_a_refund_is_its_row_and_not_the_answers_status() {
 #[tokio::test]
 async fn a_repeat_that_meets_its_first_request_is_told_so() {
     let shop = Arc::new(open());
-    let id = shop.payment_at("hang").await;
+    let id = shop.payment_at("hold").await;
     let first = {
         let (shop, id) = (Arc::clone(&shop), id.clone());
         tokio::spawn(async move { refund(&shop, &id, &[], &wish(1000, T1)).await })

@@ -1,8 +1,10 @@
 //! The exchanges.
 
+use std::time::Duration;
+
 use axum::http::Method;
 
-use super::stage::{Call, START_S, token};
+use super::stage::{Call, START_S, at_psp, token};
 use super::*;
 use crate::crypto::p521::PrivateKey;
 
@@ -11,24 +13,25 @@ const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 #[tokio::test]
 async fn no_amount_refunds_all_that_is_left_of_the_payment_method() {
     let stage = Stage::open();
-    let id = stage
-        .registered(10_000, 10_000, "manual", None, &[2_500])
-        .await;
+    let id = stage.transaction_with(&[2_500], |_| ()).await;
 
     let first = stage.refund(&id, &json!({"amount": 4000})).await;
     let rest = stage.refund(&id, &json!({})).await;
 
     assert_eq!((first.status, rest.status), (201, 201), "{}", rest.text);
-    assert_eq!(first.body["amount"], 4000);
-    assert_eq!(rest.body["amount"], 6000);
-    assert_eq!(rest.body["status"], "succeeded");
-    assert_eq!(rest.body["target_type"], "payment-method");
-    assert_eq!(rest.header("requite-refund-id"), rest.body["id"].as_str());
+    assert_eq!(first.json()["amount"], 4000);
+    assert_eq!(rest.json()["amount"], 6000);
+    assert_eq!(rest.json()["status"], "succeeded");
+    assert_eq!(rest.json()["target_type"], "payment-method");
+    assert_eq!(rest.header("requite-refund-id"), rest.json()["id"].as_str());
     assert_eq!(rest.header("requite-refund-status"), Some("succeeded"));
     let read = stage.send(stage.get(&format!("/transactions/{id}"))).await;
-    assert_eq!(read.body["refunded_amount"], 10_000);
-    assert_eq!(read.body["gift_card_redemptions"][0]["refunded_amount"], 0);
-    assert_eq!(read.body["merchant_account_id"], "acme");
+    assert_eq!(read.json()["refunded_amount"], 10_000);
+    assert_eq!(
+        read.json()["gift_card_redemptions"][0]["refunded_amount"],
+        0
+    );
+    assert_eq!(read.json()["merchant_account_id"], "acme");
 }
 
 #[tokio::test]
@@ -38,7 +41,8 @@ async fn a_refund_is_read_by_both_routes_and_listed_newest_first() {
     let body = json!({"amount": 1, "reason": "box was\nopen", "external_identifier": "return-1"});
     let first = stage.refund(&id, &body).await;
     let second = stage.refund(&id, &json!({"amount": 2})).await;
-    let refund = first.body["id"].as_str().expect("an id");
+    let made = first.json();
+    let refund = made["id"].as_str().expect("an id");
 
     for path in [
         format!("/refunds/{refund}"),
@@ -47,7 +51,7 @@ async fn a_refund_is_read_by_both_routes_and_listed_newest_first() {
         format!("/transactions/alias-{id}/refunds/{refund}"),
         format!(
             "/refunds/{}",
-            first.body["reconciliation_id"].as_str().expect("a text")
+            first.json()["reconciliation_id"].as_str().expect("a text")
         ),
     ] {
         let read = stage.send(stage.get(&path)).await;
@@ -57,12 +61,12 @@ async fn a_refund_is_read_by_both_routes_and_listed_newest_first() {
     let list = stage
         .send(stage.get(&format!("/transactions/{id}/refunds")))
         .await;
-    assert_eq!(list.body["items"], json!([second.body, first.body]));
-    assert_eq!(list.body["limit"], 20);
-    assert_eq!(first.body["reason"], "box was\nopen");
-    assert_eq!(first.body["external_identifier"], "return-1");
+    assert_eq!(list.json()["items"], json!([second.json(), first.json()]));
+    assert_eq!(list.json()["limit"], 20);
+    assert_eq!(first.json()["reason"], "box was\nopen");
+    assert_eq!(first.json()["external_identifier"], "return-1");
     assert_eq!(
-        first.body["transaction_external_identifier"],
+        first.json()["transaction_external_identifier"],
         format!("order-{id}")
     );
 }
@@ -87,14 +91,14 @@ async fn what_the_psp_says_at_once_is_the_refunds_status() {
         ("fail:E1", "failed", json!("service_error"), json!("E1")),
         ("pending", "processing", Value::Null, Value::Null),
         ("unknown", "processing", Value::Null, Value::Null),
-        ("never", "processing", Value::Null, Value::Null),
+        ("hold", "processing", Value::Null, Value::Null),
     ] {
         let id = stage.scripted(script).await;
         let made = stage.refund(&id, &json!({"amount": 6000})).await;
         assert_eq!(made.status, 201, "{script}: {}", made.text);
-        assert_eq!(made.body["status"], status, "{script}");
-        assert_eq!(made.body["error_code"], error_code, "{script}");
-        assert_eq!(made.body["raw_response_code"], raw, "{script}");
+        assert_eq!(made.json()["status"], status, "{script}");
+        assert_eq!(made.json()["error_code"], error_code, "{script}");
+        assert_eq!(made.json()["raw_response_code"], raw, "{script}");
         let is_over = ["declined", "failed"].contains(&status);
         let again = stage.refund(&id, &json!({"amount": 6000})).await;
         assert_eq!(again.status == 201, is_over, "{script}: {}", again.text);
@@ -104,7 +108,9 @@ async fn what_the_psp_says_at_once_is_the_refunds_status() {
 #[tokio::test]
 async fn what_the_money_does_not_allow_is_refused_with_the_pointer_amount() {
     let stage = Stage::open();
-    let uncaptured = stage.registered(10_000, 0, "manual", None, &[]).await;
+    let uncaptured = stage
+        .transaction_with(&[], |new| new.captures.clear())
+        .await;
     let spent = stage.transaction().await;
     assert_eq!(stage.refund(&spent, &json!({})).await.status, 201);
     let whole = stage.transaction().await;
@@ -123,19 +129,17 @@ async fn what_the_money_does_not_allow_is_refused_with_the_pointer_amount() {
     let list = stage
         .send(stage.get(&format!("/transactions/{whole}/refunds")))
         .await;
-    assert_eq!(list.body["items"], json!([]));
+    assert_eq!(list.json()["items"], json!([]));
 }
 
 #[tokio::test]
 async fn a_gift_card_is_refunded_by_the_id_of_its_redemption_and_by_nothing_else() {
     let stage = Stage::open();
-    let id = stage
-        .registered(10_000, 10_000, "manual", None, &[2_500])
-        .await;
+    let id = stage.transaction_with(&[2_500], |_| ()).await;
     let read = stage.send(stage.get(&format!("/transactions/{id}"))).await;
-    let redemption = read.body["gift_card_redemptions"][0]["id"].clone();
+    let redemption = read.json()["gift_card_redemptions"][0]["id"].clone();
     let redemption = redemption.as_str().expect("an id");
-    let card = read.body["payment_method"]["id"].clone();
+    let card = read.json()["payment_method"]["id"].clone();
     let card = card.as_str().expect("an id");
 
     for (body, pointer) in [
@@ -157,14 +161,14 @@ async fn a_gift_card_is_refunded_by_the_id_of_its_redemption_and_by_nothing_else
         .await;
 
     assert_eq!((partial.status, rest.status), (201, 201), "{}", rest.text);
-    assert_eq!(rest.body["amount"], 2000);
-    assert_eq!(rest.body["target_type"], "gift-card-redemption");
-    assert_eq!(rest.body["target_id"], redemption);
-    assert_eq!(of_card.body["target_id"], card);
+    assert_eq!(rest.json()["amount"], 2000);
+    assert_eq!(rest.json()["target_type"], "gift-card-redemption");
+    assert_eq!(rest.json()["target_id"], redemption);
+    assert_eq!(of_card.json()["target_id"], card);
     let read = stage.send(stage.get(&format!("/transactions/{id}"))).await;
-    assert_eq!(read.body["refunded_amount"], 7);
+    assert_eq!(read.json()["refunded_amount"], 7);
     assert_eq!(
-        read.body["gift_card_redemptions"][0]["refunded_amount"],
+        read.json()["gift_card_redemptions"][0]["refunded_amount"],
         2500
     );
 }
@@ -177,7 +181,7 @@ async fn the_same_key_gives_the_same_bytes_and_another_meaning_a_conflict() {
         let path = format!("/transactions/{id}/refunds");
         let keyed = |body: &str| stage.post(&path, body).header("idempotency-key", script);
         let first = stage.send(keyed(r#"{"amount":1000}"#)).await;
-        stage.pass_seconds(1);
+        stage.pass(Duration::from_secs(1));
         let other = stage.refund(&id, &json!({"amount": 5})).await;
         let again = stage
             .send(keyed(r#" {"amount": 1e3, "reason": null}"#))
@@ -188,7 +192,7 @@ async fn the_same_key_gives_the_same_bytes_and_another_meaning_a_conflict() {
         assert_eq!(first.header("idempotent-replayed"), None);
         let reused = stage.send(keyed(r#"{"amount":1001}"#)).await;
         assert_error(&reused, 409, "idempotency_mismatch");
-        assert!(reused.body["resource_id"].is_null());
+        assert!(reused.json()["resource_id"].is_null());
     }
     let elsewhere = stage.transaction().await;
     let call = stage.post(
@@ -226,7 +230,7 @@ async fn a_refused_body_leaves_its_key_free_and_a_refusal_of_money_keeps_it() {
 #[tokio::test]
 async fn a_key_whose_refund_is_still_being_asked_for_is_in_progress() {
     let stage = Stage::open();
-    let id = stage.scripted("never").await;
+    let id = stage.scripted("hold").await;
     let path = format!("/transactions/{id}/refunds");
     let call = stage.post(&path, "{}").header("idempotency-key", "k");
     let (one, two) = tokio::join!(stage.send(call.clone()), stage.send(call.clone()));
@@ -243,9 +247,7 @@ async fn a_key_whose_refund_is_still_being_asked_for_is_in_progress() {
 #[tokio::test]
 async fn refund_all_gives_back_what_is_left_on_each_instrument() {
     let stage = Stage::open();
-    let id = stage
-        .registered(10_000, 10_000, "manual", None, &[2_500, 300])
-        .await;
+    let id = stage.transaction_with(&[2_500, 300], |_| ()).await;
     stage.refund(&id, &json!({"amount": 4000})).await;
     let path = format!("/transactions/{id}/refunds/all");
     let body = r#"{"reason":"shop closed","external_identifier":"r"}"#;
@@ -254,7 +256,8 @@ async fn refund_all_gives_back_what_is_left_on_each_instrument() {
     let made = stage.send(call.clone()).await;
 
     assert_eq!(made.status, 201, "{}", made.text);
-    let items = made.body["items"].as_array().expect("a list");
+    let body = made.json();
+    let items = body["items"].as_array().expect("a list");
     let parts: Vec<Value> = items
         .iter()
         .map(|item| json!([item["target_type"], item["amount"], item["reason"]]))
@@ -284,13 +287,17 @@ async fn refund_all_gives_back_what_is_left_on_each_instrument() {
 async fn refund_all_answers_those_that_were_made_whatever_became_of_them() {
     let stage = Stage::open();
     let id = stage
-        .registered(10_000, 0, "psp", Some("decline:51"), &[2_500])
+        .transaction_with(&[2_500], |new| {
+            new.captures.clear();
+            at_psp(new, "decline:51");
+        })
         .await;
     let made = stage
         .send(stage.post(&format!("/transactions/{id}/refunds/all"), "null"))
         .await;
     assert_eq!(made.status, 201, "{}", made.text);
-    let items = made.body["items"].as_array().expect("a list");
+    let body = made.json();
+    let items = body["items"].as_array().expect("a list");
     assert_eq!(items.len(), 1, "the card was not captured: {}", made.text);
     assert_eq!(items[0]["status"], "declined");
     assert_eq!(items[0]["amount"], 2500);
@@ -301,9 +308,9 @@ async fn unknown_and_foreign_ids_are_equally_missing_on_every_route() {
     let stage = Stage::open();
     let id = stage.transaction().await;
     let made = stage.refund(&id, &json!({"amount": 1})).await;
-    let refund = made.body["id"].as_str().expect("an id");
-    let other = stage.other_shop();
-    let other = token(&other.key, &json!({"scopes": ["*.read", "*.write"]}));
+    let made = made.json();
+    let refund = made["id"].as_str().expect("an id");
+    let other = token(&stage.other_key, &json!({"scopes": ["*.read", "*.write"]}));
     let own = stage.token();
     let mut texts = Vec::new();
     for (token, id, refund) in [(&other, id.as_str(), refund), (&own, UNKNOWN, UNKNOWN)] {
@@ -345,7 +352,7 @@ async fn a_path_id_that_names_nothing_is_a_bad_request() {
     ] {
         let answer = stage.send(stage.get(&path)).await;
         assert_error(&answer, 400, "bad_request");
-        assert_eq!(answer.body["details"][0]["location"], "path");
+        assert_eq!(answer.json()["details"][0]["location"], "path");
     }
 }
 
@@ -416,7 +423,7 @@ async fn a_body_that_cannot_be_read_refunds_nothing() {
         assert_error(&stage.send(call).await, status, code);
     }
     let list = stage.send(stage.get(&path)).await;
-    assert_eq!(list.body["items"], json!([]));
+    assert_eq!(list.json()["items"], json!([]));
 }
 
 #[tokio::test]
@@ -444,11 +451,14 @@ async fn a_token_that_is_worth_nothing_is_unauthorized() {
         let call = Call::new(Method::GET, &path).header("authorization", &value);
         let answer = stage.send(call).await;
         assert_error(&answer, 401, "unauthorized");
-        assert_eq!(answer.body["message"], "No valid API authentication found");
+        assert_eq!(
+            answer.json()["message"],
+            "No valid API authentication found"
+        );
     }
     let none = stage.send(Call::new(Method::GET, &path)).await;
     assert_error(&none, 401, "unauthorized");
-    stage.pass_seconds(3600);
+    stage.pass(Duration::from_secs(3600));
     assert_error(&stage.send(stage.get(&path)).await, 401, "unauthorized");
 }
 
@@ -478,13 +488,13 @@ async fn a_token_may_do_what_its_scopes_say_and_its_key_allows() {
     let reader = stage.narrowed_key(&["transactions.read"]);
     let all = json!(["*.read", "*.write"]);
     for (key, scopes, reads, writes) in [
-        (&stage.shop.key, all.clone(), 200, 201),
-        (&stage.shop.key, json!(["transactions.read"]), 200, 403),
-        (&stage.shop.key, json!(["*.write"]), 403, 201),
-        (&stage.shop.key, json!(["admin", "buyers.read"]), 403, 403),
-        (&stage.shop.key, json!([]), 403, 403),
-        (&stage.shop.key, json!("*.read"), 403, 403),
-        (&stage.shop.key, Value::Null, 403, 403),
+        (&stage.key, all.clone(), 200, 201),
+        (&stage.key, json!(["transactions.read"]), 200, 403),
+        (&stage.key, json!(["*.write"]), 403, 201),
+        (&stage.key, json!(["admin", "buyers.read"]), 403, 403),
+        (&stage.key, json!([]), 403, 403),
+        (&stage.key, json!("*.read"), 403, 403),
+        (&stage.key, Value::Null, 403, 403),
         (&reader, all, 200, 403),
     ] {
         let token = token(key, &json!({"scopes": scopes}));
@@ -504,12 +514,11 @@ async fn a_token_may_do_what_its_scopes_say_and_its_key_allows() {
 async fn the_merchant_account_is_the_keys_own_or_missing() {
     let stage = Stage::open();
     let id = stage.transaction().await;
-    let other = stage.other_shop();
     let path = format!("/transactions/{id}/refunds");
     for (account, status) in [
         ("acme", 200),
         ("default", 200),
-        (other.slug, 404),
+        ("other", 404),
         ("nobody", 404),
         ("ACME", 404),
         ("", 404),

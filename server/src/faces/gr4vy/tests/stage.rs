@@ -1,121 +1,26 @@
-//! What the exchanges are played on: a store in a temporary file, an engine, the face's router, a
-//! merchant with a key, and a PSP that does as each payment's script says.
+//! The stage of all faces, with keys that sign tokens, and requests put together as this dialect's
+//! clients send them.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
 use requite_core::currency::Currency;
-use requite_core::id::{CaptureId, KeyId, LegId, MerchantId, PaymentId, uuid_text};
+use requite_core::id::{LegId, MerchantId, uuid_text};
 use requite_core::money::Minor;
-use requite_core::refund::Fault;
-use requite_core::settle::Outcome;
-use requite_engine::clock::Clock;
-use requite_engine::command::{NewLeg, Registered, Registration};
-use requite_engine::engine::{Running, start};
-use requite_engine::lane::Lane;
-use requite_engine::psp::{Instruction, OnOutcome, Psp};
-use requite_engine::read::MerchantView;
-use requite_engine::registry::{NewKey, Registry};
-use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, SqliteRegistry};
+use requite_engine::command::{NewLeg, Registration};
 use serde_json::{Map, Value, json};
-use tempfile::TempDir;
-use tower::ServiceExt;
 
 use crate::crypto::jws::sign_es512;
 use crate::crypto::p521::PrivateKey;
 use crate::crypto::token::lookup_hash;
-use crate::desk::{Desk, Ids, Parts, Settings};
+use crate::desk::Settings;
+use crate::faces::testing::{self, Answer, OTHER_SHOP, SHOP, START_MS, Shop};
 
 /// 2024-09-15T12:27:45Z
-pub(super) const START_S: i64 = 1_726_403_265;
-
-/// Stands still unless a test moves it.
-#[derive(Clone)]
-struct TestClock(Arc<AtomicI64>);
-
-impl Clock for TestClock {
-    fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Ids that count up.
-struct Counted(AtomicU64);
-
-impl Ids for Counted {
-    fn next(&self) -> u128 {
-        let count = u128::from(self.0.fetch_add(1, Ordering::Relaxed));
-        0x0191_f5a7_44d3_7430_8739_0000_0000_0000 | count
-    }
-}
-
-/// A PSP that answers at once, as the payment's script says: `decline:51`, `fail:x`, `pending`,
-/// `unknown`, `never` (no answer), and success for everything else.
-#[derive(Default)]
-struct Scripted {
-    unanswered: Mutex<Vec<OnOutcome>>,
-    is_over: AtomicBool,
-}
-
-impl Scripted {
-    /// Answers what is still open, so that the engine can stop.
-    fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-        let open = std::mem::take(&mut *self.unanswered.lock().expect("nobody panics with it"));
-        for on_outcome in open {
-            let fault = Fault::default();
-            on_outcome(Outcome::Unknown { fault });
-        }
-    }
-}
-
-impl Psp for Scripted {
-    fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
-        let script = instruction.connector_settings.as_deref().unwrap_or("");
-        let (word, code) = script.split_once(':').unwrap_or((script, ""));
-        let fault = Fault {
-            code: code.to_owned(),
-            text: format!("the PSP says {word}"),
-        };
-        let psp_refund = Some("re_psp".to_owned());
-        if word == "never" && !self.is_over.load(Ordering::Acquire) {
-            let mut unanswered = self.unanswered.lock().expect("nobody panics with it");
-            return unanswered.push(on_outcome);
-        }
-        on_outcome(match word {
-            "decline" => Outcome::Declined { psp_refund, fault },
-            "fail" => Outcome::Failed { fault },
-            "pending" => Outcome::Pending { psp_refund },
-            "unknown" => Outcome::Unknown { fault },
-            _ => Outcome::Succeeded { psp_refund },
-        });
-    }
-}
-
-/// A merchant and the key that its tokens are signed with.
-pub(super) struct Shop {
-    pub merchant: MerchantId,
-    pub slug: &'static str,
-    pub key: PrivateKey,
-}
-
-pub(super) struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
-    pub body: Value,
-}
-
-impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
+pub(super) const START_S: i64 = START_MS / 1000;
+/// What ids begin with, so that they have letters and the usual length in every spelling.
+const UUID_V7: u128 = 0x0191_f5a7_44d3_7430_8739_0000_0000_0000;
 
 /// A request being put together.
 #[derive(Clone)]
@@ -156,112 +61,45 @@ impl Call {
     }
 }
 
+/// A running installation, with the keys that the tokens of its two merchants are signed with.
 pub(super) struct Stage {
-    router: Router,
-    registry: SqliteRegistry,
-    clock: TestClock,
-    desk: Desk,
-    psp: Arc<Scripted>,
-    pub shop: Shop,
-    running: Option<Running>,
-    _folder: TempDir,
+    shop: Shop,
+    pub key: PrivateKey,
+    pub other_key: PrivateKey,
 }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.psp.end();
-        if let Some(running) = self.running.take() {
-            running.stop();
-        }
+impl Deref for Stage {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.shop
     }
 }
 
 impl Stage {
     pub(super) fn open() -> Stage {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("store");
-        let store = || Sqlite::open(&path, Open::OrCreate).expect("a new store opens");
-        let lane_store = store();
-        lane_store
-            .forget_on_power_loss()
-            .expect("a setting of the store");
-        let clock = TestClock(Arc::new(AtomicI64::new(START_S * 1000)));
-        let psp = Arc::new(Scripted::default());
-        let lane = Lane::new(lane_store, ["manual".to_owned()]);
-        let (engine, running) =
-            start(lane, store(), psp.clone(), Arc::new(clock.clone())).expect("threads start");
-        let registry = || SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
-        let desk = Desk::new(Parts {
-            engine,
-            reads: Arc::new(SqliteReads::open(&path).expect("the store is there")),
-            registry: Arc::new(registry()),
-            clock: Arc::new(clock.clone()),
-            ids: Arc::new(Counted(AtomicU64::new(1))),
-            settings: Settings {
-                wait: Duration::from_millis(200),
-                cors_origins: Vec::new(),
-                mpg_shows_allocation: false,
-                duplicate_guard_ms: 0,
-            },
-        });
-        let registry = registry();
-        let shop = open_shop(&registry, &desk, "acme");
+        let settings = Settings {
+            wait: Duration::from_millis(200),
+            ..testing::settings()
+        };
+        let shop = Shop::open(super::super::router, settings, UUID_V7);
         Stage {
-            router: super::super::router(desk.clone()),
-            registry,
-            clock,
-            desk,
-            psp,
+            key: new_key(&shop, SHOP, None),
+            other_key: new_key(&shop, OTHER_SHOP, None),
             shop,
-            running: Some(running),
-            _folder: folder,
         }
     }
 
-    /// A second merchant.
-    pub(super) fn other_shop(&self) -> Shop {
-        open_shop(&self.registry, &self.desk, "other")
-    }
-
-    /// Gives the shop's merchant another key, with these scopes.
+    /// Gives the first merchant another key, with these scopes.
     pub(super) fn narrowed_key(&self, scopes: &[&str]) -> PrivateKey {
-        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        let key = PrivateKey::generate();
-        add_key(
-            &self.registry,
-            &self.desk,
-            self.shop.merchant,
-            &key,
-            Some(scopes),
-        );
-        key
-    }
-
-    pub(super) fn pass_seconds(&self, seconds: i64) {
-        self.clock.0.fetch_add(seconds * 1000, Ordering::Relaxed);
+        new_key(&self.shop, SHOP, Some(scopes))
     }
 
     pub(super) async fn send(&self, call: Call) -> Answer {
-        let mut request = Request::builder().method(call.method).uri(&call.path);
-        for (name, value) in &call.headers {
-            request = request.header(name, value);
-        }
-        let request = request
-            .body(Body::from(call.body))
-            .expect("tests send good heads");
-        let answer = self.router.clone().oneshot(request).await;
-        let answer = answer.expect("a router always answers");
-        let (head, body) = answer.into_parts();
-        let bytes = to_bytes(body, 1 << 20)
-            .await
-            .expect("the body is in memory");
-        let text = String::from_utf8(bytes.to_vec()).expect("answers are text");
-        Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: serde_json::from_str(&text).unwrap_or_default(),
-            text,
-        }
+        let headers = call.headers.iter();
+        let headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();
+        let method = call.method.as_str();
+        self.exchange(method, &call.path, &headers, call.body).await
     }
 
     /// A token of the shop as the SDKs make it.
@@ -271,7 +109,7 @@ impl Stage {
 
     /// `claims` on top of an hour's life.
     pub(super) fn token_with(&self, claims: &Value) -> String {
-        token(&self.shop.key, claims)
+        token(&self.key, claims)
     }
 
     pub(super) fn get(&self, path: &str) -> Call {
@@ -292,103 +130,57 @@ impl Stage {
 
     /// A transaction of 10000 USD, captured, without a PSP.
     pub(super) async fn transaction(&self) -> String {
-        self.registered(10_000, 10_000, "manual", None, &[]).await
+        self.transaction_with(&[], |_| ()).await
     }
 
     /// A captured transaction of 10000 USD whose PSP does as the script says.
     pub(super) async fn scripted(&self, script: &str) -> String {
-        self.registered(10_000, 10_000, "psp", Some(script), &[])
-            .await
+        self.transaction_with(&[], |new| at_psp(new, script)).await
     }
 
-    pub(super) async fn registered(
+    /// As [`Stage::transaction`], with gift cards of these amounts, and as `change` says.
+    pub(super) async fn transaction_with(
         &self,
-        amount: i64,
-        captured: i64,
-        connector: &str,
-        script: Option<&str>,
         gift_cards: &[i64],
+        change: impl FnOnce(&mut Registration),
     ) -> String {
-        let minor = |units| Minor::new(units).expect("an amount");
-        let next = || self.desk.ids().next();
-        let id = PaymentId::new(next());
-        let leg = |amount| NewLeg {
-            id: LegId::new(next()),
-            amount: minor(amount),
+        let gift_card = |&amount| NewLeg {
+            id: LegId::new(self.draw()),
+            amount: Minor::new(amount).expect("an amount"),
         };
-        let captures = (captured > 0).then(|| (CaptureId::new(next()), minor(captured)));
-        let registration = Registration {
-            merchant: self.shop.merchant,
-            payment: id,
-            currency: Currency::parse("USD").expect("a currency"),
-            primary: leg(amount),
-            gift_cards: gift_cards.iter().map(|&amount| leg(amount)).collect(),
-            captures: captures.into_iter().collect(),
-            connector: connector.to_owned(),
-            connector_payment: None,
-            connector_settings: script.map(str::to_owned),
-            external_identifier: Some(format!("order-{}", uuid_text(id.bits()))),
-            order: None,
-            customer: None,
-            description: None,
-            aliases: vec![format!("alias-{}", uuid_text(id.bits()))],
-            profile: r#"{"source":{"type":"card","last_digits":"4444"}}"#.to_owned(),
-            fingerprint: id.bits().to_be_bytes(),
-            created_at_ms: self.desk.now_ms(),
-            cancelled_at_ms: None,
-            actor: "tests".to_owned(),
-            at_ms: self.desk.now_ms(),
-        };
-        let registered = self.desk.register(registration).await;
-        assert_eq!(registered, Ok(Registered::Created(id)));
-        uuid_text(id.bits())
+        let gift_cards = gift_cards.iter().map(gift_card).collect();
+        self.payment(|new| {
+            let id = uuid_text(new.payment.bits());
+            new.currency = Currency::parse("USD").expect("a currency");
+            new.gift_cards = gift_cards;
+            new.connector = "manual".to_owned();
+            new.external_identifier = Some(format!("order-{id}"));
+            new.aliases = vec![format!("alias-{id}")];
+            new.profile = r#"{"source":{"type":"card","last_digits":"4444"}}"#.to_owned();
+            change(new);
+        })
+        .await
     }
 }
 
-fn open_shop(registry: &SqliteRegistry, desk: &Desk, slug: &'static str) -> Shop {
-    let merchant = MerchantId::new(desk.ids().next());
-    let view = MerchantView {
-        id: merchant,
-        slug: slug.to_owned(),
-        name: slug.to_owned(),
-        profile: "{}".to_owned(),
-        created_at_ms: desk.now_ms(),
-    };
-    registry
-        .create_merchant(&view, &[])
-        .expect("a merchant of a new name");
+/// Its PSP does as the script says.
+pub(super) fn at_psp(new: &mut Registration, script: &str) {
+    new.connector = "psp".to_owned();
+    new.connector_settings = Some(script.to_owned());
+}
+
+fn new_key(shop: &Shop, merchant: MerchantId, scopes: Option<&[&str]>) -> PrivateKey {
     let key = PrivateKey::generate();
-    add_key(registry, desk, merchant, &key, None);
-    Shop {
-        merchant,
-        slug,
-        key,
-    }
-}
-
-fn add_key(
-    registry: &SqliteRegistry,
-    desk: &Desk,
-    merchant: MerchantId,
-    key: &PrivateKey,
-    scopes: Option<Vec<String>>,
-) {
     let public = key.public();
     let thumbprints = public.thumbprints();
-    let mut lookups = vec![lookup_hash(&thumbprints.padded)];
-    if thumbprints.unpadded != thumbprints.padded {
-        lookups.push(lookup_hash(&thumbprints.unpadded));
-    }
-    let key = NewKey {
-        id: KeyId::new(desk.ids().next()),
-        merchant,
-        face: "gr4vy".to_owned(),
-        scopes,
-        lookups,
-        public_key: Some(public.point().to_vec()),
-        at_ms: desk.now_ms(),
-    };
-    registry.create_key(&key).expect("a new key");
+    shop.key_with(merchant, "gr4vy", scopes, |new| {
+        new.lookups.push(lookup_hash(&thumbprints.padded));
+        if thumbprints.unpadded != thumbprints.padded {
+            new.lookups.push(lookup_hash(&thumbprints.unpadded));
+        }
+        new.public_key = Some(public.point().to_vec());
+    });
+    key
 }
 
 /// A token that `key` has signed, with `claims` on top of an hour's life.

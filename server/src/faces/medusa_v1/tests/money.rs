@@ -6,7 +6,7 @@ const OTHER_MERCHANT: &[(&str, &str)] = &[("x-medusa-access-token", OTHER_TOKEN)
 
 #[tokio::test]
 async fn a_refund_is_answered_with_its_ten_members_and_shows_on_the_payment() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop
         .payment(|payment| payment.order = Some("order_1".to_owned()))
         .await;
@@ -37,7 +37,7 @@ async fn a_refund_is_answered_with_its_ten_members_and_shows_on_the_payment() {
 
 #[tokio::test]
 async fn what_is_left_is_named_and_never_exceeded() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let only = |left: i64| {
         format!(
@@ -65,7 +65,7 @@ async fn what_is_left_is_named_and_never_exceeded() {
 
 #[tokio::test]
 async fn of_twenty_full_refunds_at_once_one_is_made() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let shop = Arc::new(shop);
     let all: Vec<_> = (0..20)
@@ -87,7 +87,7 @@ async fn of_twenty_full_refunds_at_once_one_is_made() {
 
 #[tokio::test]
 async fn a_payment_that_is_not_captured_or_is_cancelled_is_not_refunded() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let authorized = shop.payment(|payment| payment.captures.clear()).await;
     let cancelled = shop
         .payment(|payment| payment.cancelled_at_ms = Some(START_MS))
@@ -103,11 +103,11 @@ async fn a_payment_that_is_not_captured_or_is_cancelled_is_not_refunded() {
 
 #[tokio::test]
 async fn what_the_payment_provider_says_decides_what_is_shown() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     for (settings, status, word, held) in [
         ("decline", 500, "declined", 0),
         ("fail", 500, "failed", 0),
-        ("silence", 200, "unknown", 6000),
+        ("unknown", 200, "unknown", 6000),
         ("approve", 200, "succeeded", 6000),
     ] {
         let id = shop
@@ -133,7 +133,7 @@ async fn what_the_payment_provider_says_decides_what_is_shown() {
 
 #[tokio::test]
 async fn a_key_gives_one_refund_and_the_same_bytes_again() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let keyed = [
         ("x-medusa-access-token", TOKEN),
@@ -142,7 +142,7 @@ async fn a_key_gives_one_refund_and_the_same_bytes_again() {
     let body = r#"{"amount":1000,"reason":"return"}"#;
     let first = shop.refund_with(&id, &keyed, body).await;
     assert_eq!(first.json()["refund"]["idempotency_key"], "key-0001");
-    shop.clock.0.fetch_add(60_000, Ordering::Relaxed);
+    shop.pass(Duration::from_secs(60));
     shop.refund(&id, r#"{"amount":3,"reason":"other"}"#).await;
 
     for same in [body, r#" {"note":null, "reason":"return", "amount":1e3} "#] {
@@ -164,7 +164,7 @@ async fn a_key_gives_one_refund_and_the_same_bytes_again() {
 
 #[tokio::test]
 async fn while_the_first_is_asking_the_same_key_is_told_to_come_again() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop
         .payment(|payment| {
             payment.connector = "sandbox".to_owned();
@@ -181,17 +181,12 @@ async fn while_the_first_is_asking_the_same_key_is_told_to_come_again() {
         }
     };
     let first = tokio::spawn(ask());
-    for _ in 0..1000 {
-        if !shop.bank.held().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    shop.until_held().await;
     assert_eq!(
         ask().await.told(),
         r#"409 {"code":"invalid_state_error","message":"The request conflicted with another request. You may retry the request with the provided Idempotency-Key."}"#
     );
-    shop.bank.release();
+    shop.release();
     let first = first.await.expect("no panic");
     assert_eq!(first.status, 200, "{}", first.text);
     let again = ask().await;
@@ -201,7 +196,7 @@ async fn while_the_first_is_asking_the_same_key_is_told_to_come_again() {
 
 #[tokio::test]
 async fn a_refusal_and_a_failure_are_told_again_under_their_key() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let manual = shop.payment(|_| ()).await;
     let declining = shop
         .payment(|payment| {
@@ -222,7 +217,7 @@ async fn a_refusal_and_a_failure_are_told_again_under_their_key() {
 
 #[tokio::test]
 async fn a_malformed_request_leaves_its_key_free() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let keyed = [("x-medusa-access-token", TOKEN), ("idempotency-key", "k")];
     let bad = shop.refund_with(&id, &keyed, r#"{"amount":0,"reason":"return"}"#);
@@ -233,21 +228,17 @@ async fn a_malformed_request_leaves_its_key_free() {
 
 #[tokio::test]
 async fn the_surroundings_come_when_both_are_asked_for() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
-    let path = |query: &str| format!("{id}/refund?{query}");
     for (query, is_shown) in [
         ("expand=order,payment", true),
         ("foo=1&expand=payment", false),
     ] {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/admin/payments/{}", path(query)))
-            .header("content-type", "application/json")
-            .header("x-medusa-access-token", TOKEN)
-            .body(Body::from(r#"{"amount":1,"reason":"other"}"#))
-            .expect("a valid request");
-        let refund = shop.send(request).await.json()["refund"].clone();
+        let path = format!("/admin/payments/{id}/refund?{query}");
+        let token = [("x-medusa-access-token", TOKEN)];
+        let body = r#"{"amount":1,"reason":"other"}"#;
+        let answer = shop.post_with(&path, &token, body).await;
+        let refund = answer.json()["refund"].clone();
         let members = refund.as_object().expect("an object").len();
         assert_eq!(members, if is_shown { 12 } else { 10 }, "{query}");
         if is_shown {
@@ -260,7 +251,7 @@ async fn the_surroundings_come_when_both_are_asked_for() {
 
 #[tokio::test]
 async fn a_payment_answers_to_all_its_names_and_to_no_stranger() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop
         .payment(|payment| payment.aliases = vec!["ch_3Oabc".to_owned()])
         .await;
@@ -290,26 +281,20 @@ async fn a_payment_answers_to_all_its_names_and_to_no_stranger() {
 
 #[tokio::test]
 async fn a_payment_is_captured_once_and_then_shown_as_it_is() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|payment| payment.captures.clear()).await;
-    let capture = |body: &'static str| {
-        Request::builder()
-            .method(Method::POST)
-            .uri(format!("/admin/payments/{id}/capture"))
-            .header("content-type", "application/json")
-            .header("x-medusa-access-token", TOKEN)
-            .body(Body::from(body))
-            .expect("a valid request")
-    };
-    assert_eq!(shop.send(capture("{bad")).await.status, 400);
-    shop.clock.0.fetch_add(1000, Ordering::Relaxed);
-    let first = shop.send(capture(r#"{"amount":1,"foo":"bar"}"#)).await;
+    let path = format!("/admin/payments/{id}/capture");
+    let token = [("x-medusa-access-token", TOKEN)];
+    let capture = |body: &'static str| shop.post_with(&path, &token, body);
+    assert_eq!(capture("{bad").await.status, 400);
+    shop.pass(Duration::from_secs(1));
+    let first = capture(r#"{"amount":1,"foo":"bar"}"#).await;
     assert_eq!(first.status, 200, "{}", first.text);
     let payment = &first.json()["payment"];
     assert_eq!(payment.as_object().expect("an object").len(), 15);
     assert_eq!(payment["captured_at"], "2024-09-15T12:27:46.123Z");
-    shop.clock.0.fetch_add(1000, Ordering::Relaxed);
-    assert_eq!(shop.send(capture("")).await.told(), first.told());
+    shop.pass(Duration::from_secs(1));
+    assert_eq!(capture("").await.told(), first.told());
 
     let refund = shop
         .refund(&id, r#"{"amount":10000,"reason":"other"}"#)
@@ -325,13 +310,9 @@ async fn a_payment_is_captured_once_and_then_shown_as_it_is() {
             payment.cancelled_at_ms = Some(START_MS);
         })
         .await;
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("/admin/payments/{cancelled}/capture"))
-        .header("x-medusa-access-token", TOKEN)
-        .body(Body::empty())
-        .expect("a valid request");
+    let path = format!("/admin/payments/{cancelled}/capture");
+    let answer = shop.exchange("POST", &path, &token, "").await;
     let told =
         format!(r#"400 {{"type":"not_allowed","message":"Payment {cancelled} is canceled"}}"#);
-    assert_eq!(shop.send(request).await.told(), told);
+    assert_eq!(answer.told(), told);
 }

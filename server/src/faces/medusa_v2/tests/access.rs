@@ -29,7 +29,7 @@ const ROUTES: [(&str, &str, &str); 10] = [
 
 #[tokio::test]
 async fn every_route_wants_a_credential_and_its_scope() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     shop.key(SHOP, "medusa-v2", "sk_none", Some(&["webhooks"]));
     shop.key(SHOP, "medusa-v1", "sk_v1", None);
@@ -61,7 +61,7 @@ async fn every_route_wants_a_credential_and_its_scope() {
 
 #[tokio::test]
 async fn a_scope_opens_its_routes() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     for (at, (call, body, scope)) in ROUTES.into_iter().enumerate() {
         let key = format!("sk_{at}");
@@ -81,7 +81,7 @@ async fn a_scope_opens_its_routes() {
 
 #[tokio::test]
 async fn checks_run_in_the_documented_order() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let call = |query: &str| format!("POST /admin/payments/{id}/refund{query}");
     let syntax = "400 {\"message\":\"Not valid JSON: a member name in double quotes was expected at position 1\",\"type\":\"invalid_data\"}";
@@ -117,7 +117,7 @@ async fn checks_run_in_the_documented_order() {
 
 #[tokio::test]
 async fn another_merchants_payment_is_as_unknown_as_none() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let theirs = shop.payment(|it| it.merchant = OTHER_SHOP).await;
     for call in [
         "GET /admin/payments/ID",
@@ -135,7 +135,7 @@ async fn another_merchants_payment_is_as_unknown_as_none() {
 
 #[tokio::test]
 async fn a_person_logs_in_and_acts_under_their_own_name() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let hash = password::hash(&Secret::new("supersecret".to_owned()), &[1; 16]);
     let person = PersonView {
@@ -179,7 +179,7 @@ async fn a_person_logs_in_and_acts_under_their_own_name() {
     assert!(answer.text.contains(actor), "{}", answer.told());
     let refreshed = shop.ask_as(&headers, "POST /auth/token/refresh", "").await;
     assert_eq!(refreshed.status, 200, "{}", refreshed.told());
-    shop.clock.0.fetch_add(86_400_000, Ordering::Relaxed);
+    shop.pass(Duration::from_hours(24));
     let late = shop.ask_as(&headers, &call, "{\"amount\":1}").await;
     assert_eq!(late.told(), UNAUTHORIZED, "a day later");
 }

@@ -11,7 +11,7 @@ async fn listed(shop: &Shop, query: &str) -> String {
 
 #[tokio::test]
 async fn a_list_is_filtered_ordered_and_cut() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let mut ids = Vec::new();
     for (at, units, code) in [(0, 10_000, "EUR"), (1, 900, "EUR"), (2, 5_000, "JPY")] {
         let amount = Minor::new(units).expect("an amount");

@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_payment_is_found_by_each_of_its_names() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let elsewhere = "pay_01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let mut bits = 0;
     let id = shop
@@ -44,7 +44,7 @@ async fn a_payment_is_found_by_each_of_its_names() {
 
 #[tokio::test]
 async fn what_is_no_route_is_told_in_json() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     for call in [
         format!("DELETE /admin/payments/{id}"),
@@ -71,7 +71,7 @@ async fn what_is_no_route_is_told_in_json() {
 
 #[tokio::test]
 async fn a_body_that_cannot_be_taken_moves_nothing() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let call = format!("POST /admin/payments/{id}/refund");
     let note = |length: usize| format!("{{\"amount\":1,\"note\":\"{}\"}}", "n".repeat(length));
@@ -92,7 +92,7 @@ async fn a_body_that_cannot_be_taken_moves_nothing() {
 
 #[tokio::test]
 async fn refund_reasons_are_made_named_changed_and_deleted() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let made = shop
         .told(
@@ -226,7 +226,7 @@ fn a_path_matches_in_any_letter_case_and_with_a_slash_at_the_end() {
 
 #[tokio::test]
 async fn a_browser_of_a_listed_origin_may_read_answers() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let basic = format!("Basic {KEY}");
     let (listed, other) = ("http://localhost:7001", "http://evil.test");
@@ -299,7 +299,7 @@ async fn a_browser_of_a_listed_origin_may_read_answers() {
 
 #[tokio::test]
 async fn an_answer_that_has_not_changed_is_not_sent_again() {
-    let mut shop = Shop::open();
+    let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let call = format!("GET /admin/payments/{id}?fields=refunded_amount");
     let first = shop.ask(&call, "").await;
