@@ -17,6 +17,8 @@ use requite_engine::read::{PaymentView, ReadFault, Reads};
 use requite_engine::registry::Registry;
 use tokio::sync::oneshot;
 
+use crate::crypto::password::PasswordChecks;
+
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
     /// A fresh id in time order (UUID version 7).
@@ -46,6 +48,7 @@ pub(crate) struct Desk {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     settings: Arc<Settings>,
+    passwords: PasswordChecks,
 }
 
 /// What a desk is made of.
@@ -75,6 +78,7 @@ impl Desk {
             clock,
             ids,
             settings: Arc::new(settings),
+            passwords: PasswordChecks::new(),
         }
     }
 
@@ -84,6 +88,11 @@ impl Desk {
 
     pub(crate) fn ids(&self) -> &dyn Ids {
         self.ids.as_ref()
+    }
+
+    /// The one place where passwords are checked: its limit on memory is the whole server's.
+    pub(crate) fn passwords(&self) -> &PasswordChecks {
+        &self.passwords
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -23,7 +23,7 @@ use super::wire::{self, LogInBody, Members};
 use super::{Face, NAME};
 use crate::access::{self, Actor};
 use crate::crypto::jws::{self, Algorithm, Hs256Key, Moment, SKEW_SECONDS, VerifyingKey};
-use crate::crypto::password::{PasswordChecks, PasswordFault};
+use crate::crypto::password::PasswordFault;
 use crate::crypto::secret::Secret;
 use crate::crypto::token::lookup_hash;
 
@@ -43,14 +43,12 @@ const USER_PREFIX: &str = "usr_";
 #[derive(Clone)]
 pub(super) struct Logins {
     key: Arc<OnceCell<Hs256Key>>,
-    passwords: PasswordChecks,
 }
 
 impl Logins {
     pub(super) fn new() -> Logins {
         Logins {
             key: Arc::new(OnceCell::new()),
-            passwords: PasswordChecks::new(),
         }
     }
 }
@@ -172,7 +170,7 @@ async fn verified(
 
 async fn is_right(face: &Face, password: &Secret, hash: Option<String>) -> Result<bool, Failure> {
     let copy = Secret::new(password.expose().to_owned());
-    match face.logins.passwords.verify(copy, hash).await {
+    match face.desk.passwords().verify(copy, hash).await {
         Ok(is_right) => Ok(is_right),
         Err(PasswordFault::TooLong) => Ok(false),
         Err(fault @ PasswordFault::StoredHash) => {

@@ -76,7 +76,7 @@ async fn known(face: &Face, json: Option<Json<'_>>) -> Result<PersonView, Failur
 
 async fn checked(face: &Face, password: &str, stored: Option<String>) -> Result<bool, Failure> {
     let password = Secret::new(password.to_owned());
-    match face.passwords.verify(password, stored).await {
+    match face.desk.passwords().verify(password, stored).await {
         Ok(is_right) => Ok(is_right),
         Err(PasswordFault::TooLong) => Ok(false),
         Err(fault @ PasswordFault::StoredHash) => {

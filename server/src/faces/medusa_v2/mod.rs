@@ -45,7 +45,6 @@ use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
 use crate::crypto::jws::Hs256Key;
-use crate::crypto::password::PasswordChecks;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
 
@@ -67,14 +66,12 @@ const ROUTES: [&str; 8] = [
 #[derive(Clone)]
 struct Face {
     desk: Desk,
-    passwords: PasswordChecks,
     login_key: Arc<OnceCell<Hs256Key>>,
 }
 
 pub(crate) fn router(desk: Desk) -> Router {
     let face = Face {
         desk,
-        passwords: PasswordChecks::new(),
         login_key: Arc::default(),
     };
     let exact = routes().fallback(nowhere).with_state(face.clone());
