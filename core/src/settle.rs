@@ -205,6 +205,25 @@ pub fn wake(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
     Some(advance(refund, at_ms))
 }
 
+/// A refund whose time has come while its call is still under way: the clock was set, or the
+/// process stood still. The call's own outcome comes first; until then nobody may look it up, for
+/// what the PSP has not yet received it truthfully does not know. `None`: it is closed, or not yet
+/// due.
+pub fn postpone(refund: &Refund, at_ms: i64) -> Option<Change> {
+    if refund.next_action_at_ms? > at_ms {
+        return None;
+    }
+    let next_action_at_ms = schedule::next_action_at(Status::Dispatched, 0, at_ms);
+    Some(Change {
+        refund: Refund {
+            next_action_at_ms,
+            ..refund.clone()
+        },
+        entries: Vec::new(),
+        alarm: None,
+    })
+}
+
 /// An open refund after a restart: whatever call was under way died with the process, so it is due
 /// at once. `None`: it is closed.
 pub fn revive(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {

@@ -13,10 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use requite_core::settle::Finding;
+use requite_core::refund::Fault;
+use requite_core::settle::{Finding, Outcome};
 
 use crate::clock::Clock;
-use crate::command::{Answer, Command, CommandError, Wait};
+use crate::command::{Answer, Command, CommandError, RefundRef, Wait};
 use crate::lane::{BATCH_MAX, Lane};
 use crate::psp::{Instruction, Psp};
 use crate::store::Store;
@@ -193,20 +194,14 @@ impl Engine {
     }
 
     fn call(&self, instruction: Instruction) {
-        let engine = self.clone();
-        let refund = instruction.refund;
-        let attempt = instruction.attempt;
+        let call = Call {
+            engine: self.clone(),
+            refund: instruction.refund,
+            attempt: instruction.attempt,
+            outcome: None,
+        };
         self.shared.calls.fetch_add(1, Ordering::AcqRel);
-        let on_outcome = Box::new(move |outcome| {
-            let at_ms = engine.shared.clock.now_ms();
-            let finding = Finding {
-                attempt,
-                outcome,
-                at_ms,
-            };
-            engine.tell([Command::Settle { refund, finding }]);
-            engine.shared.calls.fetch_sub(1, Ordering::AcqRel);
-        });
+        let on_outcome = Box::new(move |outcome| call.end(outcome));
         self.shared.psp.call(instruction, on_outcome);
     }
 
@@ -223,6 +218,39 @@ impl Engine {
             }
             std::thread::park_timeout(SWEEP_EVERY);
         }
+    }
+}
+
+/// A call under way. Its end is told exactly once, even if whoever carried it fell over.
+struct Call {
+    engine: Engine,
+    refund: RefundRef,
+    attempt: u32,
+    outcome: Option<Outcome>,
+}
+
+impl Call {
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let lost = || Outcome::Unknown {
+            fault: Fault {
+                code: "call_dropped".to_owned(),
+                text: "the call was dropped without an outcome".to_owned(),
+            },
+        };
+        let finding = Finding {
+            attempt: self.attempt,
+            outcome: self.outcome.take().unwrap_or_else(lost),
+            at_ms: self.engine.shared.clock.now_ms(),
+        };
+        let refund = self.refund;
+        self.engine.tell([Command::Settle { refund, finding }]);
+        self.engine.shared.calls.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -62,21 +62,20 @@ pub enum KeyOutcome {
     Refused(Refusal),
 }
 
-impl KeyRecord {
-    /// It stands for a refund whose outcome is no answer to anybody yet.
-    fn is_untold(&self) -> bool {
-        matches!(self.outcome, KeyOutcome::Refund { answered: None, .. })
-    }
-}
-
 impl Key {
     /// Does what was recorded under this key's hash still bind it?
-    pub fn binds(&self, record: &KeyRecord, status: Option<Status>, now_ms: i64) -> bool {
+    /// `status` is that of its refund; `is_untold`: nobody was told the outcome, or waits for it.
+    pub fn binds(
+        &self,
+        record: &KeyRecord,
+        (status, is_untold): (Option<Status>, bool),
+        now_ms: i64,
+    ) -> bool {
         let age_ms = now_ms.saturating_sub(record.at_ms);
         match self.lifetime {
             Lifetime::Kept => age_ms < KEY_LIFE_MS,
             Lifetime::WhileUnknown => {
-                status == Some(Status::Unknown) || (record.is_untold() && age_ms < UNTOLD_LIFE_MS)
+                status == Some(Status::Unknown) || (is_untold && age_ms < UNTOLD_LIFE_MS)
             }
             Lifetime::Within(ms) => age_ms < ms,
         }

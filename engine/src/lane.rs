@@ -6,6 +6,8 @@
 //! - An answer leaves only after its commit, and exactly once.
 //! - No PSP is called from here; accepted refunds leave as [`Instruction`]s, after the commit that
 //!   holds their attempt.
+//! - While a call of this process is under way, its refund is not looked up: what a PSP has not yet
+//!   received it truthfully does not know, and that would be taken for proof.
 //! - News that could not be committed is kept and tried again; nothing that a PSP said is lost.
 //!
 //! Start at [`Lane::step`]. What a command does is in [`batch`].
@@ -14,11 +16,8 @@ pub(crate) mod batch;
 
 use std::collections::{HashMap, HashSet};
 
-use requite_core::id::MerchantId;
-
-use self::batch::{Batch, Decided, Verdict};
+use self::batch::{Batch, Decided, Hold, Verdict};
 use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
-use crate::key::KeyRecord;
 use crate::psp::Instruction;
 use crate::store::{Store, StoreFault};
 
@@ -34,18 +33,22 @@ pub const BACKLOG_MAX: usize = 16_384;
 struct Waiter {
     answer: Answer,
     /// The keys that their answer binds.
-    keys: Vec<((MerchantId, [u8; 16]), KeyRecord)>,
+    keys: Vec<Hold>,
     answers_unknown: bool,
     is_replay: bool,
 }
 
 type Waiters = HashMap<RefundRef, Vec<Waiter>>;
 
+/// The newest call of this process for each refund, until its outcome is here.
+type UnderWay = HashMap<RefundRef, u32>;
+
 pub struct Lane<S: Store> {
     store: S,
     /// Connectors that need no PSP: accepting is succeeding.
     immediate: HashSet<String>,
     waiters: Waiters,
+    under_way: UnderWay,
     backlog: Vec<Command>,
 }
 
@@ -56,6 +59,7 @@ impl<S: Store> Lane<S> {
             store,
             immediate: immediate.into_iter().collect(),
             waiters: HashMap::new(),
+            under_way: HashMap::new(),
             backlog: Vec::new(),
         }
     }
@@ -90,6 +94,25 @@ impl<S: Store> Lane<S> {
         if commands.is_empty() {
             return Vec::new();
         }
+        self.calls_end(&commands);
+        let instructions = self.decide_all(commands, answers);
+        let calls = instructions.iter().map(|call| (call.refund, call.attempt));
+        self.under_way.extend(calls);
+        instructions
+    }
+
+    /// A call whose outcome is here is over, whatever becomes of the outcome.
+    fn calls_end(&mut self, commands: &[Command]) {
+        for command in commands {
+            if let Command::Settle { refund, finding } = command
+                && self.under_way.get(refund) == Some(&finding.attempt)
+            {
+                self.under_way.remove(refund);
+            }
+        }
+    }
+
+    fn decide_all(&mut self, commands: Vec<Command>, answers: Vec<Answer>) -> Vec<Instruction> {
         match self.decide_and_commit(&commands) {
             Ok(decided) => self.tell(decided, answers),
             Err(StoreFault::Constraint(cause)) if commands.len() > 1 => {
@@ -118,16 +141,17 @@ impl<S: Store> Lane<S> {
     }
 
     fn decide_and_commit(&mut self, commands: &[Command]) -> Result<Decided, StoreFault> {
-        let wanted = batch::wanted(commands);
+        let wanted = batch::wanted(commands, &self.waiters);
         let Lane {
             store,
             immediate,
             waiters,
+            under_way,
             ..
         } = self;
         let mut decided = Decided::default();
         store.transact(&wanted, &mut |loaded| {
-            let mut batch = Batch::new(loaded, immediate, waiters);
+            let mut batch = Batch::new(loaded, immediate, waiters, under_way);
             for command in commands {
                 batch.take(command);
             }

@@ -9,7 +9,7 @@ use requite_core::money::Minor;
 use requite_core::refund::{Refund, Status};
 use requite_core::settle::Change;
 
-use super::Waiters;
+use super::{UnderWay, Waiters};
 use crate::command::{
     CaptureRequest, Command, CommandError, Reason, RefundRef, RefundReply, RefundRequest, Reply,
     VoidRequest,
@@ -29,14 +29,21 @@ pub(crate) mod register;
 /// Milliseconds in a day, for reference counters.
 const DAY_MS: i64 = 86_400_000;
 
-type KeyedRecord = ((MerchantId, [u8; 16]), KeyRecord);
+/// A key that a requester came with, as it was recorded for them.
+#[derive(Clone)]
+pub(super) struct Hold {
+    at: (MerchantId, [u8; 16]),
+    record: KeyRecord,
+    /// It binds for a while only, and may stand for a newer refund by the time they are answered.
+    may_move: bool,
+}
 
 /// What becomes of one command once the batch is committed.
 pub(super) enum Verdict {
     Answer(Result<Reply, CommandError>),
     Wait {
         refund: RefundRef,
-        keys: Vec<KeyedRecord>,
+        keys: Vec<Hold>,
         answers_unknown: bool,
         is_replay: bool,
     },
@@ -53,7 +60,7 @@ pub(super) struct Decided {
 }
 
 /// What these commands need to see.
-pub(super) fn wanted(commands: &[Command]) -> Wanted {
+pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
     let mut wanted = Wanted::default();
     for command in commands {
         match command {
@@ -79,6 +86,11 @@ pub(super) fn wanted(commands: &[Command]) -> Wanted {
             | Command::Expire { refund } => {
                 wanted.payments.insert((refund.merchant, refund.payment));
                 wanted.refunds.insert(*refund);
+                let waiting = waiters.get(refund).into_iter().flatten();
+                let held = waiting.flat_map(|waiter| &waiter.keys);
+                wanted
+                    .keys
+                    .extend(held.filter(|hold| hold.may_move).map(|hold| hold.at));
             }
         }
     }
@@ -124,12 +136,15 @@ pub(super) struct Batch<'a> {
     loaded: Loaded,
     immediate: &'a HashSet<String>,
     waiters: &'a Waiters,
+    under_way: &'a UnderWay,
     touched: BTreeMap<(MerchantId, PaymentId), Touched>,
     keys: HashMap<(MerchantId, [u8; 16]), KeyRecord>,
     changes: Changes,
     decided: Decided,
     /// Refunds that this batch accepted and whose requester waits.
     awaited: HashSet<RefundRef>,
+    /// Refunds for which this batch makes a call.
+    called: HashSet<RefundRef>,
     new_refunds: HashSet<RefundRef>,
     changed_refunds: BTreeMap<RefundRef, i64>,
 }
@@ -139,16 +154,19 @@ impl<'a> Batch<'a> {
         loaded: Loaded,
         immediate: &'a HashSet<String>,
         waiters: &'a Waiters,
+        under_way: &'a UnderWay,
     ) -> Batch<'a> {
         Batch {
             loaded,
             immediate,
             waiters,
+            under_way,
             touched: BTreeMap::new(),
             keys: HashMap::new(),
             changes: Changes::default(),
             decided: Decided::default(),
             awaited: HashSet::new(),
+            called: HashSet::new(),
             new_refunds: HashSet::new(),
             changed_refunds: BTreeMap::new(),
         }

@@ -4,8 +4,8 @@ use requite_core::refund::Status;
 use requite_core::schedule::Step;
 use requite_core::settle::{self, Finding};
 
-use super::{Batch, is_answer};
-use crate::command::{RefundRef, RefundReply};
+use super::{Batch, Verdict, is_answer};
+use crate::command::{RefundRef, RefundReply, Reply};
 use crate::psp::{CallKind, Instruction};
 use crate::store::{AttemptOutcome, NewAttempt};
 
@@ -25,7 +25,14 @@ impl Batch<'_> {
             outcome: finding.outcome.word(),
             at_ms: finding.at_ms,
         });
-        let Some(change) = change else { return };
+        let Some(change) = change else {
+            // Nothing new: a repeat, or committed before by a batch that did not hear of its
+            // commit. Then whoever waits was not told either.
+            if self.status(key) != Some(Status::Dispatched) {
+                self.answer_waiters(key);
+            }
+            return;
+        };
         if let Some(alarm) = change.alarm {
             tracing::error!(?key, ?alarm, "a refund needs a person's eye");
         }
@@ -43,6 +50,12 @@ impl Batch<'_> {
         let Some(record) = self.loaded.refunds.get(&key) else {
             return;
         };
+        if self.under_way.contains_key(&key) || self.called.contains(&key) {
+            if let Some(later) = settle::postpone(&record.refund, at_ms) {
+                self.change(key, &later, at_ms);
+            }
+            return;
+        }
         let woken = if is_restart {
             settle::revive(&record.refund, at_ms)
         } else {
@@ -57,8 +70,53 @@ impl Batch<'_> {
         }
     }
 
+    /// Those who would have waited from this batch on are answered with it.
+    fn answer_newcomers(&mut self, key: RefundRef) {
+        let Some(status) = self.status(key) else {
+            return;
+        };
+        let seq = self.seq((key.merchant, key.payment));
+        let mut verdicts = std::mem::take(&mut self.decided.verdicts);
+        for verdict in &mut verdicts {
+            let Verdict::Wait {
+                refund,
+                keys,
+                answers_unknown,
+                is_replay,
+            } = verdict
+            else {
+                continue;
+            };
+            if *refund != key {
+                continue;
+            }
+            if is_answer(status, *answers_unknown) {
+                for hold in keys.drain(..) {
+                    self.mark_answered(hold, key, seq, status);
+                }
+            }
+            let reply = RefundReply {
+                refund: key,
+                status,
+                as_of: Some(seq),
+                is_replay: *is_replay,
+            };
+            *verdict = Verdict::Answer(Ok(Reply::Refund(reply)));
+        }
+        self.decided.verdicts = verdicts;
+    }
+
     /// Whoever waits for this refund is told what is known now, and their keys are bound to that.
+    ///
+    /// Once a batch: what the first news told them, and bound their keys to, stands, whatever comes
+    /// behind it in the same batch.
     pub(super) fn answer_waiters(&mut self, key: RefundRef) {
+        if self.awaited.remove(&key) {
+            self.answer_newcomers(key);
+        }
+        if self.decided.settled.contains_key(&key) {
+            return;
+        }
         let Some(waiting) = self.waiters.get(&key) else {
             return;
         };
@@ -70,8 +128,10 @@ impl Batch<'_> {
             .iter()
             .filter(|w| is_answer(status, w.answers_unknown))
         {
-            for bound in &waiter.keys {
-                self.mark_answered(bound.clone(), key, seq, status);
+            for hold in &waiter.keys {
+                if !hold.may_move || self.stands_for(hold.at, key) {
+                    self.mark_answered(hold.clone(), key, seq, status);
+                }
             }
         }
         let reply = RefundReply {
@@ -127,6 +187,7 @@ impl Batch<'_> {
             call_no,
             at_ms,
         });
+        self.called.insert(key);
         self.touched.entry(of).or_default();
     }
 }

@@ -1,10 +1,11 @@
 //! A wish to refund: an old answer under its key, a refusal, or a refund.
 
 use requite_core::decide::{self, Plan, Refusal};
+use requite_core::id::MerchantId;
 use requite_core::refund::{Refund, Status};
 use requite_core::settle::{self, Change};
 
-use super::{Batch, KeyedRecord, Verdict, day, is_answer};
+use super::{Batch, Hold, Verdict, day, is_answer};
 use crate::command::{CommandError, Reason, RefundRef, RefundReply, RefundRequest, Reply, Wait};
 use crate::key::{Key, KeyOutcome, KeyRecord, Lifetime, refusal_text};
 use crate::store::{NewRefund, RefundRecord};
@@ -55,98 +56,121 @@ impl Batch<'_> {
 
     /// What a key that was used before is answered with. `None`: it is free.
     fn repeat(&mut self, request: &RefundRequest, key: &Key) -> Option<Verdict> {
-        let at = (request.merchant, key.hash);
-        let record = self
-            .keys
-            .get(&at)
-            .or_else(|| self.loaded.keys.get(&at))?
-            .clone();
-        let of_refund = match &record.outcome {
-            KeyOutcome::Refund { refund, answered } => Some((*refund, *answered)),
-            KeyOutcome::Refused(_) => None,
-        };
-        let status = of_refund.and_then(|(refund, _)| self.status(refund));
-        if !key.binds(&record, status, request.ask.at_ms) {
-            return None;
-        }
-        // While the first requester is still waiting, an equal wish without a key is another one.
-        let is_waited_for = of_refund.is_some_and(|(refund, _)| self.is_waited_for(refund));
-        if key.lifetime == Lifetime::WhileUnknown && is_waited_for {
-            return None;
-        }
+        let record = self.bound(request, key)?.clone();
         if record.fingerprint != key.fingerprint {
             return Some(Verdict::Answer(Err(CommandError::KeyReused)));
         }
-        let Some((refund, answered)) = of_refund else {
-            let KeyOutcome::Refused(refusal) = record.outcome else {
-                return None;
-            };
-            let refused = CommandError::Refused {
-                refusal,
-                is_replay: true,
-            };
-            return Some(Verdict::Answer(Err(refused)));
+        let (refund, answered) = match record.outcome {
+            KeyOutcome::Refund { refund, answered } => (refund, answered),
+            KeyOutcome::Refused(refusal) => {
+                let refused = CommandError::Refused {
+                    refusal,
+                    is_replay: true,
+                };
+                return Some(Verdict::Answer(Err(refused)));
+            }
         };
-        if let Some((seq, status)) = answered {
-            let as_of = (!key.answers_present).then_some(seq);
-            let status = if key.answers_present {
-                self.status(refund)?
-            } else {
-                status
-            };
-            let reply = RefundReply {
-                refund,
-                status,
-                as_of,
-                is_replay: true,
-            };
-            return Some(Verdict::Answer(Ok(Reply::Refund(reply))));
+        let status = self.status(refund)?;
+        let holds = self.holds(request, refund);
+        let Some(answered) = answered else {
+            return Some(self.join(request, refund, holds, status));
+        };
+        let now = (self.seq((refund.merchant, refund.payment)), status);
+        let (seq, status) = if key.answers_present { now } else { answered };
+        for hold in holds {
+            self.mark_answered(hold, refund, seq, status);
         }
-        Some(self.join(request, refund, status?))
+        let reply = RefundReply {
+            refund,
+            status,
+            as_of: (!key.answers_present).then_some(seq),
+            is_replay: true,
+        };
+        Some(Verdict::Answer(Ok(Reply::Refund(reply))))
     }
 
-    /// Somebody waits for the refund's outcome.
-    fn is_waited_for(&self, refund: RefundRef) -> bool {
+    fn recorded(&self, at: (MerchantId, [u8; 16])) -> Option<&KeyRecord> {
+        self.keys.get(&at).or_else(|| self.loaded.keys.get(&at))
+    }
+
+    /// What still binds a key.
+    fn bound(&self, request: &RefundRequest, key: &Key) -> Option<&KeyRecord> {
+        let record = self.recorded((request.merchant, key.hash))?;
+        let stands = match &record.outcome {
+            KeyOutcome::Refund { refund, answered } => {
+                let is_untold = answered.is_none() && self.is_left(*refund);
+                (self.status(*refund), is_untold)
+            }
+            KeyOutcome::Refused(_) => (None, false),
+        };
+        key.binds(record, stands, request.ask.at_ms)
+            .then_some(record)
+    }
+
+    /// Whoever asked has left without the outcome: they were told "unknown", or a crash took them.
+    /// While the first call is under way they may still be waiting, and then an equal wish is
+    /// another one.
+    fn is_left(&self, refund: RefundRef) -> bool {
+        let known = self.loaded.refunds.get(&refund);
+        known.is_some_and(|known| known.refund.attempt > 1) || !self.is_awaited(refund)
+    }
+
+    /// Someone waits for its outcome, and is not about to be told.
+    fn is_awaited(&self, refund: RefundRef) -> bool {
         let is_told = self.decided.settled.contains_key(&refund);
         self.awaited.contains(&refund) || (self.waiters.contains_key(&refund) && !is_told)
     }
 
-    /// The keys of a request that joins `refund`: those that stand for it, and those that are free
-    /// and stand for it from now on.
-    fn joining(&mut self, request: &RefundRequest, refund: RefundRef) -> Vec<KeyedRecord> {
-        let mut joining = Vec::new();
-        for key in &request.keys {
-            let at = (request.merchant, key.hash);
-            let known = self.keys.get(&at).or_else(|| self.loaded.keys.get(&at));
-            let stands_for = known.and_then(|record| match record.outcome {
-                KeyOutcome::Refund { refund, .. } => Some(refund),
-                KeyOutcome::Refused(_) => None,
-            });
-            let status = stands_for.and_then(|refund| self.status(refund));
-            let record = match known {
-                Some(known) if stands_for == Some(refund) => known.clone(),
-                Some(known) if key.binds(known, status, request.ask.at_ms) => continue,
-                Some(_) | None => KeyRecord {
-                    fingerprint: key.fingerprint,
-                    at_ms: request.ask.at_ms,
-                    outcome: KeyOutcome::Refund {
-                        refund,
-                        answered: None,
-                    },
-                },
-            };
-            self.keys.insert(at, record.clone());
-            joining.push((at, record));
-        }
-        joining
+    /// Does the key stand for this refund still?
+    pub(super) fn stands_for(&self, at: (MerchantId, [u8; 16]), of: RefundRef) -> bool {
+        let record = self.recorded(at);
+        record.is_some_and(
+            |record| matches!(record.outcome, KeyOutcome::Refund { refund, .. } if refund == of),
+        )
     }
 
-    /// A key whose refund was accepted and not yet answered.
-    fn join(&mut self, request: &RefundRequest, refund: RefundRef, status: Status) -> Verdict {
-        if self.is_waited_for(refund) {
+    /// One of a request's keys led to this refund: those of its keys that an answer will bind. Free
+    /// ones stand for the refund from now on: whoever was told of it under a key must not make a
+    /// second one with that key when the first key's time is over.
+    fn holds(&mut self, request: &RefundRequest, refund: RefundRef) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        for key in &request.keys {
+            let at = (request.merchant, key.hash);
+            let untold = KeyOutcome::Refund {
+                refund,
+                answered: None,
+            };
+            let is_free = key.lifetime == Lifetime::Kept && self.bound(request, key).is_none();
+            let record = match self.recorded(at) {
+                Some(known) if known.outcome == untold => known.clone(),
+                _ if is_free => KeyRecord {
+                    fingerprint: key.fingerprint,
+                    at_ms: request.ask.at_ms,
+                    outcome: untold,
+                },
+                _ => continue,
+            };
+            self.keys.insert(at, record.clone());
+            holds.push(Hold {
+                at,
+                record,
+                may_move: key.lifetime != Lifetime::Kept,
+            });
+        }
+        holds
+    }
+
+    /// Keys whose refund was accepted and not yet answered.
+    fn join(
+        &mut self,
+        request: &RefundRequest,
+        refund: RefundRef,
+        keys: Vec<Hold>,
+        status: Status,
+    ) -> Verdict {
+        if self.is_awaited(refund) {
             return Verdict::Answer(Err(CommandError::KeyInProgress));
         }
-        let keys = self.joining(request, refund);
         let answers_unknown = request.answers_unknown;
         if status == Status::Dispatched && request.wait == Wait::Outcome {
             // Its first requester left with a dead process; this one takes their place.
@@ -175,12 +199,12 @@ impl Batch<'_> {
 
     pub(super) fn mark_answered(
         &mut self,
-        key: KeyedRecord,
+        hold: Hold,
         refund: RefundRef,
         seq: u32,
         status: Status,
     ) {
-        let (at, record) = key;
+        let Hold { at, record, .. } = hold;
         let outcome = KeyOutcome::Refund {
             refund,
             answered: Some((seq, status)),
@@ -289,7 +313,11 @@ impl Batch<'_> {
                 outcome,
             };
             self.keys.insert((request.merchant, hash), record.clone());
-            keys.push(((request.merchant, hash), record));
+            keys.push(Hold {
+                at: (request.merchant, hash),
+                record,
+                may_move: key.lifetime != Lifetime::Kept,
+            });
         }
         if is_answered {
             let reply = RefundReply {
