@@ -1,0 +1,624 @@
+//! A payment provider with books of its own, and the network between it and us.
+//!
+//! It knows refunds by the key of the call and by nothing else. It pays what it is asked to pay,
+//! once for each key where it honours keys, else once for each call. What it has in its books is
+//! the truth that our books are held against.
+//!
+//! Every call is drawn a fate: lost on the way, answered late, twice or never, refused, declined,
+//! left pending. A look-up may fail, but what it says is true when it says it.
+
+use std::collections::BTreeMap;
+
+use requite_core::id::PaymentId;
+use requite_core::refund::Fault;
+use requite_core::settle::Outcome;
+use requite_engine::command::RefundRef;
+use requite_engine::psp::{CallKind, Instruction};
+
+use crate::rng::Rng;
+use crate::tally::Tally;
+
+const SECOND: i64 = 1_000;
+const HOUR: i64 = 3_600 * SECOND;
+const DAY: i64 = 24 * HOUR;
+
+/// What this PSP is like. Drawn for each run.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// For how long a key names its refund; 0: not at all.
+    pub key_life_ms: i64,
+    /// Refuses to give back more than was captured.
+    pub has_guard: bool,
+    /// A look-up shows refunds that were declined at once.
+    pub shows_declines: bool,
+    /// Our own deadline for a call.
+    pub deadline_ms: i64,
+    /// A request may be stuck in the network and arrive after we gave it up. Only with keys that
+    /// live for ever and no failures: where the first request may still arrive, "nothing is there"
+    /// proves nothing without them.
+    pub may_straggle: bool,
+    /// A planted bug: a look-up does not see a refund before it is this old.
+    pub look_up_lag_ms: i64,
+    pub rates: Rates,
+}
+
+/// Per thousand calls.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    pub refused_connection: u64,
+    pub lost_before: u64,
+    pub lost_after: u64,
+    pub reset: u64,
+    pub slow: u64,
+    pub doubled: u64,
+    pub server_error: u64,
+    pub error_for_ever: u64,
+    pub fail: u64,
+    pub decline: u64,
+    pub pending: u64,
+    pub for_ever: u64,
+    pub action: u64,
+    pub bounce: u64,
+    pub notice: u64,
+    pub deaf_look_up: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Pending,
+    /// Waits for the customer.
+    Action,
+    Paid,
+    Declined,
+    /// Paid, and the bank sent it back.
+    Bounced,
+}
+
+/// A refund in the PSP's books.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// Whose it is: known to the judge, not to the PSP's own rules.
+    pub refund: RefundRef,
+    pub amount: i64,
+    pub state: State,
+    /// It never leaves its state by itself.
+    pub is_for_ever: bool,
+    key: String,
+    /// The call that made it.
+    attempt: u32,
+    at_ms: i64,
+    errs_for_ever: bool,
+    declined_at_once: bool,
+}
+
+impl Execution {
+    /// Holds or has moved money.
+    pub fn counts(&self) -> bool {
+        matches!(self.state, State::Pending | State::Action | State::Paid)
+    }
+
+    fn outcome(&self) -> Outcome {
+        let psp_refund = Some(format!("re_{}", &self.key[8..]));
+        match self.state {
+            State::Paid => Outcome::Succeeded { psp_refund },
+            State::Pending => Outcome::Pending { psp_refund },
+            State::Action => Outcome::RequiresAction { psp_refund },
+            State::Declined | State::Bounced => Outcome::Declined {
+                psp_refund,
+                fault: fault("declined"),
+            },
+        }
+    }
+}
+
+/// Something that reaches us.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub refund: RefundRef,
+    pub attempt: u32,
+    pub outcome: Outcome,
+    pub at_ms: i64,
+    pub kind: CallKind,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Arrives(u64),
+    Answers(u64, Outcome),
+    Deadline(u64),
+    /// A pending refund is decided.
+    Decides(usize, State),
+    Bounces(usize),
+}
+
+#[derive(Clone, Debug)]
+struct Call {
+    instruction: Instruction,
+    key: String,
+    /// Of the process that made it: answers reach no other.
+    generation: u32,
+    is_ended: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Psp {
+    pub policy: Policy,
+    pub executions: Vec<Execution>,
+    /// What broke the PSP's own rules, in words.
+    pub violations: Vec<String>,
+    /// Refunds whose money came back; told again until they are on our books.
+    bounced: Vec<usize>,
+    by_key: BTreeMap<String, Vec<usize>>,
+    by_refund: BTreeMap<RefundRef, Vec<usize>>,
+    counted: BTreeMap<PaymentId, i64>,
+    captured: BTreeMap<PaymentId, i64>,
+    calls: BTreeMap<u64, Call>,
+    queue: BTreeMap<(i64, u64), Event>,
+    drawn: u64,
+    generation: u32,
+}
+
+impl Psp {
+    pub fn new(policy: Policy) -> Psp {
+        Psp {
+            policy,
+            executions: Vec::new(),
+            violations: Vec::new(),
+            bounced: Vec::new(),
+            by_key: BTreeMap::new(),
+            by_refund: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            captured: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            drawn: 0,
+            generation: 0,
+        }
+    }
+
+    /// What the PSP has taken of a payment.
+    pub fn capture(&mut self, payment: PaymentId, captured: i64) {
+        self.captured.insert(payment, captured);
+    }
+
+    pub fn executions_of(&self, refund: RefundRef) -> impl Iterator<Item = &Execution> {
+        let of = self.by_refund.get(&refund).into_iter().flatten();
+        of.map(|at| &self.executions[*at])
+    }
+
+    /// When something happens next without us.
+    pub fn next_at(&self) -> Option<i64> {
+        self.queue.first_key_value().map(|((at_ms, _), _)| *at_ms)
+    }
+
+    /// Money came back, and we have not been told.
+    pub fn has_more_to_tell(&self) -> bool {
+        !self.bounced.is_empty()
+    }
+
+    /// When the last thing that is under way happens.
+    pub fn last_at(&self) -> Option<i64> {
+        self.queue.last_key_value().map(|((at_ms, _), _)| *at_ms)
+    }
+
+    fn at(&mut self, at_ms: i64, event: Event) {
+        self.drawn += 1;
+        self.queue.insert((at_ms, self.drawn), event);
+    }
+
+    // --- Calls ---
+
+    /// A call leaves. What becomes of it on the way is drawn now.
+    pub fn call(&mut self, rng: &mut Rng, (call, key): (Instruction, String), now_ms: i64) {
+        self.drawn += 1;
+        let id = self.drawn;
+        let is_send = call.kind == CallKind::Send;
+        let generation = self.generation;
+        let call = Call {
+            instruction: call,
+            key,
+            generation,
+            is_ended: false,
+        };
+        self.calls.insert(id, call);
+        self.at(now_ms + self.policy.deadline_ms, Event::Deadline(id));
+        let rates = &self.policy.rates;
+        let soon = now_ms + rng.between(0, 20);
+        if is_send && rng.chance(rates.refused_connection) {
+            let refused = Outcome::Failed {
+                fault: fault("connection refused"),
+            };
+            return self.at(soon, Event::Answers(id, refused));
+        }
+        if !rng.chance(rates.lost_before) {
+            let straggles = self.policy.may_straggle && is_send && rng.chance(60);
+            let latest = if straggles {
+                200 * SECOND
+            } else {
+                self.policy.deadline_ms / 2
+            };
+            let on_the_way = if rng.chance(800) { 30 } else { latest };
+            let at_ms = now_ms + rng.between(0, on_the_way);
+            self.at(at_ms, Event::Arrives(id));
+        }
+    }
+
+    /// Our process died: what it sent is there, or lost on the way; what comes back reaches nobody.
+    pub fn crash(&mut self, rng: &mut Rng, tally: &mut Tally, now_ms: i64) {
+        self.generation += 1;
+        let arriving: Vec<(i64, u64)> = self
+            .queue
+            .iter()
+            .filter_map(|(at, event)| matches!(event, Event::Arrives(_)).then_some(*at))
+            .collect();
+        for at in arriving {
+            if self.policy.may_straggle && rng.chance(500) {
+                continue;
+            }
+            let Some(Event::Arrives(id)) = self.queue.remove(&at) else {
+                continue;
+            };
+            if rng.chance(500) {
+                tally.add("crash with calls", "sent, then the PSP acted");
+                self.arrive(rng, tally, (id, now_ms));
+            } else {
+                tally.add("crash with calls", "sent, and lost on the way");
+            }
+        }
+        let unheard = self
+            .queue
+            .values()
+            .filter(|event| matches!(event, Event::Answers(..)));
+        for _ in 0..unheard.count() {
+            tally.add("crash with calls", "acted, answer under way");
+        }
+    }
+
+    /// Lets everything happen that happens until `now_ms`.
+    pub fn advance(&mut self, rng: &mut Rng, tally: &mut Tally, now_ms: i64) -> Vec<News> {
+        let mut news = Vec::new();
+        while let Some(((at_ms, order), _)) = self.queue.first_key_value() {
+            let (at_ms, order) = (*at_ms, *order);
+            if at_ms > now_ms {
+                break;
+            }
+            let event = self.queue.remove(&(at_ms, order)).expect("it is the first");
+            match event {
+                Event::Arrives(id) => self.arrive(rng, tally, (id, at_ms)),
+                Event::Answers(id, outcome) => news.extend(self.answer(id, outcome, at_ms)),
+                Event::Deadline(id) => news.extend(self.give_up(tally, id, at_ms)),
+                Event::Decides(at, state) => {
+                    self.decide(at, state);
+                    news.extend(self.notice(rng, tally, (at, at_ms)));
+                }
+                Event::Bounces(at) => self.bounce(tally, at),
+            }
+        }
+        news
+    }
+
+    fn answer(&mut self, id: u64, outcome: Outcome, at_ms: i64) -> Option<News> {
+        let call = self.calls.get_mut(&id)?;
+        if call.generation != self.generation {
+            return None;
+        }
+        call.is_ended = true;
+        Some(news(call, outcome, at_ms))
+    }
+
+    fn give_up(&mut self, tally: &mut Tally, id: u64, at_ms: i64) -> Option<News> {
+        let call = self.calls.get_mut(&id)?;
+        if call.is_ended || call.generation != self.generation {
+            return None;
+        }
+        call.is_ended = true;
+        tally.add("PSP", "deadline passed without an answer");
+        Some(news(
+            call,
+            Outcome::Unknown {
+                fault: fault("no answer in time"),
+            },
+            at_ms,
+        ))
+    }
+
+    // --- At the PSP ---
+
+    fn arrive(&mut self, rng: &mut Rng, tally: &mut Tally, (id, at_ms): (u64, i64)) {
+        let Some(call) = self.calls.get(&id).cloned() else {
+            return;
+        };
+        let outcome = match call.instruction.kind {
+            CallKind::Send => self.act(rng, tally, (&call, at_ms)),
+            CallKind::LookUp => self.look_up(rng, tally, (&call, at_ms)),
+        };
+        self.send_answer(rng, tally, (id, outcome, at_ms));
+    }
+
+    fn send_answer(
+        &mut self,
+        rng: &mut Rng,
+        tally: &mut Tally,
+        (id, outcome, at_ms): (u64, Outcome, i64),
+    ) {
+        let rates = self.policy.rates.clone();
+        let quick = at_ms + rng.between(0, 60);
+        if rng.chance(rates.lost_after) {
+            return tally.add("PSP", "answer lost");
+        }
+        if rng.chance(rates.reset) {
+            tally.add("PSP", "connection reset");
+            let reset = Outcome::Unknown {
+                fault: fault("connection reset"),
+            };
+            return self.at(quick, Event::Answers(id, reset));
+        }
+        if rng.chance(rates.slow) {
+            tally.add("PSP", "answer after the deadline");
+            let late = at_ms + self.policy.deadline_ms + rng.between(1, 20 * SECOND);
+            return self.at(late, Event::Answers(id, outcome));
+        }
+        if rng.chance(rates.doubled) {
+            tally.add("PSP", "answer twice");
+            let again = quick + rng.between(0, 5 * SECOND);
+            self.at(again, Event::Answers(id, outcome.clone()));
+        }
+        self.at(quick, Event::Answers(id, outcome));
+    }
+
+    /// A refund is asked for.
+    fn act(&mut self, rng: &mut Rng, tally: &mut Tally, (call, at_ms): (&Call, i64)) -> Outcome {
+        if let Some(known) = self.honoured(&call.key, at_ms) {
+            tally.add("PSP", "key repeated");
+            return if known.errs_for_ever {
+                server_error()
+            } else {
+                known.outcome()
+            };
+        }
+        let rates = self.policy.rates.clone();
+        if rng.chance(rates.server_error) {
+            tally.add("PSP", "server error, nothing done");
+            return server_error();
+        }
+        if rng.chance(rates.fail) {
+            tally.add("PSP", "proven failure");
+            return Outcome::Failed {
+                fault: fault("refused before anything was done"),
+            };
+        }
+        let is_for_ever = rng.chance(rates.for_ever);
+        let waits = is_for_ever || rng.chance(rates.pending);
+        let state = match () {
+            () if rng.chance(rates.action) => State::Action,
+            () if waits => State::Pending,
+            () if rng.chance(rates.decline) => State::Declined,
+            () => State::Paid,
+        };
+        tally.add("PSP", state_word(state));
+        let errs_for_ever = state != State::Declined && rng.chance(rates.error_for_ever);
+        let at = self.book(call, (state, at_ms), errs_for_ever);
+        match state {
+            State::Pending | State::Action if is_for_ever => self.executions[at].is_for_ever = true,
+            State::Pending | State::Action => {
+                let to = if rng.chance(700) {
+                    State::Paid
+                } else {
+                    State::Declined
+                };
+                let days = if rng.chance(30) {
+                    10 * DAY
+                } else {
+                    2 * 60 * SECOND
+                };
+                let decided_at = at_ms + rng.between(1, days);
+                self.at(decided_at, Event::Decides(at, to));
+            }
+            State::Paid if rng.chance(rates.bounce) => {
+                let bounced_at = at_ms + rng.between(2 * HOUR, 5 * DAY);
+                self.at(bounced_at, Event::Bounces(at));
+            }
+            State::Paid | State::Declined | State::Bounced => {}
+        }
+        let execution = &self.executions[at];
+        if errs_for_ever {
+            server_error()
+        } else {
+            execution.outcome()
+        }
+    }
+
+    fn honoured(&self, key: &str, at_ms: i64) -> Option<&Execution> {
+        let first = *self.by_key.get(key)?.first()?;
+        let first = &self.executions[first];
+        (at_ms - first.at_ms < self.policy.key_life_ms).then_some(first)
+    }
+
+    /// Writes a refund into the PSP's books, and what that breaks.
+    fn book(&mut self, call: &Call, (state, at_ms): (State, i64), errs_for_ever: bool) -> usize {
+        let Instruction {
+            refund,
+            amount,
+            attempt,
+            ..
+        } = call.instruction;
+        let mut execution = Execution {
+            refund,
+            amount: amount.units(),
+            state,
+            is_for_ever: false,
+            key: call.key.clone(),
+            attempt,
+            at_ms,
+            errs_for_ever,
+            declined_at_once: state == State::Declined,
+        };
+        let counted = self.counted.entry(refund.payment).or_insert(0);
+        let captured = self.captured.get(&refund.payment).copied().unwrap_or(0);
+        if execution.counts() && *counted + execution.amount > captured {
+            self.violations.push(format!(
+                "I1 at the PSP: {refund:?} would bring refunds to {} of {captured} captured",
+                *counted + execution.amount
+            ));
+            if self.policy.has_guard {
+                execution.state = State::Declined;
+            }
+        }
+        if execution.counts() {
+            *counted += execution.amount;
+        }
+        let others = self.by_refund.entry(refund).or_default();
+        let earlier = others
+            .iter()
+            .filter(|at| self.executions[**at].counts())
+            .count();
+        if execution.counts() && earlier > 0 {
+            self.violations
+                .push(format!("I7: {refund:?} is made a second time at the PSP"));
+        }
+        let at = self.executions.len();
+        others.push(at);
+        self.by_key.entry(call.key.clone()).or_default().push(at);
+        self.executions.push(execution);
+        at
+    }
+
+    fn look_up(&self, rng: &mut Rng, tally: &mut Tally, (call, at_ms): (&Call, i64)) -> Outcome {
+        if rng.chance(self.policy.rates.deaf_look_up) {
+            tally.add("PSP", "look-up without an answer");
+            return server_error();
+        }
+        let known = self.by_key.get(&call.key).into_iter().flatten();
+        let mut shown = known.map(|at| &self.executions[*at]).filter(|execution| {
+            let is_hidden = execution.declined_at_once && !self.policy.shows_declines;
+            !is_hidden && at_ms - execution.at_ms >= self.policy.look_up_lag_ms
+        });
+        let found = shown.next();
+        tally.add(
+            "PSP",
+            if found.is_some() {
+                "look-up found it"
+            } else {
+                "look-up found nothing"
+            },
+        );
+        found.map_or(Outcome::Absent, Execution::outcome)
+    }
+
+    // --- Later ---
+
+    fn decide(&mut self, at: usize, state: State) {
+        let execution = &mut self.executions[at];
+        let counted = execution.counts();
+        execution.state = state;
+        if counted && !execution.counts() {
+            let sum = self.counted.entry(execution.refund.payment).or_insert(0);
+            *sum -= execution.amount;
+        }
+    }
+
+    /// The PSP tells us unasked, naming the call that made the refund.
+    fn notice(&self, rng: &mut Rng, tally: &mut Tally, (at, at_ms): (usize, i64)) -> Option<News> {
+        if !rng.chance(self.policy.rates.notice) {
+            return None;
+        }
+        tally.add("PSP", "notice");
+        let Execution {
+            refund, attempt, ..
+        } = self.executions[at];
+        let outcome = self.executions[at].outcome();
+        Some(News {
+            refund,
+            attempt,
+            outcome,
+            at_ms,
+            kind: CallKind::Send,
+        })
+    }
+
+    /// The bank sends the money back.
+    fn bounce(&mut self, tally: &mut Tally, at: usize) {
+        if self.executions[at].state == State::Paid {
+            tally.add("PSP", "money came back");
+            self.decide(at, State::Bounced);
+            self.bounced.push(at);
+        }
+    }
+
+    /// The news of money that came back, until it is on our books. `is_due` says of which refunds
+    /// it is to be told: `None` when it is on the books already.
+    pub fn bounces(
+        &mut self,
+        is_due: impl Fn(RefundRef) -> Option<bool>,
+        now_ms: i64,
+    ) -> Vec<News> {
+        let mut told = Vec::new();
+        let mut left = Vec::new();
+        for at in std::mem::take(&mut self.bounced) {
+            let Execution { refund, .. } = self.executions[at];
+            let Some(is_due) = is_due(refund) else {
+                continue;
+            };
+            left.push(at);
+            if is_due {
+                let outcome = Outcome::Failed {
+                    fault: fault("sent back by the bank"),
+                };
+                told.push(News {
+                    refund,
+                    attempt: u32::MAX,
+                    outcome,
+                    at_ms: now_ms,
+                    kind: CallKind::Send,
+                });
+            }
+        }
+        self.bounced = left;
+        told
+    }
+
+    /// Faults stop: from here on every call is answered at once and truthfully.
+    pub fn calm(&mut self) {
+        let policy = &mut self.policy;
+        policy.rates = Rates::default();
+    }
+}
+
+fn news(call: &Call, outcome: Outcome, at_ms: i64) -> News {
+    let Instruction {
+        refund,
+        attempt,
+        kind,
+        ..
+    } = call.instruction;
+    News {
+        refund,
+        attempt,
+        outcome,
+        at_ms,
+        kind,
+    }
+}
+
+fn server_error() -> Outcome {
+    Outcome::Unknown {
+        fault: fault("server error"),
+    }
+}
+
+fn fault(text: &str) -> Fault {
+    Fault {
+        code: String::from("simulated"),
+        text: text.to_owned(),
+    }
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Pending => "pending",
+        State::Action => "requires action",
+        State::Paid => "paid",
+        State::Declined => "declined",
+        State::Bounced => "bounced",
+    }
+}

@@ -1,0 +1,85 @@
+//! What a run has seen: a count for each thing by name, and the trace that proves two runs equal.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// Lines of the trace that a failing run shows.
+const TRACE_SHOWN_MAX: usize = 120;
+
+/// Counts by name. Names are `group/what`.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    counts: BTreeMap<(&'static str, String), u64>,
+}
+
+impl Tally {
+    pub fn add(&mut self, group: &'static str, what: &str) {
+        if let Some(count) = self.counts.get_mut(&(group, what.to_owned())) {
+            *count += 1;
+        } else {
+            self.counts.insert((group, what.to_owned()), 1);
+        }
+    }
+
+    pub fn count(&self, group: &str, what: &str) -> u64 {
+        let of = self.group(group).find(|(name, _)| *name == what);
+        of.map_or(0, |(_, count)| count)
+    }
+
+    pub fn total(&self, group: &str) -> u64 {
+        self.group(group).map(|(_, count)| count).sum()
+    }
+
+    pub fn group(&self, group: &str) -> impl Iterator<Item = (&str, u64)> {
+        let own = self.counts.iter().filter(move |((of, _), _)| *of == group);
+        own.map(|((_, what), count)| (what.as_str(), *count))
+    }
+
+    pub fn merge(&mut self, other: &Tally) {
+        for ((group, what), count) in &other.counts {
+            *self.counts.entry((group, what.clone())).or_insert(0) += count;
+        }
+    }
+}
+
+/// Everything that happened, as a hash over all lines and the last of them as text.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// Tells every line as it happens.
+    pub is_loud: bool,
+    hash: u64,
+    last: VecDeque<String>,
+}
+
+impl Default for Trace {
+    fn default() -> Trace {
+        Trace {
+            is_loud: false,
+            hash: 0xCBF2_9CE4_8422_2325,
+            last: VecDeque::new(),
+        }
+    }
+}
+
+impl Trace {
+    pub fn say(&mut self, line: String) {
+        if self.is_loud {
+            eprintln!("{line}");
+        }
+        for byte in line.bytes() {
+            // FNV-1a.
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+        if self.last.len() == TRACE_SHOWN_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+}

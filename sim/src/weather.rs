@@ -1,0 +1,196 @@
+//! What a run is like. Every run draws its own rates of everything, so that there are runs of many
+//! short crashes, of few long ones, of a slow PSP, of a store that fails all the time, and calm
+//! ones: an average mix would never get far into any corner.
+
+use std::collections::VecDeque;
+
+use crate::bug::Bug;
+use crate::client::Habits;
+use crate::disk::Fate;
+use crate::psp::{Policy, Rates};
+use crate::rng::Rng;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// Rates per thousand steps, unless said.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    pub habits: Habits,
+    /// Client commands that come at once, at most.
+    pub burst: u64,
+    /// Commands that one step takes, at most.
+    pub batch: usize,
+    /// Steps in which no time passes.
+    pub haste: u64,
+    pub long_waits: u64,
+    /// How long a client's request waits for an outcome.
+    pub patience_ms: i64,
+    /// News before clients, as the engine queues them; else shuffled.
+    pub is_orderly: bool,
+    /// Wake-ups that are carried out a step late.
+    pub late_sweeps: u64,
+    pub store_fails: u64,
+    pub constraints: u64,
+    pub tries_again: u64,
+    pub loses_answers: u64,
+    pub dies_in_store: u64,
+    pub dies_answering: u64,
+    pub dies_calling: u64,
+    pub dies_idle: u64,
+    pub audits: u64,
+}
+
+/// Nothing, little, some or much.
+fn rate(rng: &mut Rng, much: u64) -> u64 {
+    rng.pick(&[0, much / 12, much / 4, much])
+}
+
+impl Weather {
+    pub fn draw(rng: &mut Rng) -> Weather {
+        Weather {
+            habits: Habits {
+                repeats: rng.pick(&[50, 200, 400]),
+                other_meaning: rng.pick(&[0, 30, 150]),
+                nonsense: rng.pick(&[10, 100, 300]),
+                greed: rng.pick(&[20, 150, 500]),
+                keyless: rng.pick(&[0, 200, 500]),
+                guard: rng.pick(&[0, 0, 200]),
+                books: rng.pick(&[40, 120, 250]),
+            },
+            burst: rng.pick(&[1, 3, 8, 40]),
+            batch: rng.pick(&[1, 4, 32, 256]),
+            haste: rng.pick(&[100, 400, 800]),
+            long_waits: rng.pick(&[0, 5, 30]),
+            patience_ms: rng.pick(&[0, 300, 5_000, 20_000]),
+            is_orderly: rng.chance(600),
+            late_sweeps: rate(rng, 300),
+            store_fails: rate(rng, 100),
+            constraints: rate(rng, 40),
+            tries_again: rate(rng, 100),
+            loses_answers: rate(rng, 40),
+            dies_in_store: rate(rng, 40),
+            dies_answering: rate(rng, 20),
+            dies_calling: rate(rng, 40),
+            dies_idle: rate(rng, 20),
+            audits: 4,
+        }
+    }
+
+    /// Faults stop; clients have stopped before.
+    pub fn calm(&mut self) {
+        self.late_sweeps = 0;
+        self.store_fails = 0;
+        self.constraints = 0;
+        self.tries_again = 0;
+        self.loses_answers = 0;
+        self.dies_in_store = 0;
+        self.dies_answering = 0;
+        self.dies_calling = 0;
+        self.dies_idle = 0;
+        self.audits = 0;
+        self.batch = 256;
+    }
+
+    /// How long nothing happens, in ms.
+    pub fn wait(&self, rng: &mut Rng) -> i64 {
+        if rng.chance(self.haste) {
+            return 0;
+        }
+        if rng.chance(self.long_waits) {
+            return match rng.below(100) {
+                0 => rng.between(DAY, 31 * DAY),
+                1..=15 => rng.between(HOUR, DAY),
+                _ => rng.between(60_000, HOUR),
+            };
+        }
+        match rng.below(10) {
+            0 => rng.between(2_000, 60_000),
+            1..=3 => rng.between(50, 2_000),
+            _ => rng.between(1, 50),
+        }
+    }
+
+    /// What becomes of the next transaction, and of the single ones that follow a broken
+    /// constraint.
+    pub fn fates(&self, rng: &mut Rng, commands: usize) -> VecDeque<Fate> {
+        let fate = self.fate(rng);
+        let mut fates = VecDeque::from([fate]);
+        if fate == Fate::Constraint && commands > 1 {
+            let bad = rng.index(commands);
+            fates.extend((0..commands).map(|at| {
+                if at == bad {
+                    Fate::Constraint
+                } else {
+                    Fate::Commit
+                }
+            }));
+            let other = 1 + rng.index(commands);
+            if rng.chance(300) {
+                fates[other] = self.fate(rng);
+            }
+        }
+        fates
+    }
+
+    fn fate(&self, rng: &mut Rng) -> Fate {
+        let deaths = [
+            Fate::DieBeforeLoad,
+            Fate::DieBeforeSave,
+            Fate::DieBeforeCommit,
+            Fate::DieAfterCommit,
+        ];
+        match () {
+            () if rng.chance(self.dies_in_store) => rng.pick(&deaths),
+            () if rng.chance(self.store_fails) => rng.pick(&[Fate::FailLoad, Fate::FailSave]),
+            () if rng.chance(self.constraints) => Fate::Constraint,
+            () if rng.chance(self.tries_again) => Fate::TryAgain,
+            () if rng.chance(self.loses_answers) => Fate::LoseAnswer,
+            () => Fate::Commit,
+        }
+    }
+}
+
+/// A PSP of some kind; a planted bug gets the kind of PSP that lets it show.
+pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
+    let key_life_ms = match bug {
+        Some(Bug::AbsentWithoutAsking | Bug::LaggingLookUp) => 0,
+        _ => rng.pick(&[0, 0, 10 * 60_000, DAY, i64::MAX]),
+    };
+    let may_straggle = key_life_ms == i64::MAX && rng.chance(500);
+    let mut rates = Rates {
+        refused_connection: rate(rng, 150),
+        lost_before: rate(rng, 200),
+        lost_after: rate(rng, 200),
+        reset: rate(rng, 150),
+        slow: rate(rng, 150),
+        doubled: rate(rng, 200),
+        server_error: rate(rng, 150),
+        error_for_ever: rate(rng, 50),
+        fail: rate(rng, 100),
+        decline: rate(rng, 200),
+        pending: rate(rng, 300),
+        for_ever: rate(rng, 20),
+        action: rate(rng, 40),
+        bounce: rate(rng, 50),
+        notice: rate(rng, 700),
+        deaf_look_up: rate(rng, 400),
+    };
+    if may_straggle {
+        rates.refused_connection = 0;
+        rates.fail = 0;
+    }
+    Policy {
+        key_life_ms,
+        has_guard: rng.chance(500),
+        shows_declines: rng.chance(600),
+        deadline_ms: rng.pick(&[2_000, 10_000, 30_000]),
+        may_straggle,
+        look_up_lag_ms: if bug == Some(Bug::LaggingLookUp) {
+            5 * 60_000
+        } else {
+            0
+        },
+        rates,
+    }
+}

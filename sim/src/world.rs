@@ -1,0 +1,672 @@
+//! One run: shops, the engine's lane, a store that fails, a process that dies, a PSP with books of
+//! its own, and a clock that goes as fast as it likes. One thread, one seed, one story.
+//!
+//! The lane and everything below it is the product's own code. What the product's threads do
+//! (queue, sweep, dispatch, recovery) is done here by hand, one thing after the other, so that a
+//! seed always tells the same story.
+//!
+//! Start at [`World::run`]; a step of the story is [`World::step`].
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use requite_core::refund::Status;
+use requite_core::settle::{Finding, Outcome};
+use requite_engine::command::{Command, RefundRef, RefundRequest};
+use requite_engine::lane::{BATCH_MAX, Lane};
+use requite_engine::psp::{CallKind, Instruction};
+use requite_engine::store::Store;
+
+use crate::bug::Bug;
+use crate::client::Clients;
+use crate::desk::{SharedInbox, Ticket, Tickets, answer};
+use crate::disk::{Disk, Fate, Faulty, SharedTap, Transacted, tap};
+use crate::judge::{self, Acked};
+use crate::model::Model;
+use crate::psp::{News, Psp};
+use crate::rng::Rng;
+use crate::tally::{Tally, Trace};
+use crate::weather::{self, Weather};
+
+/// Simulated time at the start: 2024-09-15.
+const START_MS: i64 = 1_726_400_000_000;
+/// Distance between sweeps, as the engine's.
+const SWEEP_EVERY_MS: i64 = 250;
+/// Wake-ups of one sweep, as the engine's.
+const SWEEP_MAX: u32 = 512;
+/// Steps of a run; a run that needs more is stuck.
+const STEPS_MAX: u64 = 200_000;
+
+/// What to simulate.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub bug: Option<Bug>,
+    /// Tells the whole trace on standard error.
+    pub is_loud: bool,
+}
+
+impl Plan {
+    /// A seed, and nothing planted.
+    pub fn of(seed: u64) -> Plan {
+        Plan {
+            seed,
+            bug: None,
+            is_loud: false,
+        }
+    }
+}
+
+/// What came of it.
+pub struct Story {
+    pub seed: u64,
+    pub refunds: u64,
+    pub tally: Tally,
+    pub trace: Trace,
+    pub violation: Option<String>,
+}
+
+pub struct World {
+    pub(crate) now_ms: i64,
+    pub(crate) rng: Rng,
+    pub(crate) weather: Weather,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) model: Model,
+    pub(crate) psp: Psp,
+    pub(crate) tally: Tally,
+    pub(crate) trace: Trace,
+    pub(crate) tickets: Tickets,
+    pub(crate) inbox: SharedInbox,
+    pub(crate) acked: Acked,
+    /// The store once more, for the sweep and for checks: it only reads.
+    pub(crate) side: Disk,
+    /// `None` only while the process is down.
+    lane: Option<Lane<Faulty>>,
+    tap: SharedTap,
+    clients: Clients,
+    /// Commands of clients that wait for the lane.
+    queue: VecDeque<(Command, Option<u64>)>,
+    /// Outcomes and wake-ups that wait for the lane.
+    news: VecDeque<Command>,
+    /// News that the lane keeps because the store failed.
+    backlog: Vec<Command>,
+    /// Wake-ups that come a step late.
+    late: Vec<Command>,
+    swept_at_ms: i64,
+    numbers: u64,
+    steps: u64,
+    /// Client requests yet to come.
+    wishes: u64,
+    is_calm: bool,
+    /// Where a process that is dead after a step died.
+    moment: &'static str,
+}
+
+type Checked<T = ()> = Result<T, String>;
+
+impl World {
+    /// Tells the whole story of a seed.
+    pub fn run(plan: Plan) -> Story {
+        let mut world = World::new(plan);
+        let told = world.tell();
+        Story {
+            seed: plan.seed,
+            refunds: world.model.refunds.len() as u64,
+            tally: world.tally,
+            trace: world.trace,
+            violation: told.err(),
+        }
+    }
+
+    fn new(plan: Plan) -> World {
+        let Plan { seed, bug, is_loud } = plan;
+        let mut rng = Rng::new(seed);
+        let weather = Weather::draw(&mut rng);
+        let policy = weather::policy(&mut rng, bug);
+        let clients = Clients::new(&mut rng, weather.habits.clone());
+        // The real store for a tenth of the runs; a planted bug may need the one in memory.
+        let is_file = rng.chance(100) && bug.is_none();
+        let disk = if is_file {
+            Disk::file(clients.reasons())
+        } else {
+            Disk::memory(clients.reasons())
+        };
+        let mut model = Model::default();
+        model.reasons.extend(clients.reasons());
+        let mut trace = Trace::default();
+        trace.is_loud = is_loud;
+        trace.say(format!(
+            "seed {seed}, store {}: {weather:?} {policy:?}",
+            disk.word()
+        ));
+        let mut tally = Tally::default();
+        tally.add("store", disk.word());
+        let tap = SharedTap::default();
+        let side = disk.second();
+        let store = Faulty::new(disk, SharedTap::clone(&tap), bug);
+        World {
+            now_ms: START_MS,
+            wishes: rng.pick(&[60, 300, 1_000, 3_000]),
+            rng,
+            weather,
+            bug,
+            model,
+            psp: Psp::new(policy),
+            tally,
+            trace,
+            tickets: Tickets::new(),
+            inbox: SharedInbox::default(),
+            acked: Acked::default(),
+            side,
+            lane: Some(new_lane(store)),
+            tap,
+            clients,
+            queue: VecDeque::new(),
+            news: VecDeque::new(),
+            backlog: Vec::new(),
+            late: Vec::new(),
+            swept_at_ms: START_MS,
+            numbers: 0,
+            steps: 0,
+            is_calm: false,
+            moment: "",
+        }
+    }
+
+    /// First everything may fail; then the faults stop and all must come right.
+    fn tell(&mut self) -> Checked {
+        while self.wishes > 0 {
+            let waited_ms = self.weather.wait(&mut self.rng);
+            self.now_ms += waited_ms;
+            self.step()?;
+        }
+        self.settle_down()?;
+        self.check_books(true)?;
+        self.check_store()
+    }
+
+    fn settle_down(&mut self) -> Checked {
+        self.trace.say(String::from("faults stop"));
+        self.is_calm = true;
+        self.weather.calm();
+        self.psp.calm();
+        let last_decision = self.psp.last_at().unwrap_or(self.now_ms);
+        let limit = last_decision.max(self.now_ms) + judge::SETTLED_WITHIN_MS;
+        self.step()?;
+        while let Some(next_ms) = self.next_happening() {
+            self.now_ms = self.now_ms.max(next_ms);
+            if self.now_ms > limit {
+                let open = judge::unsettled(&self.model, &self.psp);
+                return Err(format!("R3: not settled in time: {:?}", open));
+            }
+            self.step()?;
+        }
+        match self.tickets.iter().next() {
+            None => Ok(()),
+            Some((number, ticket)) => Err(format!("nobody ever answered {number}: {ticket:?}")),
+        }
+    }
+
+    /// When there is something to do again. `None`: all is quiet.
+    fn next_happening(&self) -> Option<i64> {
+        let waits = !self.queue.is_empty() || !self.news.is_empty() || !self.backlog.is_empty();
+        if waits || !self.late.is_empty() || self.psp.has_more_to_tell() {
+            return Some(self.now_ms);
+        }
+        let expiring = self
+            .tickets
+            .values()
+            .filter_map(|ticket| ticket.expires_at_ms)
+            .min();
+        let due = judge::unsettled(&self.model, &self.psp);
+        let due = due
+            .iter()
+            .filter_map(|refund| self.model.refunds[refund].due_ms)
+            .min();
+        let happening = self.psp.next_at();
+        // The sweep looks every quarter of a second; what is due before is found then.
+        let due = due.map(|at_ms| at_ms.max(self.swept_at_ms + SWEEP_EVERY_MS));
+        [expiring, due, happening].into_iter().flatten().min()
+    }
+
+    /// The world goes on by one batch.
+    fn step(&mut self) -> Checked {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return Err(String::from("the run does not come to an end"));
+        }
+        self.hear_from_psp();
+        self.sweep();
+        self.clients_come();
+        self.patience_ends();
+        let batch = self.next_batch();
+        if batch.is_empty() && self.backlog.is_empty() {
+            return self.maybe_die_idle();
+        }
+        let calls = self.step_lane(batch)?;
+        if self.is_dead() {
+            let moment = self.moment;
+            return self.restart(moment);
+        }
+        self.dispatch(calls)?;
+        self.check_psp()?;
+        if self.rng.chance(self.weather.audits) {
+            self.check_books(false)?;
+            self.audit()?;
+        }
+        self.maybe_die_idle()
+    }
+
+    // --- What comes in ---
+
+    fn hear_from_psp(&mut self) {
+        let World {
+            psp,
+            rng,
+            tally,
+            model,
+            ..
+        } = self;
+        let mut heard = psp.advance(rng, tally, self.now_ms);
+        let is_quiet = heard.is_empty() && self.news.is_empty() && self.backlog.is_empty();
+        if is_quiet && (self.is_calm || rng.chance(300)) {
+            // Of money that came back the PSP tells long after everything else, and again and
+            // again until we have it.
+            let is_due = |refund| match model.refunds.get(&refund)?.status {
+                Status::Succeeded => Some(true),
+                status if status.is_open() => Some(false),
+                _ => None,
+            };
+            heard.extend(psp.bounces(is_due, self.now_ms));
+        }
+        for news in heard {
+            let command = self.as_command(news);
+            self.news.push_back(command);
+        }
+    }
+
+    /// What a connector makes of an answer.
+    fn as_command(&mut self, news: News) -> Command {
+        let News {
+            refund,
+            attempt,
+            outcome,
+            at_ms,
+            kind,
+        } = news;
+        let outcome = match (self.bug, outcome) {
+            (Some(Bug::UnknownIsFailed), Outcome::Unknown { fault }) if kind == CallKind::Send => {
+                Outcome::Failed { fault }
+            }
+            (Some(Bug::DeclineIsSuccess), Outcome::Declined { psp_refund, .. }) => {
+                Outcome::Succeeded { psp_refund }
+            }
+            (_, outcome) => outcome,
+        };
+        self.tally.add("outcome", outcome.word());
+        let finding = Finding {
+            attempt,
+            outcome,
+            at_ms,
+        };
+        Command::Settle { refund, finding }
+    }
+
+    fn sweep(&mut self) {
+        self.news.extend(self.late.drain(..));
+        if self.now_ms < self.swept_at_ms + SWEEP_EVERY_MS {
+            return;
+        }
+        self.swept_at_ms = self.now_ms;
+        if self.rng.chance(self.weather.store_fails) {
+            return self.tally.add("sweep", "could not read");
+        }
+        let at_ms = self.now_ms;
+        let wake = |refund| Command::Wake {
+            refund,
+            at_ms,
+            is_restart: false,
+        };
+        if self.bug == Some(Bug::DeafSweep) {
+            return;
+        }
+        let due = self
+            .side
+            .due(at_ms, SWEEP_MAX)
+            .expect("the store can be read");
+        let woken: Vec<Command> = due.into_iter().map(wake).collect();
+        if self.rng.chance(self.weather.late_sweeps) {
+            self.late = woken;
+        } else {
+            self.news.extend(woken);
+        }
+    }
+
+    fn clients_come(&mut self) {
+        if self.is_calm {
+            return;
+        }
+        let coming = self.rng.below(self.weather.burst + 1);
+        for _ in 0..coming {
+            self.wishes = self.wishes.saturating_sub(1);
+            let World {
+                clients,
+                rng,
+                model,
+                ..
+            } = self;
+            let command = clients.next(rng, model, self.now_ms);
+            self.numbers += 1;
+            let request = match &command {
+                Command::Refund(request) => Some(request.clone()),
+                _ => None,
+            };
+            let expires = request
+                .as_ref()
+                .map(|_| self.now_ms + self.weather.patience_ms);
+            let ticket = Ticket {
+                request,
+                expected: None,
+                has_failed: false,
+                expires_at_ms: expires,
+                is_taken: false,
+            };
+            self.tickets.insert(self.numbers, ticket);
+            self.queue.push_back((command, Some(self.numbers)));
+        }
+    }
+
+    /// Whoever has waited long enough is told what is known.
+    fn patience_ends(&mut self) {
+        for ticket in self.tickets.values_mut() {
+            let is_over = ticket
+                .expires_at_ms
+                .is_some_and(|at_ms| at_ms <= self.now_ms);
+            let Some(request) = ticket.request.as_ref().filter(|_| is_over) else {
+                continue;
+            };
+            ticket.expires_at_ms = None;
+            let refund = RefundRef {
+                merchant: request.merchant,
+                payment: request.payment,
+                refund: request.ask.refund,
+            };
+            self.queue.push_back((Command::Expire { refund }, None));
+        }
+    }
+
+    fn next_batch(&mut self) -> Vec<(Command, Option<u64>)> {
+        let room = self.weather.batch.min(BATCH_MAX);
+        let news = self.news.len().min(room);
+        let mut batch: Vec<_> = self
+            .news
+            .drain(..news)
+            .map(|command| (command, None))
+            .collect();
+        let clients = self.queue.len().min(room - news);
+        batch.extend(self.queue.drain(..clients));
+        if !self.weather.is_orderly {
+            self.rng.shuffle(&mut batch);
+        }
+        batch
+    }
+
+    // --- The lane ---
+
+    /// One step of the product, under the fate that is drawn for it; what it did is held against
+    /// the model.
+    fn step_lane(&mut self, batch: Vec<(Command, Option<u64>)>) -> Checked<Vec<Instruction>> {
+        let mut commands: Vec<(Command, Option<u64>)> = std::mem::take(&mut self.backlog)
+            .into_iter()
+            .map(|news| (news, None))
+            .collect();
+        commands.extend(batch.iter().cloned());
+        for (command, number) in &commands {
+            self.model.received(command);
+            self.trace.say(judge::line(self.now_ms, command, *number));
+        }
+        self.draw_fates(commands.len());
+        self.moment = "among answers";
+        let given = batch.into_iter().map(|(command, number)| {
+            let number = number.unwrap_or(0);
+            (command, answer(number, &self.inbox, &self.tap))
+        });
+        let given = given.collect();
+        let lane = self.lane.as_mut().expect("the process is up");
+        let stepped = catch_unwind(AssertUnwindSafe(|| lane.step(given)));
+        let calls =
+            stepped.map_err(|panic| format!("the lane panicked: {}", judge::text(&panic)))?;
+        let log = std::mem::take(&mut tap(&self.tap).log);
+        self.learn(&commands, log)?;
+        self.hear_answers(&commands)?;
+        let lane = self.lane.as_ref().expect("the process is up");
+        if !self.is_dead() && lane.has_backlog() == self.backlog.is_empty() {
+            return Err(String::from("news was lost when the store failed"));
+        }
+        Ok(calls)
+    }
+
+    fn draw_fates(&mut self, commands: usize) {
+        let fates = self.weather.fates(&mut self.rng, commands);
+        tap(&self.tap).fates = fates;
+        let dies = self.rng.chance(self.weather.dies_answering);
+        let after = self.rng.index(4);
+        let mut inbox = self.inbox.lock().expect("one thread runs a simulation");
+        inbox.dies_after = dies.then_some(after);
+    }
+
+    /// What was committed, and what therefore must be true.
+    fn learn(&mut self, commands: &[(Command, Option<u64>)], log: Vec<Transacted>) -> Checked {
+        let is_single =
+            commands.len() == 1 || !log.first().is_some_and(|first| first.is_constraint);
+        let mut log = log.into_iter();
+        let first = log.next();
+        if is_single {
+            return self.learn_one(commands, first);
+        }
+        if let Some(first) = &first {
+            self.note_fate(first)?;
+        }
+        for command in commands {
+            self.learn_one(std::slice::from_ref(command), log.next())?;
+        }
+        Ok(())
+    }
+
+    fn learn_one(
+        &mut self,
+        commands: &[(Command, Option<u64>)],
+        transacted: Option<Transacted>,
+    ) -> Checked {
+        let Some(transacted) = transacted else {
+            return Ok(());
+        };
+        self.note_fate(&transacted)?;
+        let is_committed = transacted.is_committed;
+        let is_told = is_committed && transacted.fate != Fate::LoseAnswer;
+        let changes = transacted.changes.unwrap_or_default();
+        self.model.look_at(&changes, is_told || !is_committed);
+        for (command, number) in commands {
+            let expected = is_committed.then(|| self.model.apply(command));
+            if let Some(expected) = &expected {
+                self.tally.add("command", judge::word(expected));
+            }
+            let ticket = number.and_then(|number| self.tickets.get_mut(&number));
+            if let Some(ticket) = ticket {
+                ticket.is_taken = true;
+                ticket.has_failed = !is_told;
+                ticket.expected = expected;
+            }
+            let is_news = matches!(command, Command::Settle { .. } | Command::Expire { .. });
+            if is_news && !is_told && !transacted.is_constraint {
+                self.backlog.push(command.clone());
+            }
+        }
+        if is_committed {
+            self.model.check_commit(&changes)?;
+            for (from, to) in self.model.moves(&changes) {
+                self.tally.add("status", to.word());
+                let from = from.map_or("(new)", Status::word);
+                self.tally.add("move", &format!("{from} -> {}", to.word()));
+            }
+            for book in &changes.books {
+                let payment = book.book.payment.id();
+                let captured = self.model.payments[&(book.merchant, payment)].captured();
+                self.psp.capture(payment, captured);
+            }
+        } else if self.bug == Some(Bug::CallBeforeCommit) {
+            for call in judge::calls_of(&changes) {
+                self.check_attempt(&call)?;
+                self.call(call);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_fate(&mut self, transacted: &Transacted) -> Checked {
+        let Transacted { fate, refused, .. } = transacted;
+        self.tally.add("transaction", fate.word());
+        if fate.is_death() {
+            self.moment = "around a commit";
+        }
+        if *fate != Fate::Commit {
+            self.trace.say(format!("  store: {}", fate.word()));
+        }
+        match refused {
+            Some(why) => Err(format!("the store refused a batch: {why}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever hears that the store failed asks again.
+    pub(crate) fn keep_for_repeat(&mut self, request: &RefundRequest) {
+        self.clients.keep(request);
+    }
+
+    // --- Calls to the PSP ---
+
+    fn dispatch(&mut self, calls: Vec<Instruction>) -> Checked {
+        let dies_at = if calls.is_empty() || !self.rng.chance(self.weather.dies_calling) {
+            None
+        } else {
+            Some(self.rng.index(calls.len() + 1))
+        };
+        for (at, call) in calls.into_iter().enumerate() {
+            if dies_at == Some(at) {
+                return self.restart("before a call leaves");
+            }
+            self.check_attempt(&call)?;
+            self.model.called(call.refund, call.attempt);
+            self.call(call);
+        }
+        if dies_at.is_some() {
+            return self.restart("after the calls left");
+        }
+        Ok(())
+    }
+
+    /// I5: what is called is on disk. A planted bug is left to be found by what it does.
+    fn check_attempt(&self, call: &Instruction) -> Checked {
+        let is_kept = self.model.attempts.contains(&(call.refund, call.attempt));
+        if is_kept || self.bug.is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "I5: {:?} is called before its attempt is kept",
+            call.refund
+        ))
+    }
+
+    fn call(&mut self, call: Instruction) {
+        let word = match call.kind {
+            CallKind::Send => "send",
+            CallKind::LookUp => "look up",
+        };
+        self.tally.add("call", word);
+        self.trace.say(format!(
+            "  {word} {} #{}",
+            judge::short(call.refund),
+            call.attempt
+        ));
+        let mut key = call.psp_key();
+        if self.bug == Some(Bug::FreshKeyPerAttempt) {
+            key = format!("{key}-{}", call.attempt);
+        }
+        if self.bug == Some(Bug::AbsentWithoutAsking) && call.kind == CallKind::LookUp {
+            let Instruction {
+                refund, attempt, ..
+            } = call;
+            let finding = Finding {
+                attempt,
+                outcome: Outcome::Absent,
+                at_ms: self.now_ms,
+            };
+            return self.news.push_back(Command::Settle { refund, finding });
+        }
+        let World { psp, rng, .. } = self;
+        psp.call(rng, (call, key), self.now_ms);
+    }
+
+    // --- Crashes ---
+
+    pub(crate) fn is_dead(&self) -> bool {
+        let tap = tap(&self.tap);
+        tap.is_dead || tap.dies_after_step
+    }
+
+    fn maybe_die_idle(&mut self) -> Checked {
+        if self.rng.chance(self.weather.dies_idle) {
+            return self.restart("between steps");
+        }
+        Ok(())
+    }
+
+    /// The process dies: its memory is gone, its clients hear nothing. The next one opens the same
+    /// file and recovers.
+    fn restart(&mut self, moment: &'static str) -> Checked {
+        self.tally.add("crash", moment);
+        self.trace.say(format!("  CRASH {moment}"));
+        let lane = self.lane.take().expect("the process was up");
+        let disk = lane.into_store().into_disk();
+        self.psp.crash(&mut self.rng, &mut self.tally, self.now_ms);
+        for (_, ticket) in std::mem::take(&mut self.tickets) {
+            if let Some(request) = ticket.request {
+                self.tally.add("answer", "lost in a crash");
+                self.clients.keep(&request);
+            }
+        }
+        self.model.crashed();
+        self.queue.clear();
+        self.news.clear();
+        self.backlog.clear();
+        self.late.clear();
+        *self.inbox.lock().expect("one thread runs a simulation") = Default::default();
+        *tap(&self.tap) = Default::default();
+
+        let down_ms = self.rng.pick(&[0, 5, 300, 5_000, 600_000]);
+        self.now_ms += down_ms;
+        let unheard = self
+            .psp
+            .advance(&mut self.rng, &mut self.tally, self.now_ms);
+        self.trace.say(format!(
+            "  down for {down_ms} ms, {} notices unheard",
+            unheard.len()
+        ));
+        let disk = disk.reopened(self.bug);
+        self.side = disk.second();
+        judge::acked_are_there(&mut self.acked, &mut self.side)?;
+        let mut lane = new_lane(Faulty::new(disk, SharedTap::clone(&self.tap), self.bug));
+        if self.rng.chance(self.weather.store_fails) {
+            tap(&self.tap).fails_recovery = true;
+        }
+        // A recovery that cannot read leaves its work to the sweep.
+        self.news
+            .extend(lane.recover(self.now_ms).unwrap_or_default());
+        self.lane = Some(lane);
+        Ok(())
+    }
+}
+
+fn new_lane(store: Faulty) -> Lane<Faulty> {
+    Lane::new(store, [String::from("manual")])
+}

@@ -1,0 +1,41 @@
+//! A taste of the simulation in every test run; `requite-sim` makes the long ones.
+
+use requite_sim::bug::Bug;
+use requite_sim::campaign::{Campaign, hunt};
+use requite_sim::world::{Plan, World};
+
+#[test]
+fn a_few_thousand_refunds_survive_crashes_and_a_bad_psp() {
+    let mut out = Vec::new();
+    let campaign = Campaign {
+        first_seed: 1,
+        refunds: 3_000,
+        bug: None,
+    };
+    let holds = campaign.run(&mut out).expect("memory can be written");
+    assert!(holds, "{}", String::from_utf8_lossy(&out));
+}
+
+/// What once broke the product, by the seed that showed it first.
+#[test]
+fn seeds_that_found_something_find_nothing_any_more() {
+    for seed in [2, 5, 6, 36, 110, 134, 147, 224] {
+        let story = World::run(Plan::of(seed));
+        assert_eq!(story.violation, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    for seed in 1..12 {
+        let [first, second] = [seed, seed].map(|seed| World::run(Plan::of(seed)));
+        assert_eq!(first.trace.hash(), second.trace.hash(), "seed {seed}");
+    }
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for bug in [Bug::UnknownIsFailed, Bug::AnswerBeforeCommit] {
+        assert!(hunt(bug).is_some(), "{} was not found", bug.name());
+    }
+}
