@@ -15,10 +15,7 @@ pub struct Currency {
 /// Active codes by number of decimals. Codes without minor unit (gold, test codes) are left out:
 /// nobody is refunded in them.
 const BY_EXPONENT: [(u8, &str); 4] = [
-    (
-        0,
-        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    ),
+    (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
     (
         2,
         "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP \
@@ -42,10 +39,7 @@ impl Currency {
         BY_EXPONENT
             .iter()
             .find(|(_, codes)| codes.split(' ').any(|listed| listed == text))
-            .map(|&(exponent, _)| Currency {
-                code: upper,
-                exponent,
-            })
+            .map(|&(exponent, _)| Currency { code: upper, exponent })
     }
 
     /// A currency as it was stored: its code and the exponent that was copied at registration.
@@ -68,10 +62,7 @@ impl Currency {
 
     /// Every listed currency, for tables and tests.
     pub fn all() -> impl Iterator<Item = Currency> {
-        BY_EXPONENT
-            .iter()
-            .flat_map(|(_, codes)| codes.split(' '))
-            .filter_map(Currency::parse)
+        BY_EXPONENT.iter().flat_map(|(_, codes)| codes.split(' ')).filter_map(Currency::parse)
     }
 }
 

@@ -101,32 +101,19 @@ pub fn decide(payment: &Payment, ask: &Ask, is_immediate: bool) -> Result<Plan, 
     if left.is_zero() {
         return Err(Refusal::NothingLeft);
     }
-    if let Some(asked) = ask
-        .currency
-        .filter(|asked| asked.code() != payment.currency().code())
-    {
-        return Err(Refusal::CurrencyDiffers {
-            asked,
-            payment: payment.currency(),
-        });
+    if let Some(asked) = ask.currency.filter(|asked| asked.code() != payment.currency().code()) {
+        return Err(Refusal::CurrencyDiffers { asked, payment: payment.currency() });
     }
     let amount = amount_of(&ask.amount, leg, payment.currency())?;
     if amount > left {
-        return Err(Refusal::ExceedsLeft {
-            asked: Some(amount),
-            left,
-        });
+        return Err(Refusal::ExceedsLeft { asked: Some(amount), left });
     }
 
     // Accepted: from here on nothing may refuse.
     let allocations = allocate(leg, amount);
     let reserve = entries(&allocations, Account::Refundable, Account::Reserved);
     let give_back = entries(&allocations, Account::Reserved, Account::Refunded);
-    let status = if is_immediate {
-        Status::Succeeded
-    } else {
-        Status::Ready
-    };
+    let status = if is_immediate { Status::Succeeded } else { Status::Ready };
     let refund = Refund {
         id: ask.refund,
         payment: payment.id(),
@@ -141,11 +128,7 @@ pub fn decide(payment: &Payment, ask: &Ask, is_immediate: bool) -> Result<Plan, 
         psp_refund: None,
         fault: None,
     };
-    let entries = if is_immediate {
-        [reserve, give_back].concat()
-    } else {
-        reserve
-    };
+    let entries = if is_immediate { [reserve, give_back].concat() } else { reserve };
     Ok(Plan { refund, entries })
 }
 
@@ -179,27 +162,16 @@ fn allocate(leg: &Leg, amount: Minor) -> Vec<Allocation> {
     for capture in leg.captures() {
         let part = capture.balance.refundable().min(open);
         if !part.is_zero() {
-            allocations.push(Allocation {
-                capture: capture.id,
-                amount: part,
-            });
+            allocations.push(Allocation { capture: capture.id, amount: part });
         }
-        open = open
-            .checked_sub(part)
-            .expect("part is at most what is open");
+        open = open.checked_sub(part).expect("part is at most what is open");
     }
-    assert!(
-        open.is_zero(),
-        "the amount was checked against what the leg has left"
-    );
+    assert!(open.is_zero(), "the amount was checked against what the leg has left");
     allocations
 }
 
 pub(crate) fn entries(allocations: &[Allocation], debit: Account, credit: Account) -> Vec<Entry> {
-    allocations
-        .iter()
-        .map(|part| Entry::new(part.capture, debit, credit, part.amount))
-        .collect()
+    allocations.iter().map(|part| Entry::new(part.capture, debit, credit, part.amount)).collect()
 }
 
 /// Why a capture or a release is refused.
@@ -226,12 +198,7 @@ pub fn capture(
     if payment.primary().captures().len() >= CAPTURES_MAX {
         return Err(CaptureRefusal::TooMany);
     }
-    Ok(Entry::new(
-        id,
-        Account::PspClearing,
-        Account::Refundable,
-        amount,
-    ))
+    Ok(Entry::new(id, Account::PspClearing, Account::Refundable, amount))
 }
 
 /// Lets go of what was authorised and not taken; without an amount all of it.
@@ -251,9 +218,5 @@ fn capturable(payment: &Payment, asked: Option<i64>) -> Result<Minor, CaptureRef
         Some(units) if units <= 0 => return Err(CaptureRefusal::NotPositive),
         Some(units) => Minor::new(units).ok_or(exceeds(None))?,
     };
-    if amount > capturable {
-        Err(exceeds(Some(amount)))
-    } else {
-        Ok(amount)
-    }
+    if amount > capturable { Err(exceeds(Some(amount))) } else { Ok(amount) }
 }

@@ -68,15 +68,13 @@ pub fn parse_uuid(text: &str) -> Option<u128> {
     if text.len() != 36 {
         return None;
     }
-    text.bytes()
-        .enumerate()
-        .try_fold(0_u128, |bits, (at, byte)| {
-            if is_hyphen(at) {
-                return (byte == b'-').then_some(bits);
-            }
-            let digit = char::from(byte).to_digit(16)?;
-            Some(bits.wrapping_shl(4) | u128::from(digit))
-        })
+    text.bytes().enumerate().try_fold(0_u128, |bits, (at, byte)| {
+        if is_hyphen(at) {
+            return (byte == b'-').then_some(bits);
+        }
+        let digit = char::from(byte).to_digit(16)?;
+        Some(bits.wrapping_shl(4) | u128::from(digit))
+    })
 }
 
 /// 26 Crockford base32 characters: `01J7TTEH6KEGR8EE9DG21185NZ`.
@@ -122,11 +120,7 @@ pub fn base62_text(bits: u128) -> String {
             break;
         }
     }
-    reversed
-        .iter()
-        .rev()
-        .map(|&byte| char::from(byte))
-        .collect()
+    reversed.iter().rev().map(|&byte| char::from(byte)).collect()
 }
 
 /// Reads base62 text of at most 22 digits that fits 128 bits.
@@ -141,7 +135,6 @@ fn digits(text: &str, alphabet: &[u8]) -> Option<u128> {
     let base = u128::try_from(alphabet.len()).ok()?;
     text.bytes().try_fold(0_u128, |sum, byte| {
         let digit = alphabet.iter().position(|&listed| listed == byte)?;
-        sum.checked_mul(base)?
-            .checked_add(u128::try_from(digit).ok()?)
+        sum.checked_mul(base)?.checked_add(u128::try_from(digit).ok()?)
     })
 }

@@ -37,17 +37,12 @@ impl Account {
     ];
 
     pub fn number(self) -> u8 {
-        let listed = Account::NUMBERED
-            .iter()
-            .find(|(account, _)| *account == self);
+        let listed = Account::NUMBERED.iter().find(|(account, _)| *account == self);
         listed.expect("NUMBERED lists every account").1
     }
 
     pub fn from_number(number: u8) -> Option<Account> {
-        Account::NUMBERED
-            .iter()
-            .find(|(_, listed)| *listed == number)
-            .map(|(account, _)| *account)
+        Account::NUMBERED.iter().find(|(_, listed)| *listed == number).map(|(account, _)| *account)
     }
 
     /// The word reports use.
@@ -79,11 +74,6 @@ impl Entry {
     pub fn new(capture: CaptureId, debit: Account, credit: Account, amount: Minor) -> Entry {
         assert!(!amount.is_zero(), "a journal entry moves money");
         assert!(debit != credit, "a journal entry has two sides");
-        Entry {
-            capture,
-            debit,
-            credit,
-            amount,
-        }
+        Entry { capture, debit, credit, amount }
     }
 }

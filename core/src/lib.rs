@@ -5,11 +5,7 @@
 //!
 //! Start reading at [`decide::decide`] (may this refund be made?) and [`settle::settle`] (what does
 //! an outcome change?). [`payment`] says what is refundable, [`refund`] which states exist.
-#![deny(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::wildcard_enum_match_arm
-)]
+#![deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 
 pub mod currency;
 pub mod decide;

@@ -49,9 +49,7 @@ impl Minor {
 
     /// `None` when the total is above [`MINOR_MAX`].
     pub fn checked_sum(amounts: impl IntoIterator<Item = Minor>) -> Option<Minor> {
-        amounts
-            .into_iter()
-            .try_fold(Minor::ZERO, Minor::checked_add)
+        amounts.into_iter().try_fold(Minor::ZERO, Minor::checked_add)
     }
 }
 
@@ -85,23 +83,13 @@ impl Decimal {
             None => (mantissa, ""),
         };
         let is_number = !whole.is_empty()
-            && whole
-                .bytes()
-                .chain(fraction.bytes())
-                .all(|byte| byte.is_ascii_digit());
+            && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
         if !is_number || whole.len().saturating_add(fraction.len()) > DIGITS_MAX {
             return None;
         }
         let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
         let digits = whole.bytes().chain(fraction.bytes()).collect();
-        Some(
-            Decimal {
-                is_negative,
-                digits,
-                scale,
-            }
-            .trimmed(),
-        )
+        Some(Decimal { is_negative, digits, scale }.trimmed())
     }
 
     /// Above zero?
@@ -117,25 +105,16 @@ impl Decimal {
             return Ok(Some(Minor::ZERO));
         }
         if self.is_negative || shift < 0 {
-            return if self.exceeds_max(currency) {
-                Err(TooLarge)
-            } else {
-                Ok(None)
-            };
+            return if self.exceeds_max(currency) { Err(TooLarge) } else { Ok(None) };
         }
         if self.exceeds_max(currency) {
             return Err(TooLarge);
         }
         let zeros = usize::try_from(shift).map_err(|_| TooLarge)?;
-        let mut digits = self
-            .digits
-            .iter()
-            .copied()
-            .chain(std::iter::repeat_n(b'0', zeros));
+        let mut digits = self.digits.iter().copied().chain(std::iter::repeat_n(b'0', zeros));
         let units = digits
             .try_fold(0_i64, |sum, digit| {
-                sum.checked_mul(10)?
-                    .checked_add(i64::from(digit.checked_sub(b'0')?))
+                sum.checked_mul(10)?.checked_add(i64::from(digit.checked_sub(b'0')?))
             })
             .ok_or(TooLarge)?;
         Minor::new(units).map(Some).ok_or(TooLarge)
@@ -201,26 +180,19 @@ impl Decimal {
         };
         let keep = self.digits.len().saturating_sub(extra);
         let zeros = extra.saturating_sub(self.digits.len()).min(DIGITS_MAX);
-        std::iter::repeat_n(b'0', zeros)
-            .chain(self.digits.iter().copied().skip(keep))
-            .collect()
+        std::iter::repeat_n(b'0', zeros).chain(self.digits.iter().copied().skip(keep)).collect()
     }
 
     /// Whole digits beyond those of [`MINOR_MAX`]; also bounds the work of every other method.
     fn exceeds_max(&self, currency: Currency) -> bool {
         let length = i64::try_from(self.digits.len()).unwrap_or(i64::MAX);
-        let magnitude = length
-            .saturating_sub(self.scale)
-            .saturating_add(i64::from(currency.exponent()));
+        let magnitude =
+            length.saturating_sub(self.scale).saturating_add(i64::from(currency.exponent()));
         magnitude > 16
     }
 
     fn trimmed(mut self) -> Decimal {
-        let zeros = self
-            .digits
-            .iter()
-            .take_while(|&&digit| digit == b'0')
-            .count();
+        let zeros = self.digits.iter().take_while(|&&digit| digit == b'0').count();
         self.digits.drain(..zeros);
         while self.digits.last() == Some(&b'0') {
             self.digits.pop();
@@ -245,21 +217,13 @@ fn exponent_of(text: &str) -> Option<i64> {
     }
     // A billion zeros and a billion billion zeros are equally no amount of money.
     let size = digits.parse::<i64>().unwrap_or(i64::MAX).min(1_000_000_000);
-    Some(if text.starts_with('-') {
-        size.saturating_neg()
-    } else {
-        size
-    })
+    Some(if text.starts_with('-') { size.saturating_neg() } else { size })
 }
 
 /// Major units in the shortest form, as JavaScript prints them: 1050 EUR is `10.5`, 1000 is `10`.
 pub fn major_text(amount: Minor, currency: Currency) -> String {
     let exponent = usize::from(currency.exponent());
-    let digits = format!(
-        "{:0>width$}",
-        amount.units(),
-        width = exponent.saturating_add(1)
-    );
+    let digits = format!("{:0>width$}", amount.units(), width = exponent.saturating_add(1));
     let (whole, fraction) = digits.split_at(digits.len().saturating_sub(exponent));
     match fraction.trim_end_matches('0') {
         "" => whole.to_owned(),
@@ -270,15 +234,7 @@ pub fn major_text(amount: Minor, currency: Currency) -> String {
 /// Major units with all the currency's decimals, for people: 1050 EUR is `10.50`.
 pub fn major_text_padded(amount: Minor, currency: Currency) -> String {
     let exponent = usize::from(currency.exponent());
-    let digits = format!(
-        "{:0>width$}",
-        amount.units(),
-        width = exponent.saturating_add(1)
-    );
+    let digits = format!("{:0>width$}", amount.units(), width = exponent.saturating_add(1));
     let (whole, fraction) = digits.split_at(digits.len().saturating_sub(exponent));
-    if fraction.is_empty() {
-        whole.to_owned()
-    } else {
-        format!("{whole}.{fraction}")
-    }
+    if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
 }

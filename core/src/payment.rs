@@ -53,43 +53,15 @@ pub struct Sums {
 impl Balance {
     /// `None` when more was given back, promised, disputed or voided than was captured.
     pub fn new(sums: Sums) -> Option<Balance> {
-        let Sums {
-            captured,
-            voided,
-            refunded,
-            reserved,
-            disputed,
-            excess,
-        } = sums;
+        let Sums { captured, voided, refunded, reserved, disputed, excess } = sums;
         let spent = Minor::checked_sum([voided, refunded, reserved, disputed])?;
         captured.checked_sub(spent)?;
-        Some(Balance {
-            captured,
-            voided,
-            refunded,
-            reserved,
-            disputed,
-            excess,
-        })
+        Some(Balance { captured, voided, refunded, reserved, disputed, excess })
     }
 
     pub fn sums(self) -> Sums {
-        let Balance {
-            captured,
-            voided,
-            refunded,
-            reserved,
-            disputed,
-            excess,
-        } = self;
-        Sums {
-            captured,
-            voided,
-            refunded,
-            reserved,
-            disputed,
-            excess,
-        }
+        let Balance { captured, voided, refunded, reserved, disputed, excess } = self;
+        Sums { captured, voided, refunded, reserved, disputed, excess }
     }
 
     /// Captured and neither given back, promised, disputed nor voided.
@@ -154,13 +126,7 @@ impl Leg {
         released: Minor,
         captures: Vec<Capture>,
     ) -> Option<Leg> {
-        let leg = Leg {
-            id,
-            kind,
-            amount,
-            released,
-            captures,
-        };
+        let leg = Leg { id, kind, amount, released, captures };
         let taken = Minor::checked_sum(leg.captures.iter().map(|c| c.balance.captured))?;
         amount.checked_sub(taken.checked_add(released)?)?;
         (leg.captures.len() <= CAPTURES_MAX).then_some(leg)
@@ -209,8 +175,7 @@ impl Leg {
     /// Authorised, not taken, not released: what a capture or a void may still have.
     pub fn capturable(&self) -> Minor {
         let gone = self.captured().checked_add(self.released);
-        gone.and_then(|gone| self.amount.checked_sub(gone))
-            .expect("Leg::new checked the sum")
+        gone.and_then(|gone| self.amount.checked_sub(gone)).expect("Leg::new checked the sum")
     }
 
     fn sum(&self, part: impl Fn(Balance) -> Minor) -> Minor {
@@ -246,12 +211,7 @@ impl Payment {
             && rest.iter().all(|leg| leg.kind == LegKind::GiftCard);
         let fits = legs.len() <= LEGS_MAX;
         Minor::checked_sum(legs.iter().map(|leg| leg.amount))?;
-        (is_ordered && fits).then_some(Payment {
-            id,
-            currency,
-            is_cancelled,
-            legs,
-        })
+        (is_ordered && fits).then_some(Payment { id, currency, is_cancelled, legs })
     }
 
     pub fn id(&self) -> PaymentId {
@@ -273,9 +233,7 @@ impl Payment {
     }
 
     pub fn primary(&self) -> &Leg {
-        self.legs
-            .first()
-            .expect("Payment::new refuses a payment without legs")
+        self.legs.first().expect("Payment::new refuses a payment without legs")
     }
 
     pub fn leg(&self, id: LegId) -> Option<&Leg> {
@@ -289,10 +247,7 @@ impl Payment {
         if leg.captures.len() >= CAPTURES_MAX {
             return None;
         }
-        leg.captures.push(Capture {
-            id: capture,
-            balance: Balance::default(),
-        });
+        leg.captures.push(Capture { id: capture, balance: Balance::default() });
         Some(())
     }
 

@@ -67,24 +67,15 @@ impl Status {
     }
 
     pub fn from_number(number: u8) -> Option<Status> {
-        Status::LISTED
-            .iter()
-            .find(|row| row.1 == number)
-            .map(|row| row.0)
+        Status::LISTED.iter().find(|row| row.1 == number).map(|row| row.0)
     }
 
     pub fn from_word(word: &str) -> Option<Status> {
-        Status::LISTED
-            .iter()
-            .find(|row| row.2 == word)
-            .map(|row| row.0)
+        Status::LISTED.iter().find(|row| row.2 == word).map(|row| row.0)
     }
 
     fn row(is_it: impl Fn(&&(Status, u8, &'static str)) -> bool) -> (Status, u8, &'static str) {
-        *Status::LISTED
-            .iter()
-            .find(is_it)
-            .expect("LISTED has every status")
+        *Status::LISTED.iter().find(is_it).expect("LISTED has every status")
     }
 
     /// Open: the money is reserved and something must still happen.
@@ -123,23 +114,8 @@ impl Status {
             AwaitingApproval => &[Held, Ready, Voided],
             Held => &[Ready, Voided],
             Ready => &[Dispatched, Voided],
-            Dispatched => &[
-                Pending,
-                Succeeded,
-                Declined,
-                Failed,
-                RequiresAction,
-                Unknown,
-            ],
-            Unknown => &[
-                Pending,
-                Succeeded,
-                Declined,
-                Failed,
-                RequiresAction,
-                Voided,
-                Ready,
-            ],
+            Dispatched => &[Pending, Succeeded, Declined, Failed, RequiresAction, Unknown],
+            Unknown => &[Pending, Succeeded, Declined, Failed, RequiresAction, Voided, Ready],
             Pending => &[Succeeded, Declined, Failed, RequiresAction, Voided, Unknown],
             RequiresAction => &[Pending, Succeeded, Declined, Failed, Voided, Unknown],
             Succeeded => &[Reversed],

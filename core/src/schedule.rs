@@ -10,9 +10,8 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;
 
 /// After an answer was lost: look up at these distances, then every last one.
-pub const UNKNOWN: [i64; 11] = [
-    SECOND, 2_000, 4_000, 8_000, 15_000, 30_000, MINUTE, 300_000, 900_000, HOUR, 21_600_000,
-];
+pub const UNKNOWN: [i64; 11] =
+    [SECOND, 2_000, 4_000, 8_000, 15_000, 30_000, MINUTE, 300_000, 900_000, HOUR, 21_600_000];
 
 /// While the PSP has it: poll at these distances, then every last one.
 pub const PENDING: [i64; 6] = [SECOND, 5_000, 30_000, 300_000, HOUR, 21_600_000];

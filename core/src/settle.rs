@@ -87,11 +87,7 @@ pub struct Finding {
 
 /// Applies an outcome. `None`: it says nothing new (a repeat, or weaker than what is known).
 pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<Change> {
-    let Finding {
-        attempt,
-        outcome,
-        at_ms,
-    } = finding;
+    let Finding { attempt, outcome, at_ms } = finding;
     let at_ms = *at_ms;
     // What an overtaken call did not see proves nothing about the one after it; what it did see
     // happen, happened.
@@ -105,10 +101,7 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
     match (refund.status, outcome) {
         (Status::Succeeded, Outcome::Declined { fault, .. } | Outcome::Failed { fault }) => {
             let back = reversal_entries(payment, refund);
-            let refund = Refund {
-                fault: Some(fault.clone()),
-                ..refund.clone()
-            };
+            let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
             Some(moved(refund, Status::Reversed, back, at_ms))
         }
         (
@@ -118,10 +111,7 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
             let refund = with_psp_refund(refund, psp_refund.as_ref());
             let booked = late_entries(payment, &refund);
             let change = moved(refund, Status::Succeeded, booked, at_ms);
-            Some(Change {
-                alarm: Some(Alarm::LateSuccess),
-                ..change
-            })
+            Some(Change { alarm: Some(Alarm::LateSuccess), ..change })
         }
         _ => None,
     }
@@ -133,48 +123,29 @@ fn settle_open(refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
     match outcome {
         Outcome::Succeeded { psp_refund } => {
             let given = entries(&refund.allocations, Account::Reserved, Account::Refunded);
-            let refund = Refund {
-                fault: None,
-                ..known(psp_refund)
-            };
+            let refund = Refund { fault: None, ..known(psp_refund) };
             moved(refund, Status::Succeeded, given, at_ms)
         }
         Outcome::Pending { psp_refund } => {
-            let refund = Refund {
-                fault: None,
-                ..known(psp_refund)
-            };
+            let refund = Refund { fault: None, ..known(psp_refund) };
             moved(refund, Status::Pending, Vec::new(), at_ms)
         }
         Outcome::RequiresAction { psp_refund } => {
             moved(known(psp_refund), Status::RequiresAction, Vec::new(), at_ms)
         }
         Outcome::Declined { psp_refund, fault } => {
-            let refund = Refund {
-                fault: Some(fault.clone()),
-                ..known(psp_refund)
-            };
+            let refund = Refund { fault: Some(fault.clone()), ..known(psp_refund) };
             moved(refund, Status::Declined, freed(), at_ms)
         }
         Outcome::Failed { fault } => {
-            let refund = Refund {
-                fault: Some(fault.clone()),
-                ..refund.clone()
-            };
+            let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
             moved(refund, Status::Failed, freed(), at_ms)
         }
         Outcome::Unknown { fault } => {
             // A look-up without an answer takes nothing back: pending stays pending.
             let is_known = matches!(refund.status, Status::Pending | Status::RequiresAction);
-            let status = if is_known {
-                refund.status
-            } else {
-                Status::Unknown
-            };
-            let refund = Refund {
-                fault: Some(fault.clone()),
-                ..refund.clone()
-            };
+            let status = if is_known { refund.status } else { Status::Unknown };
+            let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
             moved(refund, status, Vec::new(), at_ms)
         }
         Outcome::Absent => absent(refund, at_ms),
@@ -190,10 +161,7 @@ fn absent(refund: &Refund, at_ms: i64) -> Change {
         return moved(refund.clone(), Status::Ready, Vec::new(), at_ms);
     }
     let change = moved(refund.clone(), Status::Unknown, Vec::new(), at_ms);
-    Change {
-        alarm: was_seen.then_some(Alarm::Vanished),
-        ..change
-    }
+    Change { alarm: was_seen.then_some(Alarm::Vanished), ..change }
 }
 
 /// A refund whose time has come, and what is to be done with it. The returned change is to be
@@ -215,10 +183,7 @@ pub fn postpone(refund: &Refund, at_ms: i64) -> Option<Change> {
     }
     let next_action_at_ms = schedule::next_action_at(Status::Dispatched, 0, at_ms);
     Some(Change {
-        refund: Refund {
-            next_action_at_ms,
-            ..refund.clone()
-        },
+        refund: Refund { next_action_at_ms, ..refund.clone() },
         entries: Vec::new(),
         alarm: None,
     })
@@ -232,11 +197,7 @@ pub fn revive(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
 
 /// Sends a refund that is ready: the attempt is part of the change, and committed before the call.
 pub fn send(refund: &Refund, at_ms: i64) -> (Change, Step) {
-    assert_eq!(
-        schedule::step(refund),
-        Step::Send,
-        "only a refund that is ready is sent"
-    );
+    assert_eq!(schedule::step(refund), Step::Send, "only a refund that is ready is sent");
     advance(refund, at_ms)
 }
 
@@ -248,72 +209,32 @@ fn advance(refund: &Refund, at_ms: i64) -> (Change, Step) {
             let sends = refund.sends.saturating_add(1);
             let next = schedule::next_action_at(Status::Dispatched, 0, at_ms);
             let status = Status::Dispatched;
-            Refund {
-                status,
-                attempt,
-                sends,
-                looks: 0,
-                next_action_at_ms: next,
-                ..refund.clone()
-            }
+            Refund { status, attempt, sends, looks: 0, next_action_at_ms: next, ..refund.clone() }
         }
         Step::LookUp => {
             // An attempt without an outcome is lost: it may have been sent.
             let is_lost = refund.status == Status::Dispatched;
-            let status = if is_lost {
-                Status::Unknown
-            } else {
-                refund.status
-            };
-            let looks = if is_lost {
-                0
-            } else {
-                refund.looks.saturating_add(1)
-            };
+            let status = if is_lost { Status::Unknown } else { refund.status };
+            let looks = if is_lost { 0 } else { refund.looks.saturating_add(1) };
             // While this look-up is under way nothing else is due; its outcome sets the next time.
             let next = schedule::next_action_at(Status::Dispatched, 0, at_ms);
-            Refund {
-                status,
-                attempt,
-                looks,
-                next_action_at_ms: next,
-                ..refund.clone()
-            }
+            Refund { status, attempt, looks, next_action_at_ms: next, ..refund.clone() }
         }
         Step::Wait => {
             let next = schedule::next_action_at(refund.status, refund.looks, at_ms);
-            Refund {
-                next_action_at_ms: next,
-                ..refund.clone()
-            }
+            Refund { next_action_at_ms: next, ..refund.clone() }
         }
     };
-    (
-        Change {
-            refund,
-            entries: Vec::new(),
-            alarm: None,
-        },
-        step,
-    )
+    (Change { refund, entries: Vec::new(), alarm: None }, step)
 }
 
 fn moved(refund: Refund, to: Status, entries: Vec<Entry>, at_ms: i64) -> Change {
     let is_move = refund.status != to;
-    assert!(
-        !is_move || refund.status.may_become(to),
-        "{:?} may not become {to:?}",
-        refund.status
-    );
+    assert!(!is_move || refund.status.may_become(to), "{:?} may not become {to:?}", refund.status);
     let looks = if is_move { 0 } else { refund.looks };
     let next_action_at_ms = schedule::next_action_at(to, looks, at_ms);
     Change {
-        refund: Refund {
-            status: to,
-            looks,
-            next_action_at_ms,
-            ..refund
-        },
+        refund: Refund { status: to, looks, next_action_at_ms, ..refund },
         entries,
         alarm: None,
     }
@@ -321,10 +242,7 @@ fn moved(refund: Refund, to: Status, entries: Vec<Entry>, at_ms: i64) -> Change 
 
 fn with_psp_refund(refund: &Refund, psp_refund: Option<&String>) -> Refund {
     let psp_refund = psp_refund.or(refund.psp_refund.as_ref()).cloned();
-    Refund {
-        psp_refund,
-        ..refund.clone()
-    }
+    Refund { psp_refund, ..refund.clone() }
 }
 
 /// What still fits each capture is given back; the rest is excess, for people to explain.
@@ -354,22 +272,14 @@ fn reversal_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
 /// What the part's capture has refundable, and its excess.
 fn sums(payment: &Payment, part: &Allocation) -> Option<(Minor, Minor)> {
     let captures = payment.legs().iter().flat_map(|leg| leg.captures());
-    let balance = captures
-        .into_iter()
-        .find(|capture| capture.id == part.capture)?
-        .balance;
+    let balance = captures.into_iter().find(|capture| capture.id == part.capture)?.balance;
     Some((balance.refundable(), balance.sums().excess))
 }
 
 /// `amount` split into what `room` takes and the rest.
 fn part_of(amount: Minor, room: Option<Minor>) -> (Minor, Minor) {
     let taken = room.unwrap_or_default().min(amount);
-    (
-        taken,
-        amount
-            .checked_sub(taken)
-            .expect("taken is at most the amount"),
-    )
+    (taken, amount.checked_sub(taken).expect("taken is at most the amount"))
 }
 
 fn entry(part: &Allocation, debit: Account, credit: Account, amount: Minor) -> Option<Entry> {

@@ -56,8 +56,7 @@ impl Report {
         self.refunds = self.refunds.saturating_add(count(history.refunds.len()));
         self.events = self.events.saturating_add(count(history.events.len()));
         let room = VIOLATIONS_MAX.saturating_sub(self.violations.len());
-        self.violations
-            .extend(check(history).into_iter().take(room));
+        self.violations.extend(check(history).into_iter().take(room));
     }
 }
 
@@ -67,10 +66,7 @@ fn count(length: usize) -> u64 {
 
 /// Everything that is wrong with one payment; empty when nothing is.
 pub fn check(history: &History) -> Vec<Violation> {
-    let mut found = Findings {
-        history,
-        violations: Vec::new(),
-    };
+    let mut found = Findings { history, violations: Vec::new() };
     found.chain();
     found.journal();
     found.refunds();
@@ -115,10 +111,7 @@ impl Findings<'_> {
         let last = history.events.last().map_or(0, |event| event.seq);
         let is_head = last == history.book.seq && before == history.book.hash;
         self.expect(is_head, "I12", || {
-            format!(
-                "the head is at event {}, the history ends at {last}",
-                history.book.seq
-            )
+            format!("the head is at event {}, the history ends at {last}", history.book.seq)
         });
     }
 
@@ -131,11 +124,7 @@ impl Findings<'_> {
         for JournalLine { seq, entry, .. } in &history.journal {
             let amount = entry.amount.units();
             move_by(&mut accounts, (entry.capture, entry.credit), amount);
-            move_by(
-                &mut accounts,
-                (entry.capture, entry.debit),
-                amount.saturating_neg(),
-            );
+            move_by(&mut accounts, (entry.capture, entry.debit), amount.saturating_neg());
             match (entry.debit, entry.credit) {
                 (Account::PspClearing, Account::Refundable) => {
                     move_by(&mut captured, entry.capture, amount);
@@ -145,35 +134,18 @@ impl Findings<'_> {
                 }
                 _ => {}
             }
-            let left = accounts
-                .get(&(entry.capture, entry.debit))
-                .copied()
-                .unwrap_or(0);
+            let left = accounts.get(&(entry.capture, entry.debit)).copied().unwrap_or(0);
             let is_guarded = !matches!(entry.debit, Account::PspClearing | Account::Excess);
             self.expect(!is_guarded || left >= 0, "I10", || {
                 format!("event {seq} takes {} to {left}", entry.debit.word())
             });
         }
-        for capture in history
-            .book
-            .payment
-            .legs()
-            .iter()
-            .flat_map(|leg| leg.captures())
-        {
+        for capture in history.book.payment.legs().iter().flat_map(|leg| leg.captures()) {
             let of = |account| accounts.get(&(capture.id, account)).copied().unwrap_or(0);
             let sums = capture.balance.sums();
             let folds = [
-                (
-                    "captured",
-                    sums.captured,
-                    captured.get(&capture.id).copied().unwrap_or(0),
-                ),
-                (
-                    "voided",
-                    sums.voided,
-                    voided.get(&capture.id).copied().unwrap_or(0),
-                ),
+                ("captured", sums.captured, captured.get(&capture.id).copied().unwrap_or(0)),
+                ("voided", sums.voided, voided.get(&capture.id).copied().unwrap_or(0)),
                 ("reserved", sums.reserved, of(Account::Reserved)),
                 ("refunded", sums.refunded, of(Account::Refunded)),
                 ("disputed", sums.disputed, of(Account::Disputed)),
@@ -182,10 +154,7 @@ impl Findings<'_> {
             for (name, row, fold) in folds {
                 self.expect(row.units() == fold, "I11", || {
                     let id = uuid_text(capture.id.bits());
-                    format!(
-                        "capture {id} says {name} {}, its journal {fold}",
-                        row.units()
-                    )
+                    format!("capture {id} says {name} {}, its journal {fold}", row.units())
                 });
             }
         }
@@ -202,24 +171,15 @@ impl Findings<'_> {
             let parts = refund.allocations.iter();
             let sum = parts.fold(0_i64, |sum, part| sum.saturating_add(part.amount.units()));
             self.expect(sum == refund.amount.units() && sum > 0, "I3", || {
-                format!(
-                    "refund {id} is {}, its parts are {sum}",
-                    refund.amount.units()
-                )
+                format!("refund {id} is {}, its parts are {sum}", refund.amount.units())
             });
             let sends = history.sends.get(&refund.id).copied().unwrap_or(0);
             self.expect(sends == refund.sends, "I5", || {
-                format!(
-                    "refund {id} counts {} calls, {sends} are committed",
-                    refund.sends
-                )
+                format!("refund {id} counts {} calls, {sends} are committed", refund.sends)
             });
             let has_next = refund.next_action_at_ms.is_some();
             self.expect(refund.status.is_open() == has_next, "I16", || {
-                format!(
-                    "refund {id} is {} and has no next action time",
-                    refund.status.word()
-                )
+                format!("refund {id} is {} and has no next action time", refund.status.word())
             });
             let last = history
                 .events
@@ -228,10 +188,7 @@ impl Findings<'_> {
             let told = last.and_then(|event| event.status);
             self.expect(told == Some(refund.status), "I11", || {
                 let told = told.map_or("nothing", Status::word);
-                format!(
-                    "refund {id} is {}, its last event says {told}",
-                    refund.status.word()
-                )
+                format!("refund {id} is {}, its last event says {told}", refund.status.word())
             });
             for part in &refund.allocations {
                 if refund.status.is_open() {
@@ -243,18 +200,8 @@ impl Findings<'_> {
             }
         }
         let excess = self.excess();
-        for capture in history
-            .book
-            .payment
-            .legs()
-            .iter()
-            .flat_map(|leg| leg.captures())
-        {
-            let Sums {
-                reserved: held,
-                refunded: given,
-                ..
-            } = capture.balance.sums();
+        for capture in history.book.payment.legs().iter().flat_map(|leg| leg.captures()) {
+            let Sums { reserved: held, refunded: given, .. } = capture.balance.sums();
             let of = |sums: &BTreeMap<CaptureId, i64>| sums.get(&capture.id).copied().unwrap_or(0);
             let expected = of(&refunded).saturating_sub(of(&excess));
             let agrees = of(&reserved) == held.units() && expected == given.units();
@@ -294,23 +241,15 @@ impl Findings<'_> {
             events.fold(0_i64, |sum, event| sum.saturating_add(event.amount.units()))
         };
         let legs = history.book.payment.legs();
-        let captured = legs
-            .iter()
-            .fold(0_i64, |sum, leg| sum.saturating_add(leg.captured().units()));
-        let released = legs
-            .iter()
-            .fold(0_i64, |sum, leg| sum.saturating_add(leg.released().units()));
+        let captured =
+            legs.iter().fold(0_i64, |sum, leg| sum.saturating_add(leg.captured().units()));
+        let released =
+            legs.iter().fold(0_i64, |sum, leg| sum.saturating_add(leg.released().units()));
         self.expect(captured == told(Kind::Captured), "I11", || {
-            format!(
-                "captures are {captured}, their events {}",
-                told(Kind::Captured)
-            )
+            format!("captures are {captured}, their events {}", told(Kind::Captured))
         });
         self.expect(released == told(Kind::Released), "I11", || {
-            format!(
-                "releases are {released}, their events {}",
-                told(Kind::Released)
-            )
+            format!("releases are {released}, their events {}", told(Kind::Released))
         });
     }
 }

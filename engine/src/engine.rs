@@ -66,11 +66,7 @@ pub fn start<S: Store + Send + 'static>(
     psp: Arc<dyn Psp>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Engine, Running)> {
-    let queue = Queue {
-        clients: VecDeque::new(),
-        news: VecDeque::new(),
-        is_stopping: false,
-    };
+    let queue = Queue { clients: VecDeque::new(), news: VecDeque::new(), is_stopping: false };
     let shared = Arc::new(Shared {
         queue: Mutex::new(queue),
         work: Condvar::new(),
@@ -87,14 +83,7 @@ pub fn start<S: Store + Send + 'static>(
     let sweep = std::thread::Builder::new()
         .name("sweep".to_owned())
         .spawn(move || abort_on_panic(|| worker.run_sweep(sweep_store)))?;
-    Ok((
-        engine.clone(),
-        Running {
-            engine,
-            lane,
-            sweep,
-        },
-    ))
+    Ok((engine.clone(), Running { engine, lane, sweep }))
 }
 
 /// Money code that panics is wrong about something. Stopping at once and recovering from what is
@@ -138,10 +127,7 @@ impl Engine {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.shared
-            .queue
-            .lock()
-            .expect("nothing panics while it holds the queue")
+        self.shared.queue.lock().expect("nothing panics while it holds the queue")
     }
 
     fn tell(&self, news: impl IntoIterator<Item = Command>) {
@@ -170,15 +156,9 @@ impl Engine {
         loop {
             if !queue.news.is_empty() || !queue.clients.is_empty() {
                 let news = queue.news.len().min(BATCH_MAX);
-                let mut batch: Vec<(Command, Answer)> = queue
-                    .news
-                    .drain(..news)
-                    .map(|command| (command, no_answer()))
-                    .collect();
-                let clients = queue
-                    .clients
-                    .len()
-                    .min(BATCH_MAX.saturating_sub(batch.len()));
+                let mut batch: Vec<(Command, Answer)> =
+                    queue.news.drain(..news).map(|command| (command, no_answer())).collect();
+                let clients = queue.clients.len().min(BATCH_MAX.saturating_sub(batch.len()));
                 batch.extend(queue.clients.drain(..clients));
                 return Some(batch);
             }

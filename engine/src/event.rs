@@ -29,14 +29,9 @@ impl Kind {
     }
 
     pub fn from_number(number: u8) -> Option<Kind> {
-        [
-            Kind::Registered,
-            Kind::Captured,
-            Kind::Released,
-            Kind::Refund,
-        ]
-        .into_iter()
-        .find(|kind| kind.number() == number)
+        [Kind::Registered, Kind::Captured, Kind::Released, Kind::Refund]
+            .into_iter()
+            .find(|kind| kind.number() == number)
     }
 }
 
@@ -85,9 +80,7 @@ impl Event {
 }
 
 fn text(bytes: &mut Vec<u8>, text: Option<&str>) {
-    let length = text.map_or(u32::MAX, |text| {
-        u32::try_from(text.len()).unwrap_or(u32::MAX - 1)
-    });
+    let length = text.map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1));
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(text.unwrap_or("").as_bytes());
 }

@@ -92,9 +92,7 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
         context.update(part);
     }
     let full = context.finish();
-    full.as_ref()[..16]
-        .try_into()
-        .expect("SHA-256 has 32 bytes")
+    full.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// A refusal as stored under a key. Refusals of form are not stored: the key stays free for the
@@ -110,10 +108,7 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> Option<String> {
             asked.exponent(),
             payment.exponent()
         ),
-        Refusal::ExceedsLeft {
-            asked: Some(asked),
-            left,
-        } => {
+        Refusal::ExceedsLeft { asked: Some(asked), left } => {
             format!("exceeds_left {} {}", left.units(), asked.units())
         }
         Refusal::ExceedsLeft { asked: None, left } => format!("exceeds_left {}", left.units()),
@@ -131,24 +126,16 @@ pub(crate) fn refusal_of(text: &str) -> Option<Refusal> {
         ["not_captured"] => Refusal::NotCaptured,
         ["cancelled"] => Refusal::Cancelled,
         ["nothing_left"] => Refusal::NothingLeft,
-        [
-            "currency_differs",
-            asked,
-            asked_exponent,
-            payment,
-            payment_exponent,
-        ] => Refusal::CurrencyDiffers {
-            asked: currency(asked, asked_exponent)?,
-            payment: currency(payment, payment_exponent)?,
-        },
-        ["exceeds_left", left] => Refusal::ExceedsLeft {
-            asked: None,
-            left: minor(left)?,
-        },
-        ["exceeds_left", left, asked] => Refusal::ExceedsLeft {
-            asked: Some(minor(asked)?),
-            left: minor(left)?,
-        },
+        ["currency_differs", asked, asked_exponent, payment, payment_exponent] => {
+            Refusal::CurrencyDiffers {
+                asked: currency(asked, asked_exponent)?,
+                payment: currency(payment, payment_exponent)?,
+            }
+        }
+        ["exceeds_left", left] => Refusal::ExceedsLeft { asked: None, left: minor(left)? },
+        ["exceeds_left", left, asked] => {
+            Refusal::ExceedsLeft { asked: Some(minor(asked)?), left: minor(left)? }
+        }
         _ => return None,
     })
 }

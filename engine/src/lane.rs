@@ -77,19 +77,13 @@ impl<S: Store> Lane<S> {
     /// Wake-ups for every refund that was under way when the process died.
     pub fn recover(&mut self, now_ms: i64) -> Result<Vec<Command>, StoreFault> {
         let in_flight = self.store.in_flight(RECOVER_MAX)?;
-        let wake = |refund| Command::Wake {
-            refund,
-            at_ms: now_ms,
-            is_restart: true,
-        };
+        let wake = |refund| Command::Wake { refund, at_ms: now_ms, is_restart: true };
         Ok(in_flight.into_iter().map(wake).collect())
     }
 
     /// Decides and commits a batch, answers it, and returns what is now to be sent.
     pub fn step(&mut self, batch: Vec<(Command, Answer)>) -> Vec<Instruction> {
-        let kept = std::mem::take(&mut self.backlog)
-            .into_iter()
-            .map(|news| (news, no_answer()));
+        let kept = std::mem::take(&mut self.backlog).into_iter().map(|news| (news, no_answer()));
         let (commands, answers): (Vec<Command>, Vec<Answer>) = kept.chain(batch).unzip();
         if commands.is_empty() {
             return Vec::new();
@@ -119,9 +113,7 @@ impl<S: Store> Lane<S> {
                 // One bad command must not fail its neighbours.
                 tracing::error!(%cause, "a batch broke a constraint; its commands go one by one");
                 let alone = commands.into_iter().zip(answers);
-                alone
-                    .flat_map(|(command, answer)| self.step_alone(command, answer))
-                    .collect()
+                alone.flat_map(|(command, answer)| self.step_alone(command, answer)).collect()
             }
             Err(fault) => {
                 self.fail(commands, answers, &fault);
@@ -142,13 +134,7 @@ impl<S: Store> Lane<S> {
 
     fn decide_and_commit(&mut self, commands: &[Command]) -> Result<Decided, StoreFault> {
         let wanted = batch::wanted(commands, &self.waiters);
-        let Lane {
-            store,
-            immediate,
-            waiters,
-            under_way,
-            ..
-        } = self;
+        let Lane { store, immediate, waiters, under_way, .. } = self;
         let mut decided = Decided::default();
         store.transact(&wanted, &mut |loaded| {
             let mut batch = Batch::new(loaded, immediate, waiters, under_way);
@@ -166,28 +152,15 @@ impl<S: Store> Lane<S> {
     fn tell(&mut self, decided: Decided, answers: Vec<Answer>) -> Vec<Instruction> {
         for (refund, reply) in decided.settled {
             for waiter in self.waiters.remove(&refund).unwrap_or_default() {
-                let reply = RefundReply {
-                    is_replay: waiter.is_replay,
-                    ..reply
-                };
+                let reply = RefundReply { is_replay: waiter.is_replay, ..reply };
                 (waiter.answer)(Ok(Reply::Refund(reply)));
             }
         }
         for (verdict, answer) in decided.verdicts.into_iter().zip(answers) {
             match verdict {
                 Verdict::Answer(result) => answer(result),
-                Verdict::Wait {
-                    refund,
-                    keys,
-                    answers_unknown,
-                    is_replay,
-                } => {
-                    let waiter = Waiter {
-                        answer,
-                        keys,
-                        answers_unknown,
-                        is_replay,
-                    };
+                Verdict::Wait { refund, keys, answers_unknown, is_replay } => {
+                    let waiter = Waiter { answer, keys, answers_unknown, is_replay };
                     self.waiters.entry(refund).or_default().push(waiter);
                 }
             }

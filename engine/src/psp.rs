@@ -38,10 +38,7 @@ pub struct Instruction {
 impl Instruction {
     /// The key under which the PSP knows this refund: a function of the refund alone, for ever.
     pub fn psp_key(&self) -> String {
-        format!(
-            "requite-{}",
-            requite_core::id::uuid_text(self.refund.refund.bits())
-        )
+        format!("requite-{}", requite_core::id::uuid_text(self.refund.refund.bits()))
     }
 }
 

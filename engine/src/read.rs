@@ -133,9 +133,7 @@ impl LegView {
 impl PaymentView {
     /// The payment method.
     pub fn primary(&self) -> &LegView {
-        self.legs
-            .first()
-            .expect("a payment has its payment method as first leg")
+        self.legs.first().expect("a payment has its payment method as first leg")
     }
 
     pub fn leg(&self, id: LegId) -> Option<&LegView> {
@@ -157,10 +155,7 @@ impl PaymentView {
     }
 
     fn sum(&self, leg: LegId, counts: impl Fn(Status) -> bool) -> i64 {
-        let counted = self
-            .refunds
-            .iter()
-            .filter(|r| r.leg == leg && counts(r.status));
+        let counted = self.refunds.iter().filter(|r| r.leg == leg && counts(r.status));
         total(counted.map(|refund| refund.amount))
     }
 }

@@ -21,18 +21,13 @@ impl Actor {
     /// do everything its face offers.
     pub(crate) fn may(&self, scopes: &[&str]) -> bool {
         let listed = |list: &Vec<String>| {
-            list.iter()
-                .any(|scope| scope == "admin" || scopes.contains(&scope.as_str()))
+            list.iter().any(|scope| scope == "admin" || scopes.contains(&scope.as_str()))
         };
         self.scopes.as_ref().is_none_or(listed)
     }
 
     pub(crate) fn of_key(key: &KeyView) -> Actor {
-        Actor {
-            merchant: key.merchant,
-            name: key_name(key.id),
-            scopes: key.scopes.clone(),
-        }
+        Actor { merchant: key.merchant, name: key_name(key.id), scopes: key.scopes.clone() }
     }
 }
 

@@ -32,9 +32,7 @@ pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
@@ -48,10 +46,7 @@ pub(crate) struct SystemIds {
 
 impl SystemIds {
     pub(crate) fn new() -> SystemIds {
-        SystemIds {
-            entropy: SystemEntropy::new(),
-            last: Mutex::default(),
-        }
+        SystemIds { entropy: SystemEntropy::new(), last: Mutex::default() }
     }
 
     /// The source itself, for making secrets.
@@ -82,12 +77,7 @@ impl Office {
         let Database::Sqlite(path) = database;
         let registry = SqliteRegistry::open(path, open)?;
         let reads = SqliteReads::open(path)?;
-        Ok(Office {
-            path: path.clone(),
-            reads,
-            registry,
-            ids: SystemIds::new(),
-        })
+        Ok(Office { path: path.clone(), reads, registry, ids: SystemIds::new() })
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -132,10 +122,7 @@ pub(crate) fn serve(
         })
         .await;
         if stopped.cut_off > 0 {
-            tracing::warn!(
-                connections = stopped.cut_off,
-                "cut off at the end of the drain"
-            );
+            tracing::warn!(connections = stopped.cut_off, "cut off at the end of the drain");
         }
         tokio::task::spawn_blocking(move || house.running.stop()).await?;
         tracing::info!("stopped");
@@ -176,12 +163,7 @@ impl House {
                 duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
             },
         });
-        Ok(House {
-            desk,
-            engine,
-            running,
-            is_stopping: Arc::default(),
-        })
+        Ok(House { desk, engine, running, is_stopping: Arc::default() })
     }
 
     fn router(&self) -> axum::Router {

@@ -170,9 +170,7 @@ pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Fault> 
         Some(path) => Some((file_text(&path)?, path.display().to_string())),
         None => None,
     };
-    let text = text
-        .as_ref()
-        .map(|(text, name)| (text.as_str(), name.as_str()));
+    let text = text.as_ref().map(|(text, name)| (text.as_str(), name.as_str()));
     overlay(text, &environment, flags)
 }
 
@@ -193,13 +191,9 @@ fn file_text(path: &Path) -> Result<String, Fault> {
         problem,
         is_flag: false,
     };
-    let size = std::fs::metadata(path)
-        .map_err(|e| fault(e.to_string()))?
-        .len();
+    let size = std::fs::metadata(path).map_err(|e| fault(e.to_string()))?.len();
     if size > FILE_BYTES_MAX {
-        return Err(fault(format!(
-            "{size} bytes; at most {FILE_BYTES_MAX} are read"
-        )));
+        return Err(fault(format!("{size} bytes; at most {FILE_BYTES_MAX} are read")));
     }
     std::fs::read_to_string(path).map_err(|e| fault(e.to_string()))
 }
@@ -231,11 +225,7 @@ fn overlay(
 }
 
 fn fault(setting: String, problem: String, is_flag: bool) -> Fault {
-    Fault {
-        setting,
-        problem,
-        is_flag,
-    }
+    Fault { setting, problem, is_flag }
 }
 
 fn set(config: &mut Config, key: &str, text: &str) -> Result<(), String> {
@@ -246,10 +236,7 @@ fn set(config: &mut Config, key: &str, text: &str) -> Result<(), String> {
 
 fn unknown_key(key: &str) -> String {
     let names: Vec<&str> = SETTINGS.iter().map(|(name, _)| *name).collect();
-    format!(
-        "there is no setting {key:?}; there are {}",
-        names.join(", ")
-    )
+    format!("there is no setting {key:?}; there are {}", names.join(", "))
 }
 
 fn variable(key: &str) -> String {
@@ -259,11 +246,7 @@ fn variable(key: &str) -> String {
 /// The file's keys, sections flattened to `section.key`, with their values as text.
 fn file_settings(text: &str, name: &str) -> Result<Vec<(String, String)>, Fault> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        fault(
-            name.to_owned(),
-            format!("not TOML: {}", error.message()),
-            false,
-        )
+        fault(name.to_owned(), format!("not TOML: {}", error.message()), false)
     })?;
     let mut settings = Vec::new();
     for (key, value) in table {
@@ -311,22 +294,14 @@ fn database(text: &str) -> Result<Database, String> {
 }
 
 fn origins(text: &str) -> Result<Vec<String>, String> {
-    let given = text
-        .split(',')
-        .map(str::trim)
-        .filter(|origin| !origin.is_empty());
+    let given = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
     given.map(origin).collect()
 }
 
 fn origin(text: &str) -> Result<String, String> {
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let is_origin = host.is_some_and(|host| {
-        !host.is_empty()
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'/')
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
     });
     if text == "*" || is_origin {
         Ok(text.to_owned())

@@ -82,9 +82,6 @@ impl Psp for ServerPsp {
 }
 
 fn unknown(code: &str, text: &str) -> Outcome {
-    let fault = Fault {
-        code: code.to_owned(),
-        text: text.to_owned(),
-    };
+    let fault = Fault { code: code.to_owned(), text: text.to_owned() };
     Outcome::Unknown { fault }
 }

@@ -13,10 +13,7 @@
 //! Start at [`jws`] for signed tokens and at [`token`] for opaque ones.
 #![cfg_attr(
     not(test),
-    expect(
-        dead_code,
-        reason = "the faces and the command line take these up one by one"
-    )
+    expect(dead_code, reason = "the faces and the command line take these up one by one")
 )]
 
 pub(crate) mod entropy;

@@ -63,14 +63,7 @@ pub(crate) struct Parts {
 
 impl Desk {
     pub(crate) fn new(parts: Parts) -> Desk {
-        let Parts {
-            engine,
-            reads,
-            registry,
-            clock,
-            ids,
-            settings,
-        } = parts;
+        let Parts { engine, reads, registry, clock, ids, settings } = parts;
         Desk {
             engine,
             reads,
@@ -105,14 +98,9 @@ impl Desk {
         &self,
         mut request: RefundRequest,
     ) -> Result<RefundReply, CommandError> {
-        let is_keyed = request
-            .keys
-            .iter()
-            .any(|key| key.lifetime == Lifetime::Kept);
+        let is_keyed = request.keys.iter().any(|key| key.lifetime == Lifetime::Kept);
         if !is_keyed && self.settings.duplicate_guard_ms > 0 {
-            request
-                .keys
-                .push(guard(&request, self.settings.duplicate_guard_ms));
+            request.keys.push(guard(&request, self.settings.duplicate_guard_ms));
         }
         let waits = request.wait == Wait::Outcome;
         let refund = requite_engine::command::RefundRef {
@@ -122,9 +110,7 @@ impl Desk {
         };
         let mut reply = self.submit(Command::Refund(Box::new(request)));
         let in_time = if waits {
-            tokio::time::timeout(self.settings.wait, &mut reply)
-                .await
-                .ok()
+            tokio::time::timeout(self.settings.wait, &mut reply).await.ok()
         } else {
             Some((&mut reply).await)
         };
@@ -169,9 +155,7 @@ impl Desk {
     }
 
     async fn ask(&self, command: Command) -> Result<Reply, CommandError> {
-        self.submit(command)
-            .await
-            .unwrap_or(Err(CommandError::Stopping))
+        self.submit(command).await.unwrap_or(Err(CommandError::Stopping))
     }
 
     fn submit(&self, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
@@ -193,8 +177,7 @@ impl Desk {
         payment: PaymentId,
         as_of: Option<u32>,
     ) -> Result<Option<PaymentView>, ReadFault> {
-        self.read(move |reads| reads.payment(merchant, payment, as_of))
-            .await
+        self.read(move |reads| reads.payment(merchant, payment, as_of)).await
     }
 
     /// Runs a blocking read off the async threads.
@@ -213,9 +196,7 @@ impl Desk {
         write: impl FnOnce(&dyn Registry) -> T + Send + 'static,
     ) -> Option<T> {
         let registry = Arc::clone(&self.registry);
-        tokio::task::spawn_blocking(move || write(registry.as_ref()))
-            .await
-            .ok()
+        tokio::task::spawn_blocking(move || write(registry.as_ref())).await.ok()
     }
 }
 
@@ -243,16 +224,9 @@ pub(crate) fn key(face: &str, scope: &[&str], text: &str, meaning: &[&str]) -> K
 fn guard(request: &RefundRequest, window_ms: i64) -> Key {
     let payment = uuid_text(request.payment.bits());
     let wish = format!("{:?} {:?}", request.ask.target, request.ask.amount);
-    let reason = request
-        .details
-        .reason_text
-        .as_ref()
-        .or(request.details.reason_code.as_ref());
+    let reason = request.details.reason_text.as_ref().or(request.details.reason_code.as_ref());
     let meaning = [payment.as_str(), &wish, reason.map_or("", String::as_str)];
-    Key {
-        lifetime: Lifetime::Within(window_ms),
-        ..key("guard", &meaning, "", &meaning)
-    }
+    Key { lifetime: Lifetime::Within(window_ms), ..key("guard", &meaning, "", &meaning) }
 }
 
 /// Longest `Idempotency-Key` that is taken (Gr4vy documents 255 characters).

@@ -59,11 +59,7 @@ pub(crate) fn router(desk: &Desk, readiness: Readiness) -> Router {
         .fallback(move |request: Request| doors.clone().answer(request))
         .method_not_allowed_fallback(async || {
             let message = "this path takes another method; the header allow says which";
-            error(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                message,
-            )
+            error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
         })
 }
 
@@ -88,10 +84,7 @@ async fn ready(readiness: Readiness) -> Response {
     } else {
         (StatusCode::OK, "ready")
     };
-    json(
-        status,
-        &serde_json::json!({"status": word, "queued": queued}),
-    )
+    json(status, &serde_json::json!({"status": word, "queued": queued}))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {
@@ -162,11 +155,7 @@ fn dialect(path: &str, headers: &HeaderMap) -> Option<Dialect> {
     };
     if is_below("/admin") || is_below("/auth") {
         let is_v1 = is_below("/admin/auth") || is_v1_credential(headers);
-        return Some(if is_v1 {
-            Dialect::MedusaV1
-        } else {
-            Dialect::MedusaV2
-        });
+        return Some(if is_v1 { Dialect::MedusaV1 } else { Dialect::MedusaV2 });
     }
     if is_below("/v1/orders") {
         Some(Dialect::Mpg)
@@ -208,21 +197,9 @@ mod tests {
         let v2 = jwt(r#"{"actor_id":"user_1"}"#);
         for (path, authorization, expected) in [
             ("/admin/payments/pay_1/refund", "", Some(Dialect::MedusaV2)),
-            (
-                "/admin/payments/pay_1/refund",
-                v1.as_str(),
-                Some(Dialect::MedusaV1),
-            ),
-            (
-                "/Admin/payments/pay_1/refund",
-                v1.as_str(),
-                Some(Dialect::MedusaV1),
-            ),
-            (
-                "/admin/payments/pay_1/refund",
-                v2.as_str(),
-                Some(Dialect::MedusaV2),
-            ),
+            ("/admin/payments/pay_1/refund", v1.as_str(), Some(Dialect::MedusaV1)),
+            ("/Admin/payments/pay_1/refund", v1.as_str(), Some(Dialect::MedusaV1)),
+            ("/admin/payments/pay_1/refund", v2.as_str(), Some(Dialect::MedusaV2)),
             ("/admin/payments", "Basic c2tf", Some(Dialect::MedusaV2)),
             ("/admin/auth/token", "", Some(Dialect::MedusaV1)),
             ("/auth/user/emailpass", "", Some(Dialect::MedusaV2)),
@@ -243,9 +220,6 @@ mod tests {
         }
         let mut headers = HeaderMap::new();
         headers.insert("x-medusa-access-token", HeaderValue::from_static("mv1_"));
-        assert_eq!(
-            dialect("/admin/payments", &headers),
-            Some(Dialect::MedusaV1)
-        );
+        assert_eq!(dialect("/admin/payments", &headers), Some(Dialect::MedusaV1));
     }
 }

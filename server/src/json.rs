@@ -146,11 +146,7 @@ impl<'a> Json<'a> {
     }
 
     fn first(self) -> u8 {
-        *self
-            .0
-            .as_bytes()
-            .first()
-            .expect("a checked value is not empty")
+        *self.0.as_bytes().first().expect("a checked value is not empty")
     }
 
     pub(crate) fn value(self) -> Value<'a> {
@@ -167,10 +163,7 @@ impl<'a> Json<'a> {
     fn members(self) -> Object<'a> {
         let members = scan::members(self.0)
             .into_iter()
-            .map(|(name, value)| Member {
-                name: scan::decode(name),
-                value: Json(value),
-            })
+            .map(|(name, value)| Member { name: scan::decode(name), value: Json(value) })
             .collect();
         Object { members }
     }
@@ -212,11 +205,7 @@ impl fmt::Debug for Json<'_> {
 impl<'a> Object<'a> {
     /// The value of a member; the last one where the name is repeated, as every original does.
     pub(crate) fn member(&self, name: &str) -> Option<Json<'a>> {
-        self.members
-            .iter()
-            .rev()
-            .find(|member| member.name == name)
-            .map(|member| member.value)
+        self.members.iter().rev().find(|member| member.name == name).map(|member| member.value)
     }
 
     /// All members as written, repetitions included.
@@ -227,18 +216,12 @@ impl<'a> Object<'a> {
     /// The first name that is written more than once.
     pub(crate) fn repeated_name(&self) -> Option<&str> {
         let mut seen = std::collections::BTreeSet::new();
-        self.members
-            .iter()
-            .map(|member| member.name.as_str())
-            .find(|name| !seen.insert(*name))
+        self.members.iter().map(|member| member.name.as_str()).find(|name| !seen.insert(*name))
     }
 
     /// The first name, in the order written, that is not among `known`.
     pub(crate) fn name_outside(&self, known: &[&str]) -> Option<&str> {
-        self.members
-            .iter()
-            .map(|member| member.name.as_str())
-            .find(|name| !known.contains(name))
+        self.members.iter().map(|member| member.name.as_str()).find(|name| !known.contains(name))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

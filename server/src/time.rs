@@ -20,16 +20,12 @@ pub(crate) fn seconds_text(ms: i64) -> String {
 
 /// `2024-09-15T12:27:45.123000+00:00` (Gr4vy).
 pub(crate) fn micros_text(ms: i64) -> String {
-    civil(ms)
-        .strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00")
-        .to_string()
+    civil(ms).strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
 }
 
 /// Reads RFC 3339 with any offset, to whole milliseconds. `None` for anything else.
 pub(crate) fn parse(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>()
-        .ok()
-        .map(Timestamp::as_millisecond)
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
 /// Days since 1970-01-01 UTC.

@@ -59,11 +59,7 @@ impl Campaign {
         let mut told = 0;
         while refunds < self.refunds {
             let seed = self.first_seed + runs;
-            let plan = Plan {
-                seed,
-                bug: self.bug,
-                is_loud: false,
-            };
+            let plan = Plan { seed, bug: self.bug, is_loud: false };
             let story = World::run(plan);
             if story.violation.is_some() {
                 return tell(out, &story, self.bug);
@@ -124,9 +120,7 @@ fn all_struck(out: &mut dyn Write, tally: &Tally, refunds: u64) -> Result<bool> 
     if refunds < FAULTS_FROM {
         return Ok(true);
     }
-    let missed = FAULTS
-        .iter()
-        .filter(|(group, what)| tally.count(group, what) == 0);
+    let missed = FAULTS.iter().filter(|(group, what)| tally.count(group, what) == 0);
     let missed: Vec<_> = missed.collect();
     for (group, what) in &missed {
         writeln!(out, "never happened: {group}: {what}")?;
@@ -136,23 +130,13 @@ fn all_struck(out: &mut dyn Write, tally: &Tally, refunds: u64) -> Result<bool> 
 
 /// One story's end; with its last events when something was found.
 pub fn tell(out: &mut dyn Write, story: &Story, bug: Option<Bug>) -> Result<bool> {
-    let Story {
-        seed,
-        refunds,
-        trace,
-        violation,
-        ..
-    } = story;
+    let Story { seed, refunds, trace, violation, .. } = story;
     for line in trace.lines() {
         writeln!(out, "{line}")?;
     }
     let planted = bug.map_or(String::new(), |bug| format!(" --bug {}", bug.name()));
     match violation {
-        None => writeln!(
-            out,
-            "seed {seed}: {refunds} refunds, trace {:016x}",
-            trace.hash()
-        )?,
+        None => writeln!(out, "seed {seed}: {refunds} refunds, trace {:016x}", trace.hash())?,
         Some(what) => {
             writeln!(out, "\nVIOLATION after {refunds} refunds: {what}")?;
             writeln!(out, "again: requite-sim --seed {seed}{planted}")?;
@@ -166,11 +150,7 @@ pub fn hunt(bug: Bug) -> Option<(u64, Story)> {
     let mut refunds = 0;
     let mut seed = 1;
     while refunds < BUG_REFUNDS_MAX {
-        let story = World::run(Plan {
-            seed,
-            bug: Some(bug),
-            is_loud: false,
-        });
+        let story = World::run(Plan { seed, bug: Some(bug), is_loud: false });
         refunds += story.refunds;
         if story.violation.is_some() {
             return Some((refunds, story));

@@ -66,13 +66,9 @@ pub struct Clients {
 
 impl Clients {
     pub fn new(rng: &mut Rng, habits: Habits) -> Clients {
-        let merchants: Vec<MerchantId> = (0..1 + rng.below(4))
-            .map(|_| MerchantId::new(rng.bits()))
-            .collect();
-        let reasons = merchants
-            .iter()
-            .map(|of| (*of, ReasonId::new(rng.bits())))
-            .collect();
+        let merchants: Vec<MerchantId> =
+            (0..1 + rng.below(4)).map(|_| MerchantId::new(rng.bits())).collect();
+        let reasons = merchants.iter().map(|of| (*of, ReasonId::new(rng.bits()))).collect();
         Clients {
             habits,
             merchants,
@@ -123,10 +119,7 @@ impl Clients {
             return Command::Register(Box::new(self.register_again(rng, now_ms)));
         }
         let new = self.registration(rng, now_ms);
-        assert!(
-            new.is_sound(),
-            "shops register only what their face would let pass"
-        );
+        assert!(new.is_sound(), "shops register only what their face would let pass");
         self.payments.push((new.merchant, new.payment));
         self.registrations.push(new.clone());
         Command::Register(Box::new(new))
@@ -155,11 +148,7 @@ impl Clients {
         let mut captures = Vec::new();
         let mut open = amount;
         for _ in 0..rng.pick(&[0, 1, 1, 1, 1, 2, 3]) {
-            let part = if rng.chance(600) {
-                open
-            } else {
-                rng.between(0, open)
-            };
+            let part = if rng.chance(600) { open } else { rng.between(0, open) };
             if let Some(units) = Minor::new(part).filter(|part| !part.is_zero()) {
                 captures.push((capture_id(rng.bits()), units));
                 open -= part;
@@ -174,22 +163,13 @@ impl Clients {
             merchant: self.merchants[rng.index(self.merchants.len())],
             payment: PaymentId::new(rng.bits()),
             currency: Currency::parse(code).expect("ISO 4217 lists it"),
-            primary: NewLeg {
-                id: LegId::new(rng.bits()),
-                amount: minor(amount),
-            },
+            primary: NewLeg { id: LegId::new(rng.bits()), amount: minor(amount) },
             gift_cards: (0..cards).map(|_| card(rng)).collect(),
             captures,
-            connector: String::from(if rng.chance(60) {
-                "manual"
-            } else {
-                "simulated"
-            }),
+            connector: String::from(if rng.chance(60) { "manual" } else { "simulated" }),
             connector_payment: None,
             connector_settings: None,
-            external_identifier: rng
-                .chance(400)
-                .then(|| format!("order-{:x}", rng.below(500))),
+            external_identifier: rng.chance(400).then(|| format!("order-{:x}", rng.below(500))),
             order: None,
             customer: None,
             description: None,
@@ -214,25 +194,11 @@ impl Clients {
         if rng.chance(700) {
             let capture = capture_id(rng.bits());
             let at_ms = now_ms;
-            Command::Capture(CaptureRequest {
-                merchant,
-                payment,
-                capture,
-                amount,
-                actor,
-                at_ms,
-            })
+            Command::Capture(CaptureRequest { merchant, payment, capture, amount, actor, at_ms })
         } else {
             let void = VoidId::new(rng.bits());
             let at_ms = now_ms;
-            Command::Void(VoidRequest {
-                merchant,
-                payment,
-                void,
-                amount,
-                actor,
-                at_ms,
-            })
+            Command::Void(VoidRequest { merchant, payment, void, amount, actor, at_ms })
         }
     }
 
@@ -266,11 +232,7 @@ impl Clients {
             }
         } else if rng.chance(80) {
             // A client that makes a new key for each try.
-            for key in again
-                .keys
-                .iter_mut()
-                .filter(|key| key.lifetime == Lifetime::Kept)
-            {
+            for key in again.keys.iter_mut().filter(|key| key.lifetime == Lifetime::Kept) {
                 key.hash = rng.bits().to_be_bytes();
             }
             self.keep(&again);
@@ -312,21 +274,14 @@ impl Clients {
                 wants_reference: face == Face::Mpg,
             },
             keys,
-            wait: if face == Face::Gr4vy {
-                Wait::Acceptance
-            } else {
-                Wait::Outcome
-            },
+            wait: if face == Face::Gr4vy { Wait::Acceptance } else { Wait::Outcome },
             answers_unknown: face != Face::Loop,
         }
     }
 
     fn target(&self, rng: &mut Rng, model: &Model, of: Of, face: Face) -> Target {
         let has_legs = matches!(face, Face::Gr4vy | Face::Native);
-        let legs = model
-            .payments
-            .get(&of)
-            .map(|account| account.legs.as_slice());
+        let legs = model.payments.get(&of).map(|account| account.legs.as_slice());
         match legs {
             Some(legs) if has_legs && rng.chance(500) => {
                 Target::Leg(legs[rng.index(legs.len())].id)
@@ -350,22 +305,10 @@ impl Clients {
         });
         let left = leg.map_or(1_000, |leg| leg.captured - leg.held);
         // A payment may be asked for before its registration is committed.
-        let registration = self
-            .registrations
-            .iter()
-            .rfind(|new| new.payment == payment);
+        let registration = self.registrations.iter().rfind(|new| new.payment == payment);
         let exponent = registration.map_or(2, |new| u32::from(new.currency.exponent()));
         let units = if rng.chance(self.habits.nonsense) {
-            rng.pick(&[
-                0,
-                -1,
-                left + 1,
-                left * 2,
-                MINOR_MAX,
-                MINOR_MAX + 1,
-                i64::MAX,
-                i64::MIN,
-            ])
+            rng.pick(&[0, -1, left + 1, left * 2, MINOR_MAX, MINOR_MAX + 1, i64::MAX, i64::MIN])
         } else if rng.chance(self.habits.greed) {
             left.max(1)
         } else {
@@ -411,16 +354,11 @@ impl Clients {
             lifetime,
             answers_present: false,
         };
-        let mut keys: Vec<Key> = text
-            .iter()
-            .map(|text| key("header", text, Lifetime::Kept))
-            .collect();
+        let mut keys: Vec<Key> =
+            text.iter().map(|text| key("header", text, Lifetime::Kept)).collect();
         if let Some(given) = given_id {
             let own = key("transaction", &format!("{given:x}"), Lifetime::Kept);
-            keys.push(Key {
-                answers_present: true,
-                ..own
-            });
+            keys.push(Key { answers_present: true, ..own });
         } else if face == Face::Loop {
             keys.push(key("retry", meaning, Lifetime::WhileUnknown));
         } else if rng.chance(self.habits.guard) {
@@ -455,11 +393,7 @@ fn major(rng: &mut Rng, units: i64, exponent: u32) -> (i128, String) {
     let decimals = (exponent + 3) as usize;
     let text = format!("{digits:0>width$}", width = decimals + 1);
     let (whole, fraction) = text.split_at(text.len() - decimals);
-    let fraction = if rng.chance(500) {
-        fraction.trim_end_matches('0')
-    } else {
-        fraction
-    };
+    let fraction = if rng.chance(500) { fraction.trim_end_matches('0') } else { fraction };
     let point = if fraction.is_empty() { "" } else { "." };
     (thousandths, format!("{sign}{whole}{point}{fraction}"))
 }

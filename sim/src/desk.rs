@@ -59,11 +59,7 @@ pub type Tickets = BTreeMap<u64, Ticket>;
 
 /// The answer for a ticket. A dead process answers nobody.
 pub fn answer(number: u64, inbox: &SharedInbox, shared: &SharedTap) -> Answer {
-    let mut slip = Slip {
-        number,
-        inbox: Arc::clone(inbox),
-        is_used: false,
-    };
+    let mut slip = Slip { number, inbox: Arc::clone(inbox), is_used: false };
     let shared = Arc::clone(shared);
     Box::new(move |result| {
         slip.is_used = true;

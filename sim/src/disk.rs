@@ -36,9 +36,7 @@ impl Disk {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("sim.db");
         let store = Sqlite::open(&path, Open::OrCreate).expect("a new store opens");
-        store
-            .forget_on_power_loss()
-            .expect("syncing can be switched off");
+        store.forget_on_power_loss().expect("syncing can be switched off");
         let registry = SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
         let merchants: std::collections::BTreeSet<MerchantId> =
             reasons.iter().map(|(merchant, _)| *merchant).collect();
@@ -48,20 +46,16 @@ impl Disk {
             let made = registry.create_merchant(&merchant_view(merchant), &kept);
             made.expect("a new merchant is created");
         }
-        Disk::File {
-            store,
-            folder: Arc::new(folder),
-        }
+        Disk::File { store, folder: Arc::new(folder) }
     }
 
     /// Another way to the same data, as the sweep and an audit have.
     pub fn second(&self) -> Disk {
         match self {
             Disk::Memory(memory) => Disk::Memory(Arc::clone(memory)),
-            Disk::File { folder, .. } => Disk::File {
-                store: opened(folder),
-                folder: Arc::clone(folder),
-            },
+            Disk::File { folder, .. } => {
+                Disk::File { store: opened(folder), folder: Arc::clone(folder) }
+            }
         }
     }
 
@@ -128,17 +122,13 @@ impl Store for Disk {
 }
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
-    memory
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn opened(folder: &TempDir) -> Sqlite {
     let path = folder.path().join("sim.db");
     let store = Sqlite::open(&path, Open::Existing).expect("the store opens again");
-    store
-        .forget_on_power_loss()
-        .expect("syncing can be switched off");
+    store.forget_on_power_loss().expect("syncing can be switched off");
     store
 }
 
@@ -260,13 +250,7 @@ impl Faulty {
         if let (Disk::Memory(memory), Some(Bug::ForgetOnCrash)) = (&disk, bug) {
             lock(memory).keep_before();
         }
-        Faulty {
-            disk,
-            tap,
-            bug,
-            old_refunds: BTreeMap::new(),
-            old_payments: BTreeMap::new(),
-        }
+        Faulty { disk, tap, bug, old_refunds: BTreeMap::new(), old_payments: BTreeMap::new() }
     }
 
     pub fn into_disk(self) -> Disk {
@@ -280,13 +264,7 @@ impl Faulty {
         decide: &mut dyn FnMut(Loaded) -> Changes,
         spoil: &dyn Fn(&Changes) -> Changes,
     ) -> (Option<Changes>, Result<(), StoreFault>) {
-        let Faulty {
-            disk,
-            bug,
-            old_refunds,
-            old_payments,
-            ..
-        } = self;
+        let Faulty { disk, bug, old_refunds, old_payments, .. } = self;
         let mut decided = None;
         let done = disk.transact(wanted, &mut |mut loaded| {
             match *bug {
@@ -324,22 +302,14 @@ impl Faulty {
                 self.run(wanted, decide, &asis)
             }
             Fate::TryAgain => {
-                self.run(wanted, decide, &nothing)
-                    .1
-                    .expect("an empty transaction succeeds");
+                self.run(wanted, decide, &nothing).1.expect("an empty transaction succeeds");
                 self.run(wanted, decide, &asis)
             }
         };
-        let commits = matches!(
-            fate,
-            Fate::Commit | Fate::LoseAnswer | Fate::DieAfterCommit | Fate::TryAgain
-        );
+        let commits =
+            matches!(fate, Fate::Commit | Fate::LoseAnswer | Fate::DieAfterCommit | Fate::TryAgain);
         let is_told = commits && fate != Fate::LoseAnswer;
-        let refused = done
-            .as_ref()
-            .err()
-            .filter(|_| commits)
-            .map(ToString::to_string);
+        let refused = done.as_ref().err().filter(|_| commits).map(ToString::to_string);
         let answer = match done {
             Err(fault) if commits => Err(fault),
             _ if is_told => Ok(()),

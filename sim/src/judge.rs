@@ -57,8 +57,7 @@ impl World {
                 }
                 return Err(format!("{number} was answered twice"));
             };
-            self.trace
-                .say(format!("  {number} <- {}", answer_line(&result)));
+            self.trace.say(format!("  {number} <- {}", answer_line(&result)));
             self.check_answer(&ticket, &result, &awaited)
                 .map_err(|what| format!("{what}: {number} <- {result:?}, {:?}", ticket.expected))?;
         }
@@ -72,10 +71,7 @@ impl World {
             let Some(ticket) = self.tickets.get(&number) else {
                 continue;
             };
-            let waits = ticket
-                .request
-                .as_ref()
-                .is_some_and(|r| r.wait == Wait::Outcome);
+            let waits = ticket.request.as_ref().is_some_and(|r| r.wait == Wait::Outcome);
             if !waits || ticket.has_failed || ticket.awaits().is_none() {
                 return Err(format!("{number} should have been answered: {ticket:?}"));
             }
@@ -86,9 +82,7 @@ impl World {
     /// How many clients wait for each refund, if that is of interest.
     fn awaited(&self, heard: &[(u64, Result_)]) -> BTreeMap<RefundRef, usize> {
         let mut awaited = BTreeMap::new();
-        let is_wanted = heard
-            .iter()
-            .any(|(_, result)| result == &Err(CommandError::KeyInProgress));
+        let is_wanted = heard.iter().any(|(_, result)| result == &Err(CommandError::KeyInProgress));
         if is_wanted {
             for refund in self.tickets.values().filter_map(Ticket::awaits) {
                 *awaited.entry(refund).or_insert(0) += 1;
@@ -111,10 +105,7 @@ impl World {
             return hold(ticket.has_failed, "the store did not fail");
         }
         hold(!ticket.has_failed, "answered before the commit")?;
-        let expected = ticket
-            .expected
-            .as_ref()
-            .ok_or("answered before it was decided")?;
+        let expected = ticket.expected.as_ref().ok_or("answered before it was decided")?;
         match (expected, result) {
             (Expected::Refund(verdict), _) => self.check_refund(ticket, (verdict, result), awaited),
             (Expected::Registered(should_be), Ok(Reply::Registered(is))) => {
@@ -159,10 +150,7 @@ impl World {
                 hold(refusal == should_be && !is_replay, "another refusal")
             }
             (Verdict::RepeatRefusal(first), Err(CommandError::Refused { refusal, is_replay })) => {
-                hold(
-                    refusal == first && *is_replay,
-                    "another refusal than the first time",
-                )
+                hold(refusal == first && *is_replay, "another refusal than the first time")
             }
             (Verdict::KeyReused, Err(CommandError::KeyReused))
             | (Verdict::PaymentUnknown, Err(CommandError::PaymentUnknown)) => Ok(()),
@@ -177,17 +165,10 @@ impl World {
         self.acked.add(reply.refund, kept.amount);
         if let Some(seq) = reply.as_of {
             let status = self.model.status_as_of(reply.refund, seq);
-            hold(
-                status == Some(reply.status),
-                "its history has another status",
-            )?;
+            hold(status == Some(reply.status), "its history has another status")?;
         }
-        let request = ticket
-            .request
-            .as_ref()
-            .expect("refunds are asked for by requests");
-        self.model
-            .tell(request, reply.refund, (reply.as_of, reply.status))
+        let request = ticket.request.as_ref().expect("refunds are asked for by requests");
+        self.model.tell(request, reply.refund, (reply.as_of, reply.status))
     }
 
     // --- Books ---
@@ -245,9 +226,7 @@ impl World {
             let record = loaded.refunds.get(&refund);
             let is = record.map(|record| (record.refund.amount.units(), record.refund.status));
             if is != Some((kept.amount, kept.status)) {
-                return Err(format!(
-                    "R1: {refund:?} should be {kept:?}, the store has {is:?}"
-                ));
+                return Err(format!("R1: {refund:?} should be {kept:?}, the store has {is:?}"));
             }
         }
         self.acked.fresh = self.acked.all.keys().copied().collect();
@@ -269,10 +248,9 @@ fn agrees(status: Status, states: &[(State, bool)], is_final: bool) -> Result<()
             let is_told = has(State::Paid) || has(State::Bounced);
             hold(is_told, "R2: succeeded, and never paid")
         }
-        Status::Declined | Status::Failed | Status::Voided | Status::Reversed => hold(
-            counting == 0,
-            "R2: our money is free, and the PSP has moved it",
-        ),
+        Status::Declined | Status::Failed | Status::Voided | Status::Reversed => {
+            hold(counting == 0, "R2: our money is free, and the PSP has moved it")
+        }
         _ if is_final => {
             let is_for_ever = states.iter().any(|(_, is_for_ever)| *is_for_ever);
             hold(is_for_ever, "R3: never settled")
@@ -286,17 +264,9 @@ pub fn unsettled(model: &Model, psp: &Psp) -> Vec<RefundRef> {
     let stays = |refund: &RefundRef| {
         let status = model.refunds[refund].status;
         let is_known = matches!(status, Status::Pending | Status::RequiresAction);
-        is_known
-            && psp
-                .executions_of(*refund)
-                .any(|execution| execution.is_for_ever)
+        is_known && psp.executions_of(*refund).any(|execution| execution.is_for_ever)
     };
-    model
-        .open
-        .iter()
-        .copied()
-        .filter(|refund| !stays(refund))
-        .collect()
+    model.open.iter().copied().filter(|refund| !stays(refund)).collect()
 }
 
 /// R1: whatever a client was told of before the crash is there after it.
@@ -308,19 +278,14 @@ pub fn acked_are_there(acked: &mut Acked, disk: &mut Disk) -> Result<(), String>
         let record = loaded.refunds.get(&refund);
         let is = record.map(|record| record.refund.amount.units());
         if is != amount {
-            return Err(format!(
-                "R1: {refund:?} was {amount:?}, after recovery it is {is:?}"
-            ));
+            return Err(format!("R1: {refund:?} was {amount:?}, after recovery it is {is:?}"));
         }
     }
     Ok(())
 }
 
 fn read_refunds(disk: &mut Disk, refunds: impl Iterator<Item = RefundRef>) -> Loaded {
-    let wanted = Wanted {
-        refunds: refunds.collect(),
-        ..Wanted::default()
-    };
+    let wanted = Wanted { refunds: refunds.collect(), ..Wanted::default() };
     let mut read = Loaded::default();
     let done = disk.transact(&wanted, &mut |loaded| {
         read = loaded;
@@ -338,20 +303,11 @@ fn hold(holds: bool, what: &str) -> Result<(), String> {
 
 /// For a planted bug: the calls of a batch that was not committed.
 pub fn calls_of(changes: &Changes) -> Vec<Instruction> {
-    let sends = changes
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.kind == CallKind::Send);
+    let sends = changes.attempts.iter().filter(|attempt| attempt.kind == CallKind::Send);
     let call = |attempt: &requite_engine::store::NewAttempt| {
-        let new = changes
-            .new_refunds
-            .iter()
-            .find(|new| new.key == attempt.key)?;
+        let new = changes.new_refunds.iter().find(|new| new.key == attempt.key)?;
         let of = (attempt.key.merchant, attempt.key.payment);
-        let book = changes
-            .books
-            .iter()
-            .find(|b| (b.merchant, b.book.payment.id()) == of)?;
+        let book = changes.books.iter().find(|b| (b.merchant, b.book.payment.id()) == of)?;
         Some(Instruction {
             kind: attempt.kind,
             refund: attempt.key,
@@ -396,14 +352,8 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
             let outcome = finding.outcome.word();
             format!("settle {} #{} {outcome}", short(*refund), finding.attempt)
         }
-        Command::Wake {
-            refund, is_restart, ..
-        } => {
-            format!(
-                "wake {}{}",
-                short(*refund),
-                if *is_restart { " (restart)" } else { "" }
-            )
+        Command::Wake { refund, is_restart, .. } => {
+            format!("wake {}{}", short(*refund), if *is_restart { " (restart)" } else { "" })
         }
         Command::Expire { refund } => format!("expire {}", short(*refund)),
     };

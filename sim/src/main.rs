@@ -45,32 +45,13 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| ()));
     let holds = match wish {
         Wish { proves: true, .. } => campaign::prove_bugs(&mut std::io::stdout()),
-        Wish {
-            seed: Some(seed),
-            bug,
-            is_loud,
-            ..
-        } => {
+        Wish { seed: Some(seed), bug, is_loud, .. } => {
             let story = World::run(Plan { seed, bug, is_loud });
             campaign::tell(&mut std::io::stdout(), &story, bug)
         }
-        Wish {
-            ops,
-            from,
-            bug,
-            is_endless,
-            ..
-        } => {
-            let refunds = if is_endless {
-                u64::MAX
-            } else {
-                ops.unwrap_or(100_000)
-            };
-            let campaign = Campaign {
-                first_seed: from.unwrap_or(1),
-                refunds,
-                bug,
-            };
+        Wish { ops, from, bug, is_endless, .. } => {
+            let refunds = if is_endless { u64::MAX } else { ops.unwrap_or(100_000) };
+            let campaign = Campaign { first_seed: from.unwrap_or(1), refunds, bug };
             campaign.run(&mut std::io::stdout())
         }
     };

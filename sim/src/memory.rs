@@ -115,20 +115,13 @@ impl Tables {
             }
             loaded.keys.insert(*at, record.clone());
         }
-        let books = payments
-            .iter()
-            .filter_map(|of| Some((*of, self.books.get(of)?)));
+        let books = payments.iter().filter_map(|of| Some((*of, self.books.get(of)?)));
         loaded.books = books.map(|(of, book)| (of, book.clone())).collect();
-        let records = refunds
-            .iter()
-            .filter_map(|key| Some((*key, self.refunds.get(key)?)));
+        let records = refunds.iter().filter_map(|key| Some((*key, self.refunds.get(key)?)));
         loaded.refunds = records.map(|(key, record)| (key, record.clone())).collect();
         let reasons = wanted.reasons.intersection(&self.reasons);
         loaded.reasons = reasons.copied().collect();
-        let counters = wanted
-            .counters
-            .iter()
-            .filter_map(|of| Some((*of, *self.counters.get(of)?)));
+        let counters = wanted.counters.iter().filter_map(|of| Some((*of, *self.counters.get(of)?)));
         loaded.counters = counters.collect();
         loaded
     }
@@ -189,15 +182,8 @@ impl Tables {
 
     fn history(&self, of: Of) -> History {
         let (merchant, payment) = of;
-        let low = RefundRef {
-            merchant,
-            payment,
-            refund: requite_core::id::RefundId::new(0),
-        };
-        let high = RefundRef {
-            refund: requite_core::id::RefundId::new(u128::MAX),
-            ..low
-        };
+        let low = RefundRef { merchant, payment, refund: requite_core::id::RefundId::new(0) };
+        let high = RefundRef { refund: requite_core::id::RefundId::new(u128::MAX), ..low };
         let mut sends = BTreeMap::new();
         for ((key, _), kind) in self.attempts.range((low, 0)..=(high, u32::MAX)) {
             if *kind == CallKind::Send {
@@ -218,8 +204,5 @@ impl Tables {
 
 /// For planted bugs: the same book with another balance.
 pub fn with_balance_of(book: &Book, old: &Payment) -> Book {
-    Book {
-        payment: old.clone(),
-        ..book.clone()
-    }
+    Book { payment: old.clone(), ..book.clone() }
 }

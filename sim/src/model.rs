@@ -165,11 +165,7 @@ impl Model {
     pub fn look_at(&mut self, changes: &Changes, is_told: bool) {
         self.called_now.clear();
         self.told_now.clear();
-        self.made = changes
-            .new_refunds
-            .iter()
-            .map(|new| new.key.refund)
-            .collect();
+        self.made = changes.new_refunds.iter().map(|new| new.key.refund).collect();
         let bound = changes.keys.iter().map(|(at, record)| {
             let is_refund = matches!(record.outcome, KeyOutcome::Refund { .. });
             (*at, is_refund)
@@ -189,11 +185,7 @@ impl Model {
                 self.settle(*refund, finding);
                 Expected::Noted
             }
-            Command::Wake {
-                refund,
-                at_ms,
-                is_restart,
-            } => {
+            Command::Wake { refund, at_ms, is_restart } => {
                 self.wake(*refund, *at_ms, *is_restart);
                 Expected::Noted
             }
@@ -204,14 +196,8 @@ impl Model {
     // --- Payments ---
 
     fn register(&mut self, new: &Registration) -> Registered {
-        let named = new
-            .external_identifier
-            .clone()
-            .map(|text| (new.merchant, text));
-        let by_name = named
-            .as_ref()
-            .and_then(|named| self.externals.get(named))
-            .copied();
+        let named = new.external_identifier.clone().map(|text| (new.merchant, text));
+        let by_name = named.as_ref().and_then(|named| self.externals.get(named)).copied();
         let id = by_name.unwrap_or(new.payment);
         if let Some(known) = self.payments.get(&(new.merchant, id)) {
             return if known.registration.fingerprint == new.fingerprint {
@@ -222,19 +208,14 @@ impl Model {
         }
         let taken = new.captures.iter().map(|(_, amount)| amount.units()).sum();
         let primary = (new.primary, taken);
-        let cards = new
-            .gift_cards
-            .iter()
-            .map(|card| (*card, card.amount.units()));
-        let legs = std::iter::once(primary)
-            .chain(cards)
-            .map(|(leg, captured)| LegSum {
-                id: leg.id,
-                authorised: leg.amount.units(),
-                captured,
-                released: 0,
-                held: 0,
-            });
+        let cards = new.gift_cards.iter().map(|card| (*card, card.amount.units()));
+        let legs = std::iter::once(primary).chain(cards).map(|(leg, captured)| LegSum {
+            id: leg.id,
+            authorised: leg.amount.units(),
+            captured,
+            released: 0,
+            held: 0,
+        });
         let account = Account {
             code: new.currency.code().to_owned(),
             is_cancelled: new.cancelled_at_ms.is_some(),
@@ -245,8 +226,7 @@ impl Model {
             seq: 0,
         };
         self.payments.insert((new.merchant, new.payment), account);
-        self.externals
-            .extend(named.map(|named| (named, new.payment)));
+        self.externals.extend(named.map(|named| (named, new.payment)));
         Registered::Created(new.payment)
     }
 
@@ -277,21 +257,14 @@ impl Model {
     // --- Refunds ---
 
     fn refund(&mut self, request: &RefundRequest) -> Verdict {
-        if !self
-            .payments
-            .contains_key(&(request.merchant, request.payment))
-        {
+        if !self.payments.contains_key(&(request.merchant, request.payment)) {
             return Verdict::PaymentUnknown;
         }
         for key in &request.keys {
             let Some((verdict, is_certain)) = self.repeat(request, key) else {
                 continue;
             };
-            let verdict = if is_certain {
-                Some(verdict)
-            } else {
-                self.which(request, verdict)
-            };
+            let verdict = if is_certain { Some(verdict) } else { self.which(request, verdict) };
             if let Some(Verdict::Repeat(refund)) = verdict {
                 self.told_now.insert(refund);
                 self.bind_free(request, refund);
@@ -321,10 +294,7 @@ impl Model {
         let Err(refusal) = self.judge(request) else {
             return Some(joined);
         };
-        let kept = request
-            .keys
-            .iter()
-            .filter(|key| key.lifetime == Lifetime::Kept);
+        let kept = request.keys.iter().filter(|key| key.lifetime == Lifetime::Kept);
         let mut bound = kept.filter_map(|key| self.bound_now.get(&(request.merchant, key.hash)));
         match bound.next() {
             Some(true) => Some(joined),
@@ -341,9 +311,7 @@ impl Model {
             (Lifetime::Kept, _) => age_ms < KEY_LIFE_MS,
             (Lifetime::Within(ms), _) => age_ms < ms,
             (Lifetime::WhileUnknown, BoundTo::Refund(refund)) => {
-                return self
-                    .is_joined(*refund, age_ms)
-                    .map(|is_certain| (bound, is_certain));
+                return self.is_joined(*refund, age_ms).map(|is_certain| (bound, is_certain));
             }
             (Lifetime::WhileUnknown, BoundTo::Refusal(_)) => false,
         };
@@ -392,12 +360,8 @@ impl Model {
     }
 
     fn bind(&mut self, request: &RefundRequest, key: &Key, to: BoundTo) {
-        let bound = Bound {
-            fingerprint: key.fingerprint,
-            at_ms: request.ask.at_ms,
-            to,
-            told: None,
-        };
+        let bound =
+            Bound { fingerprint: key.fingerprint, at_ms: request.ask.at_ms, to, told: None };
         self.keys.insert((request.merchant, key.hash), bound);
     }
 
@@ -406,11 +370,7 @@ impl Model {
             refusal,
             Refusal::NotPositive | Refusal::Fraction { .. } | Refusal::ReasonUnknown
         );
-        for key in request
-            .keys
-            .iter()
-            .filter(|key| key.lifetime == Lifetime::Kept)
-        {
+        for key in request.keys.iter().filter(|key| key.lifetime == Lifetime::Kept) {
             if !is_form {
                 self.bind(request, key, BoundTo::Refusal(refusal.clone()));
             }
@@ -439,20 +399,10 @@ impl Model {
             return Err(Refusal::NothingLeft);
         }
         let currency = account.registration.currency;
-        if let Some(asked) = request
-            .ask
-            .currency
-            .filter(|asked| asked.code() != account.code)
-        {
-            return Err(Refusal::CurrencyDiffers {
-                asked,
-                payment: currency,
-            });
+        if let Some(asked) = request.ask.currency.filter(|asked| asked.code() != account.code) {
+            return Err(Refusal::CurrencyDiffers { asked, payment: currency });
         }
-        let exceeds = |asked| Refusal::ExceedsLeft {
-            asked,
-            left: minor(left),
-        };
+        let exceeds = |asked| Refusal::ExceedsLeft { asked, left: minor(left) };
         let amount = match &request.ask.amount {
             Amount::Remaining => left,
             Amount::Whole => leg.authorised,
@@ -496,11 +446,7 @@ impl Model {
         let account = account.expect("it was judged");
         account.legs[leg].held += amount;
         let calls = u32::from(!account.is_immediate);
-        let status = if account.is_immediate {
-            Status::Succeeded
-        } else {
-            Status::Dispatched
-        };
+        let status = if account.is_immediate { Status::Succeeded } else { Status::Dispatched };
         let kept = Kept {
             leg,
             amount,
@@ -530,15 +476,8 @@ impl Model {
         };
         let is_success = matches!(finding.outcome, Outcome::Succeeded { .. });
         let is_old = finding.attempt < kept.attempt && !is_success;
-        let is_no = matches!(
-            finding.outcome,
-            Outcome::Declined { .. } | Outcome::Failed { .. }
-        );
-        let changes_closed = if kept.status == Status::Succeeded {
-            is_no
-        } else {
-            is_success
-        };
+        let is_no = matches!(finding.outcome, Outcome::Declined { .. } | Outcome::Failed { .. });
+        let changes_closed = if kept.status == Status::Succeeded { is_no } else { is_success };
         if is_old || (!kept.status.is_open() && !changes_closed) {
             return;
         }
@@ -589,11 +528,7 @@ impl Model {
         }
         self.called_now.insert(refund);
         let is_lost = kept.status == Status::Dispatched;
-        let to = if is_lost {
-            Status::Unknown
-        } else {
-            kept.status
-        };
+        let to = if is_lost { Status::Unknown } else { kept.status };
         let looks = if is_lost { 0 } else { kept.looks + 1 };
         kept.attempt += 1;
         self.move_to(refund, to, at_ms);
@@ -628,10 +563,7 @@ impl Model {
     pub fn check_commit(&mut self, changes: &Changes) -> Result<(), String> {
         let mut changed = BTreeSet::new();
         let new = changes.new_refunds.iter().map(|new| (new.key, &new.record));
-        let old = changes
-            .refunds
-            .iter()
-            .map(|change| (change.key, &change.record));
+        let old = changes.refunds.iter().map(|change| (change.key, &change.record));
         for (key, record) in new.chain(old) {
             self.check_record(key, record)?;
             changed.insert(key);
@@ -639,17 +571,11 @@ impl Model {
         let touched = std::mem::take(&mut self.touched);
         if touched != changed {
             let differ: Vec<_> = touched.symmetric_difference(&changed).collect();
-            return Err(format!(
-                "other refunds changed than should have: {differ:?}"
-            ));
+            return Err(format!("other refunds changed than should have: {differ:?}"));
         }
         let attempts = changes.attempts.iter();
-        self.attempts
-            .extend(attempts.map(|new| (new.key, new.attempt)));
-        changes
-            .events
-            .iter()
-            .try_for_each(|event| self.check_event(event))?;
+        self.attempts.extend(attempts.map(|new| (new.key, new.attempt)));
+        changes.events.iter().try_for_each(|event| self.check_event(event))?;
         for change in &changes.books {
             let account = &self.payments[&(change.merchant, change.book.payment.id())];
             for (leg, sum) in change.book.payment.legs().iter().zip(&account.legs) {
@@ -701,11 +627,7 @@ impl Model {
         let account = account.ok_or("an event of a payment that is not there")?;
         account.seq += 1;
         if event.seq != account.seq {
-            return Err(format!(
-                "I12: event {} after {}",
-                event.seq,
-                account.seq - 1
-            ));
+            return Err(format!("I12: event {} after {}", event.seq, account.seq - 1));
         }
         let (Kind::Refund, Some(to)) = (event.kind, event.status) else {
             return Ok(());
@@ -737,11 +659,7 @@ impl Model {
     pub fn status_as_of(&self, refund: RefundRef, seq: u32) -> Option<Status> {
         let account = self.payments.get(&(refund.merchant, refund.payment))?;
         let own = |(at, of, _): &&(u32, RefundId, Status)| *of == refund.refund && *at <= seq;
-        account
-            .history
-            .iter()
-            .rfind(own)
-            .map(|(_, _, status)| *status)
+        account.history.iter().rfind(own).map(|(_, _, status)| *status)
     }
 
     // --- What clients were told ---
@@ -770,9 +688,9 @@ impl Model {
         let bound = self.keys.get_mut(&(request.merchant, key.hash));
         let bound = bound.expect("it was just found");
         match bound.told {
-            Some(told) if told != answer => Err(format!(
-                "R4: a key was answered {told:?} and then {answer:?} for {refund:?}"
-            )),
+            Some(told) if told != answer => {
+                Err(format!("R4: a key was answered {told:?} and then {answer:?} for {refund:?}"))
+            }
             _ => {
                 bound.told = Some(answer);
                 Ok(())
@@ -807,14 +725,10 @@ fn may_follow(from: Option<Status>, to: Status) -> bool {
     match from {
         Ready => matches!(to, Dispatched | Succeeded),
         Dispatched => !matches!(to, Ready | Reversed),
-        Unknown => matches!(
-            to,
-            Ready | Pending | RequiresAction | Succeeded | Declined | Failed
-        ),
-        Pending | RequiresAction => matches!(
-            to,
-            Pending | RequiresAction | Unknown | Succeeded | Declined | Failed
-        ),
+        Unknown => matches!(to, Ready | Pending | RequiresAction | Succeeded | Declined | Failed),
+        Pending | RequiresAction => {
+            matches!(to, Pending | RequiresAction | Unknown | Succeeded | Declined | Failed)
+        }
         Succeeded => to == Reversed,
         _ => false,
     }

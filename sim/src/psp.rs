@@ -103,10 +103,9 @@ impl Execution {
             State::Paid => Outcome::Succeeded { psp_refund },
             State::Pending => Outcome::Pending { psp_refund },
             State::Action => Outcome::RequiresAction { psp_refund },
-            State::Declined | State::Bounced => Outcome::Declined {
-                psp_refund,
-                fault: fault("declined"),
-            },
+            State::Declined | State::Bounced => {
+                Outcome::Declined { psp_refund, fault: fault("declined") }
+            }
         }
     }
 }
@@ -214,29 +213,18 @@ impl Psp {
         let id = self.drawn;
         let is_send = call.kind == CallKind::Send;
         let generation = self.generation;
-        let call = Call {
-            instruction: call,
-            key,
-            generation,
-            is_ended: false,
-        };
+        let call = Call { instruction: call, key, generation, is_ended: false };
         self.calls.insert(id, call);
         self.at(now_ms + self.policy.deadline_ms, Event::Deadline(id));
         let rates = &self.policy.rates;
         let soon = now_ms + rng.between(0, 20);
         if is_send && rng.chance(rates.refused_connection) {
-            let refused = Outcome::Failed {
-                fault: fault("connection refused"),
-            };
+            let refused = Outcome::Failed { fault: fault("connection refused") };
             return self.at(soon, Event::Answers(id, refused));
         }
         if !rng.chance(rates.lost_before) {
             let straggles = self.policy.may_straggle && is_send && rng.chance(60);
-            let latest = if straggles {
-                200 * SECOND
-            } else {
-                self.policy.deadline_ms / 2
-            };
+            let latest = if straggles { 200 * SECOND } else { self.policy.deadline_ms / 2 };
             let on_the_way = if rng.chance(800) { 30 } else { latest };
             let at_ms = now_ms + rng.between(0, on_the_way);
             self.at(at_ms, Event::Arrives(id));
@@ -265,10 +253,7 @@ impl Psp {
                 tally.add("crash with calls", "sent, and lost on the way");
             }
         }
-        let unheard = self
-            .queue
-            .values()
-            .filter(|event| matches!(event, Event::Answers(..)));
+        let unheard = self.queue.values().filter(|event| matches!(event, Event::Answers(..)));
         for _ in 0..unheard.count() {
             tally.add("crash with calls", "acted, answer under way");
         }
@@ -313,13 +298,7 @@ impl Psp {
         }
         call.is_ended = true;
         tally.add("PSP", "deadline passed without an answer");
-        Some(news(
-            call,
-            Outcome::Unknown {
-                fault: fault("no answer in time"),
-            },
-            at_ms,
-        ))
+        Some(news(call, Outcome::Unknown { fault: fault("no answer in time") }, at_ms))
     }
 
     // --- At the PSP ---
@@ -348,9 +327,7 @@ impl Psp {
         }
         if rng.chance(rates.reset) {
             tally.add("PSP", "connection reset");
-            let reset = Outcome::Unknown {
-                fault: fault("connection reset"),
-            };
+            let reset = Outcome::Unknown { fault: fault("connection reset") };
             return self.at(quick, Event::Answers(id, reset));
         }
         if rng.chance(rates.slow) {
@@ -370,11 +347,7 @@ impl Psp {
     fn act(&mut self, rng: &mut Rng, tally: &mut Tally, (call, at_ms): (&Call, i64)) -> Outcome {
         if let Some(known) = self.honoured(&call.key, at_ms) {
             tally.add("PSP", "key repeated");
-            return if known.errs_for_ever {
-                server_error()
-            } else {
-                known.outcome()
-            };
+            return if known.errs_for_ever { server_error() } else { known.outcome() };
         }
         let rates = self.policy.rates.clone();
         if rng.chance(rates.server_error) {
@@ -383,9 +356,7 @@ impl Psp {
         }
         if rng.chance(rates.fail) {
             tally.add("PSP", "proven failure");
-            return Outcome::Failed {
-                fault: fault("refused before anything was done"),
-            };
+            return Outcome::Failed { fault: fault("refused before anything was done") };
         }
         let is_for_ever = rng.chance(rates.for_ever);
         let waits = is_for_ever || rng.chance(rates.pending);
@@ -401,16 +372,8 @@ impl Psp {
         match state {
             State::Pending | State::Action if is_for_ever => self.executions[at].is_for_ever = true,
             State::Pending | State::Action => {
-                let to = if rng.chance(700) {
-                    State::Paid
-                } else {
-                    State::Declined
-                };
-                let days = if rng.chance(30) {
-                    10 * DAY
-                } else {
-                    2 * 60 * SECOND
-                };
+                let to = if rng.chance(700) { State::Paid } else { State::Declined };
+                let days = if rng.chance(30) { 10 * DAY } else { 2 * 60 * SECOND };
                 let decided_at = at_ms + rng.between(1, days);
                 self.at(decided_at, Event::Decides(at, to));
             }
@@ -421,11 +384,7 @@ impl Psp {
             State::Paid | State::Declined | State::Bounced => {}
         }
         let execution = &self.executions[at];
-        if errs_for_ever {
-            server_error()
-        } else {
-            execution.outcome()
-        }
+        if errs_for_ever { server_error() } else { execution.outcome() }
     }
 
     fn honoured(&self, key: &str, at_ms: i64) -> Option<&Execution> {
@@ -436,12 +395,7 @@ impl Psp {
 
     /// Writes a refund into the PSP's books, and what that breaks.
     fn book(&mut self, call: &Call, (state, at_ms): (State, i64), errs_for_ever: bool) -> usize {
-        let Instruction {
-            refund,
-            amount,
-            attempt,
-            ..
-        } = call.instruction;
+        let Instruction { refund, amount, attempt, .. } = call.instruction;
         let mut execution = Execution {
             refund,
             amount: amount.units(),
@@ -468,13 +422,9 @@ impl Psp {
             *counted += execution.amount;
         }
         let others = self.by_refund.entry(refund).or_default();
-        let earlier = others
-            .iter()
-            .filter(|at| self.executions[**at].counts())
-            .count();
+        let earlier = others.iter().filter(|at| self.executions[**at].counts()).count();
         if execution.counts() && earlier > 0 {
-            self.violations
-                .push(format!("I7: {refund:?} is made a second time at the PSP"));
+            self.violations.push(format!("I7: {refund:?} is made a second time at the PSP"));
         }
         let at = self.executions.len();
         others.push(at);
@@ -494,14 +444,8 @@ impl Psp {
             !is_hidden && at_ms - execution.at_ms >= self.policy.look_up_lag_ms
         });
         let found = shown.next();
-        tally.add(
-            "PSP",
-            if found.is_some() {
-                "look-up found it"
-            } else {
-                "look-up found nothing"
-            },
-        );
+        tally
+            .add("PSP", if found.is_some() { "look-up found it" } else { "look-up found nothing" });
         found.map_or(Outcome::Absent, Execution::outcome)
     }
 
@@ -523,17 +467,9 @@ impl Psp {
             return None;
         }
         tally.add("PSP", "notice");
-        let Execution {
-            refund, attempt, ..
-        } = self.executions[at];
+        let Execution { refund, attempt, .. } = self.executions[at];
         let outcome = self.executions[at].outcome();
-        Some(News {
-            refund,
-            attempt,
-            outcome,
-            at_ms,
-            kind: CallKind::Send,
-        })
+        Some(News { refund, attempt, outcome, at_ms, kind: CallKind::Send })
     }
 
     /// The bank sends the money back.
@@ -561,9 +497,7 @@ impl Psp {
             };
             left.push(at);
             if is_due {
-                let outcome = Outcome::Failed {
-                    fault: fault("sent back by the bank"),
-                };
+                let outcome = Outcome::Failed { fault: fault("sent back by the bank") };
                 told.push(News {
                     refund,
                     attempt: u32::MAX,
@@ -585,32 +519,16 @@ impl Psp {
 }
 
 fn news(call: &Call, outcome: Outcome, at_ms: i64) -> News {
-    let Instruction {
-        refund,
-        attempt,
-        kind,
-        ..
-    } = call.instruction;
-    News {
-        refund,
-        attempt,
-        outcome,
-        at_ms,
-        kind,
-    }
+    let Instruction { refund, attempt, kind, .. } = call.instruction;
+    News { refund, attempt, outcome, at_ms, kind }
 }
 
 fn server_error() -> Outcome {
-    Outcome::Unknown {
-        fault: fault("server error"),
-    }
+    Outcome::Unknown { fault: fault("server error") }
 }
 
 fn fault(text: &str) -> Fault {
-    Fault {
-        code: String::from("simulated"),
-        text: text.to_owned(),
-    }
+    Fault { code: String::from("simulated"), text: text.to_owned() }
 }
 
 fn state_word(state: State) -> &'static str {

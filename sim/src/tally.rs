@@ -52,11 +52,7 @@ pub struct Trace {
 
 impl Default for Trace {
     fn default() -> Trace {
-        Trace {
-            is_loud: false,
-            hash: 0xCBF2_9CE4_8422_2325,
-            last: VecDeque::new(),
-        }
+        Trace { is_loud: false, hash: 0xCBF2_9CE4_8422_2325, last: VecDeque::new() }
     }
 }
 

@@ -118,13 +118,9 @@ impl Weather {
         let mut fates = VecDeque::from([fate]);
         if fate == Fate::Constraint && commands > 1 {
             let bad = rng.index(commands);
-            fates.extend((0..commands).map(|at| {
-                if at == bad {
-                    Fate::Constraint
-                } else {
-                    Fate::Commit
-                }
-            }));
+            fates.extend(
+                (0..commands).map(|at| if at == bad { Fate::Constraint } else { Fate::Commit }),
+            );
             let other = 1 + rng.index(commands);
             if rng.chance(300) {
                 fates[other] = self.fate(rng);
@@ -134,12 +130,8 @@ impl Weather {
     }
 
     fn fate(&self, rng: &mut Rng) -> Fate {
-        let deaths = [
-            Fate::DieBeforeLoad,
-            Fate::DieBeforeSave,
-            Fate::DieBeforeCommit,
-            Fate::DieAfterCommit,
-        ];
+        let deaths =
+            [Fate::DieBeforeLoad, Fate::DieBeforeSave, Fate::DieBeforeCommit, Fate::DieAfterCommit];
         match () {
             () if rng.chance(self.dies_in_store) => rng.pick(&deaths),
             () if rng.chance(self.store_fails) => rng.pick(&[Fate::FailLoad, Fate::FailSave]),
@@ -186,11 +178,7 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         shows_declines: rng.chance(600),
         deadline_ms: rng.pick(&[2_000, 10_000, 30_000]),
         may_straggle,
-        look_up_lag_ms: if bug == Some(Bug::LaggingLookUp) {
-            5 * 60_000
-        } else {
-            0
-        },
+        look_up_lag_ms: if bug == Some(Bug::LaggingLookUp) { 5 * 60_000 } else { 0 },
         rates,
     }
 }

@@ -49,11 +49,7 @@ pub struct Plan {
 impl Plan {
     /// A seed, and nothing planted.
     pub fn of(seed: u64) -> Plan {
-        Plan {
-            seed,
-            bug: None,
-            is_loud: false,
-        }
+        Plan { seed, bug: None, is_loud: false }
     }
 }
 
@@ -126,19 +122,13 @@ impl World {
         let clients = Clients::new(&mut rng, weather.habits.clone());
         // The real store for a tenth of the runs; a planted bug may need the one in memory.
         let is_file = rng.chance(100) && bug.is_none();
-        let disk = if is_file {
-            Disk::file(clients.reasons())
-        } else {
-            Disk::memory(clients.reasons())
-        };
+        let disk =
+            if is_file { Disk::file(clients.reasons()) } else { Disk::memory(clients.reasons()) };
         let mut model = Model::default();
         model.reasons.extend(clients.reasons());
         let mut trace = Trace::default();
         trace.is_loud = is_loud;
-        trace.say(format!(
-            "seed {seed}, store {}: {weather:?} {policy:?}",
-            disk.word()
-        ));
+        trace.say(format!("seed {seed}, store {}: {weather:?} {policy:?}", disk.word()));
         let mut tally = Tally::default();
         tally.add("store", disk.word());
         let tap = SharedTap::default();
@@ -213,16 +203,9 @@ impl World {
         if waits || !self.late.is_empty() || self.psp.has_more_to_tell() {
             return Some(self.now_ms);
         }
-        let expiring = self
-            .tickets
-            .values()
-            .filter_map(|ticket| ticket.expires_at_ms)
-            .min();
+        let expiring = self.tickets.values().filter_map(|ticket| ticket.expires_at_ms).min();
         let due = judge::unsettled(&self.model, &self.psp);
-        let due = due
-            .iter()
-            .filter_map(|refund| self.model.refunds[refund].due_ms)
-            .min();
+        let due = due.iter().filter_map(|refund| self.model.refunds[refund].due_ms).min();
         let happening = self.psp.next_at();
         // The sweep looks every quarter of a second; what is due before is found then.
         let due = due.map(|at_ms| at_ms.max(self.swept_at_ms + SWEEP_EVERY_MS));
@@ -260,13 +243,7 @@ impl World {
     // --- What comes in ---
 
     fn hear_from_psp(&mut self) {
-        let World {
-            psp,
-            rng,
-            tally,
-            model,
-            ..
-        } = self;
+        let World { psp, rng, tally, model, .. } = self;
         let mut heard = psp.advance(rng, tally, self.now_ms);
         let is_quiet = heard.is_empty() && self.news.is_empty() && self.backlog.is_empty();
         if is_quiet && (self.is_calm || rng.chance(300)) {
@@ -287,13 +264,7 @@ impl World {
 
     /// What a connector makes of an answer.
     fn as_command(&mut self, news: News) -> Command {
-        let News {
-            refund,
-            attempt,
-            outcome,
-            at_ms,
-            kind,
-        } = news;
+        let News { refund, attempt, outcome, at_ms, kind } = news;
         let outcome = match (self.bug, outcome) {
             (Some(Bug::UnknownIsFailed), Outcome::Unknown { fault }) if kind == CallKind::Send => {
                 Outcome::Failed { fault }
@@ -304,11 +275,7 @@ impl World {
             (_, outcome) => outcome,
         };
         self.tally.add("outcome", outcome.word());
-        let finding = Finding {
-            attempt,
-            outcome,
-            at_ms,
-        };
+        let finding = Finding { attempt, outcome, at_ms };
         Command::Settle { refund, finding }
     }
 
@@ -322,18 +289,11 @@ impl World {
             return self.tally.add("sweep", "could not read");
         }
         let at_ms = self.now_ms;
-        let wake = |refund| Command::Wake {
-            refund,
-            at_ms,
-            is_restart: false,
-        };
+        let wake = |refund| Command::Wake { refund, at_ms, is_restart: false };
         if self.bug == Some(Bug::DeafSweep) {
             return;
         }
-        let due = self
-            .side
-            .due(at_ms, SWEEP_MAX)
-            .expect("the store can be read");
+        let due = self.side.due(at_ms, SWEEP_MAX).expect("the store can be read");
         let woken: Vec<Command> = due.into_iter().map(wake).collect();
         if self.rng.chance(self.weather.late_sweeps) {
             self.late = woken;
@@ -349,21 +309,14 @@ impl World {
         let coming = self.rng.below(self.weather.burst + 1);
         for _ in 0..coming {
             self.wishes = self.wishes.saturating_sub(1);
-            let World {
-                clients,
-                rng,
-                model,
-                ..
-            } = self;
+            let World { clients, rng, model, .. } = self;
             let command = clients.next(rng, model, self.now_ms);
             self.numbers += 1;
             let request = match &command {
                 Command::Refund(request) => Some(request.clone()),
                 _ => None,
             };
-            let expires = request
-                .as_ref()
-                .map(|_| self.now_ms + self.weather.patience_ms);
+            let expires = request.as_ref().map(|_| self.now_ms + self.weather.patience_ms);
             let ticket = Ticket {
                 request,
                 expected: None,
@@ -379,9 +332,7 @@ impl World {
     /// Whoever has waited long enough is told what is known.
     fn patience_ends(&mut self) {
         for ticket in self.tickets.values_mut() {
-            let is_over = ticket
-                .expires_at_ms
-                .is_some_and(|at_ms| at_ms <= self.now_ms);
+            let is_over = ticket.expires_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
             let Some(request) = ticket.request.as_ref().filter(|_| is_over) else {
                 continue;
             };
@@ -398,11 +349,7 @@ impl World {
     fn next_batch(&mut self) -> Vec<(Command, Option<u64>)> {
         let room = self.weather.batch.min(BATCH_MAX);
         let news = self.news.len().min(room);
-        let mut batch: Vec<_> = self
-            .news
-            .drain(..news)
-            .map(|command| (command, None))
-            .collect();
+        let mut batch: Vec<_> = self.news.drain(..news).map(|command| (command, None)).collect();
         let clients = self.queue.len().min(room - news);
         batch.extend(self.queue.drain(..clients));
         if !self.weather.is_orderly {
@@ -416,10 +363,8 @@ impl World {
     /// One step of the product, under the fate that is drawn for it; what it did is held against
     /// the model.
     fn step_lane(&mut self, batch: Vec<(Command, Option<u64>)>) -> Checked<Vec<Instruction>> {
-        let mut commands: Vec<(Command, Option<u64>)> = std::mem::take(&mut self.backlog)
-            .into_iter()
-            .map(|news| (news, None))
-            .collect();
+        let mut commands: Vec<(Command, Option<u64>)> =
+            std::mem::take(&mut self.backlog).into_iter().map(|news| (news, None)).collect();
         commands.extend(batch.iter().cloned());
         for (command, number) in &commands {
             self.model.received(command);
@@ -571,10 +516,7 @@ impl World {
         if is_kept || self.bug.is_some() {
             return Ok(());
         }
-        Err(format!(
-            "I5: {:?} is called before its attempt is kept",
-            call.refund
-        ))
+        Err(format!("I5: {:?} is called before its attempt is kept", call.refund))
     }
 
     fn call(&mut self, call: Instruction) {
@@ -583,24 +525,14 @@ impl World {
             CallKind::LookUp => "look up",
         };
         self.tally.add("call", word);
-        self.trace.say(format!(
-            "  {word} {} #{}",
-            judge::short(call.refund),
-            call.attempt
-        ));
+        self.trace.say(format!("  {word} {} #{}", judge::short(call.refund), call.attempt));
         let mut key = call.psp_key();
         if self.bug == Some(Bug::FreshKeyPerAttempt) {
             key = format!("{key}-{}", call.attempt);
         }
         if self.bug == Some(Bug::AbsentWithoutAsking) && call.kind == CallKind::LookUp {
-            let Instruction {
-                refund, attempt, ..
-            } = call;
-            let finding = Finding {
-                attempt,
-                outcome: Outcome::Absent,
-                at_ms: self.now_ms,
-            };
+            let Instruction { refund, attempt, .. } = call;
+            let finding = Finding { attempt, outcome: Outcome::Absent, at_ms: self.now_ms };
             return self.news.push_back(Command::Settle { refund, finding });
         }
         let World { psp, rng, .. } = self;
@@ -645,13 +577,8 @@ impl World {
 
         let down_ms = self.rng.pick(&[0, 5, 300, 5_000, 600_000]);
         self.now_ms += down_ms;
-        let unheard = self
-            .psp
-            .advance(&mut self.rng, &mut self.tally, self.now_ms);
-        self.trace.say(format!(
-            "  down for {down_ms} ms, {} notices unheard",
-            unheard.len()
-        ));
+        let unheard = self.psp.advance(&mut self.rng, &mut self.tally, self.now_ms);
+        self.trace.say(format!("  down for {down_ms} ms, {} notices unheard", unheard.len()));
         let disk = disk.reopened(self.bug);
         self.side = disk.second();
         judge::acked_are_there(&mut self.acked, &mut self.side)?;
@@ -660,8 +587,7 @@ impl World {
             tap(&self.tap).fails_recovery = true;
         }
         // A recovery that cannot read leaves its work to the sweep.
-        self.news
-            .extend(lane.recover(self.now_ms).unwrap_or_default());
+        self.news.extend(lane.recover(self.now_ms).unwrap_or_default());
         self.lane = Some(lane);
         Ok(())
     }

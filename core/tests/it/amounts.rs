@@ -39,9 +39,7 @@ fn a_decimal_is_read_digit_by_digit() {
     ];
     for (text, code, expected) in rows {
         let read = Decimal::parse(text).expect("the row is a JSON number");
-        let got = read
-            .minor(currency(code))
-            .map(|amount| amount.map(Minor::units));
+        let got = read.minor(currency(code)).map(|amount| amount.map(Minor::units));
         assert_eq!(got, *expected, "{text} {code}");
     }
 }
@@ -49,23 +47,18 @@ fn a_decimal_is_read_digit_by_digit() {
 #[test]
 fn what_is_no_number_is_not_read() {
     let long = "1".repeat(401);
-    for text in [
-        "", "-", ".", "1.", ".5", "1e", "1e+", "+1", "0x10", "1,0", "NaN", " 1", "1 ", &long,
-    ] {
+    for text in
+        ["", "-", ".", "1.", ".5", "1e", "1e+", "+1", "0x10", "1,0", "NaN", " 1", "1 ", &long]
+    {
         assert_eq!(Decimal::parse(text), None, "{text:?}");
     }
 }
 
 #[test]
 fn only_what_is_above_zero_is_positive() {
-    for (text, expected) in [
-        ("1", true),
-        ("0.0001", true),
-        ("0", false),
-        ("-0", false),
-        ("-1", false),
-        ("0.00", false),
-    ] {
+    for (text, expected) in
+        [("1", true), ("0.0001", true), ("0", false), ("-0", false), ("-1", false), ("0.00", false)]
+    {
         let read = Decimal::parse(text).expect("a number");
         assert_eq!(read.is_positive(), expected, "{text}");
     }
@@ -91,11 +84,7 @@ fn an_echo_is_within_half_a_minor_unit_of_all_that_is_left() {
     ];
     for (text, left, code, expected) in rows {
         let read = Decimal::parse(text).expect("a number");
-        assert_eq!(
-            read.echoes(minor(*left), currency(code)),
-            *expected,
-            "{text} of {left} {code}"
-        );
+        assert_eq!(read.echoes(minor(*left), currency(code)), *expected, "{text} of {left} {code}");
     }
 }
 
@@ -121,10 +110,7 @@ fn every_listed_currency_reads_back_its_own_code() {
     assert!(Currency::all().count() > 160);
     for listed in Currency::all() {
         assert_eq!(Currency::parse(&listed.code().to_lowercase()), Some(listed));
-        assert_eq!(
-            Currency::stored(listed.code(), listed.exponent()),
-            Some(listed)
-        );
+        assert_eq!(Currency::stored(listed.code(), listed.exponent()), Some(listed));
     }
     for unknown in ["XXX", "XAU", "EURO", "EU", "", "E€", "eu1"] {
         assert_eq!(Currency::parse(unknown), None, "{unknown}");

@@ -21,47 +21,21 @@ fn check(captures: &[Taken], amount: Amount, expected: Result<i64, Refusal>) {
 }
 
 fn exceeds(asked: i64, left: i64) -> Result<i64, Refusal> {
-    Err(Refusal::ExceedsLeft {
-        asked: Some(minor(asked)),
-        left: minor(left),
-    })
+    Err(Refusal::ExceedsLeft { asked: Some(minor(asked)), left: minor(left) })
 }
 
 #[test]
 fn what_is_left_may_be_refunded_and_no_more() {
     check(&[(10_000, 0, 0)], Amount::Minor(10_000), Ok(10_000));
     check(&[(10_000, 0, 0)], Amount::Minor(1), Ok(1));
-    check(
-        &[(10_000, 0, 0)],
-        Amount::Minor(10_001),
-        exceeds(10_001, 10_000),
-    );
+    check(&[(10_000, 0, 0)], Amount::Minor(10_001), exceeds(10_001, 10_000));
     check(&[(10_000, 4_000, 0)], Amount::Minor(6_000), Ok(6_000));
-    check(
-        &[(10_000, 4_000, 0)],
-        Amount::Minor(6_001),
-        exceeds(6_001, 6_000),
-    );
-    check(
-        &[(10_000, 0, 9_000)],
-        Amount::Minor(2_000),
-        exceeds(2_000, 1_000),
-    );
+    check(&[(10_000, 4_000, 0)], Amount::Minor(6_001), exceeds(6_001, 6_000));
+    check(&[(10_000, 0, 9_000)], Amount::Minor(2_000), exceeds(2_000, 1_000));
     check(&[(10_000, 2_500, 500)], Amount::Remaining, Ok(7_000));
-    check(
-        &[(3_000, 0, 0), (5_000, 0, 0)],
-        Amount::Minor(8_000),
-        Ok(8_000),
-    );
-    check(
-        &[(3_000, 0, 0), (5_000, 0, 0)],
-        Amount::Minor(8_001),
-        exceeds(8_001, 8_000),
-    );
-    let too_much = Err(Refusal::ExceedsLeft {
-        asked: None,
-        left: minor(10_000),
-    });
+    check(&[(3_000, 0, 0), (5_000, 0, 0)], Amount::Minor(8_000), Ok(8_000));
+    check(&[(3_000, 0, 0), (5_000, 0, 0)], Amount::Minor(8_001), exceeds(8_001, 8_000));
+    let too_much = Err(Refusal::ExceedsLeft { asked: None, left: minor(10_000) });
     check(&[(10_000, 0, 0)], Amount::Minor(i64::MAX), too_much.clone());
     check(&[(10_000, 0, 0)], major("1e21"), too_much);
 }
@@ -76,26 +50,13 @@ fn whole_means_all_of_it_or_nothing() {
 #[test]
 fn major_units_are_exact_or_an_echo_of_what_is_left() {
     check(&[(10_000, 0, 0)], major("100"), Ok(10_000));
-    check(
-        &[(10_000, 0, 0)],
-        major("33.333"),
-        Err(Refusal::Fraction {
-            currency: currency("USD"),
-        }),
-    );
-    check(
-        &[(10_000, 6_970, 0)],
-        major("30.299999999999997"),
-        Ok(3_030),
-    );
+    check(&[(10_000, 0, 0)], major("33.333"), Err(Refusal::Fraction { currency: currency("USD") }));
+    check(&[(10_000, 6_970, 0)], major("30.299999999999997"), Ok(3_030));
     check(&[(10_000, 0, 0)], major("100.01"), exceeds(10_001, 10_000));
     check(
         &[(10_000, 0, 0)],
         major("100.011"),
-        Err(Refusal::ExceedsLeft {
-            asked: None,
-            left: minor(10_000),
-        }),
+        Err(Refusal::ExceedsLeft { asked: None, left: minor(10_000) }),
     );
     check(&[(10_000, 0, 0)], major("0"), Err(Refusal::NotPositive));
     check(&[(10_000, 0, 0)], major("-1"), Err(Refusal::NotPositive));
@@ -104,54 +65,30 @@ fn major_units_are_exact_or_an_echo_of_what_is_left() {
 /// The order is a promise: a caller that mends one complaint must not meet an earlier one.
 #[test]
 fn refuses_in_the_documented_order() {
-    let other = |code, amount| Ask {
-        currency: Some(currency(code)),
-        ..ask(amount)
-    };
+    let other = |code, amount| Ask { currency: Some(currency(code)), ..ask(amount) };
     let uncaptured = payment("EUR", 900, &[]);
     let spent = payment("EUR", 900, &[(900, 900, 0)]);
     let fresh = payment("EUR", 900, &[(900, 0, 0)]);
     let legs = vec![leg(1, LegKind::PaymentMethod, 900, &[(900, 900, 0)])];
     let cancelled =
         Payment::new(PaymentId::new(7), currency("EUR"), true, legs).expect("a payment");
-    let nowhere = Ask {
-        target: Target::Leg(LegId::new(99)),
-        ..other("JPY", Amount::Minor(0))
-    };
+    let nowhere = Ask { target: Target::Leg(LegId::new(99)), ..other("JPY", Amount::Minor(0)) };
     let rows = [
         (&uncaptured, nowhere, Refusal::LegUnknown),
-        (
-            &uncaptured,
-            other("JPY", Amount::Minor(0)),
-            Refusal::NotCaptured,
-        ),
-        (
-            &cancelled,
-            other("JPY", Amount::Minor(0)),
-            Refusal::Cancelled,
-        ),
+        (&uncaptured, other("JPY", Amount::Minor(0)), Refusal::NotCaptured),
+        (&cancelled, other("JPY", Amount::Minor(0)), Refusal::Cancelled),
         (&spent, other("JPY", Amount::Minor(0)), Refusal::NothingLeft),
         (
             &fresh,
             other("JPY", Amount::Minor(0)),
-            Refusal::CurrencyDiffers {
-                asked: currency("JPY"),
-                payment: currency("EUR"),
-            },
+            Refusal::CurrencyDiffers { asked: currency("JPY"), payment: currency("EUR") },
         ),
         (&fresh, other("EUR", Amount::Minor(0)), Refusal::NotPositive),
-        (
-            &fresh,
-            other("EUR", Amount::Minor(-1)),
-            Refusal::NotPositive,
-        ),
+        (&fresh, other("EUR", Amount::Minor(-1)), Refusal::NotPositive),
         (
             &fresh,
             other("EUR", Amount::Minor(901)),
-            Refusal::ExceedsLeft {
-                asked: Some(minor(901)),
-                left: minor(900),
-            },
+            Refusal::ExceedsLeft { asked: Some(minor(901)), left: minor(900) },
         ),
     ];
     for (payment, ask, refusal) in rows {
@@ -161,26 +98,13 @@ fn refuses_in_the_documented_order() {
 
 #[test]
 fn a_refund_is_split_over_captures_oldest_first() {
-    let payment = payment(
-        "USD",
-        10_000,
-        &[(3_000, 1_000, 0), (500, 500, 0), (5_000, 0, 0)],
-    );
+    let payment = payment("USD", 10_000, &[(3_000, 1_000, 0), (500, 500, 0), (5_000, 0, 0)]);
     let Plan { refund, entries } =
         decide(&payment, &ask(Amount::Minor(6_500)), false).expect("it fits");
-    let parts: Vec<_> = refund
-        .allocations
-        .iter()
-        .map(|part| (part.capture, part.amount.units()))
-        .collect();
-    assert_eq!(
-        parts,
-        [(CaptureId::new(101), 2_000), (CaptureId::new(103), 4_500)]
-    );
-    let moves: Vec<_> = entries
-        .iter()
-        .map(|e| (e.debit, e.credit, e.amount.units()))
-        .collect();
+    let parts: Vec<_> =
+        refund.allocations.iter().map(|part| (part.capture, part.amount.units())).collect();
+    assert_eq!(parts, [(CaptureId::new(101), 2_000), (CaptureId::new(103), 4_500)]);
+    let moves: Vec<_> = entries.iter().map(|e| (e.debit, e.credit, e.amount.units())).collect();
     assert_eq!(
         moves,
         [
@@ -198,9 +122,7 @@ fn where_nobody_is_called_accepting_is_succeeding() {
     let plan = decide(&payment, &ask(Amount::Minor(4_000)), true).expect("it fits");
     assert_eq!(plan.refund.status, Status::Succeeded);
     assert_eq!(plan.refund.next_action_at_ms, None);
-    payment
-        .post(&plan.entries)
-        .expect("a plan fits the payment it was made for");
+    payment.post(&plan.entries).expect("a plan fits the payment it was made for");
     assert_eq!(payment.primary().refunded(), minor(4_000));
     assert_eq!(payment.primary().reserved(), minor(0));
     assert_eq!(payment.primary().refundable(), minor(6_000));
@@ -213,19 +135,10 @@ fn a_gift_card_is_refunded_by_its_own_leg() {
         leg(2, LegKind::GiftCard, 2_500, &[(2_500, 0, 0)]),
     ];
     let payment = Payment::new(PaymentId::new(7), currency("EUR"), false, legs).expect("sound");
-    assert_eq!(
-        decide(&payment, &ask(Amount::Remaining), false),
-        Err(Refusal::NothingLeft)
-    );
-    let card = Ask {
-        target: Target::Leg(LegId::new(2)),
-        ..ask(Amount::Remaining)
-    };
+    assert_eq!(decide(&payment, &ask(Amount::Remaining), false), Err(Refusal::NothingLeft));
+    let card = Ask { target: Target::Leg(LegId::new(2)), ..ask(Amount::Remaining) };
     let plan = decide(&payment, &card, false).expect("the card has all of it");
-    assert_eq!(
-        (plan.refund.leg, plan.refund.amount),
-        (LegId::new(2), minor(2_500))
-    );
+    assert_eq!((plan.refund.leg, plan.refund.amount), (LegId::new(2), minor(2_500)));
 }
 
 #[test]
@@ -242,13 +155,9 @@ fn captures_and_releases_share_what_was_authorised() {
     assert_eq!(taken(Some(0)), Err(CaptureRefusal::NotPositive));
     assert_eq!(release(&payment, Some(1_000)), Ok(minor(1_000)));
     let mut less = payment.clone();
-    less.release(less.primary().id(), minor(4_000))
-        .expect("it is capturable");
+    less.release(less.primary().id(), minor(4_000)).expect("it is capturable");
     assert_eq!(
         capture(&less, id, None),
-        Err(CaptureRefusal::ExceedsCapturable {
-            asked: None,
-            capturable: minor(0)
-        })
+        Err(CaptureRefusal::ExceedsCapturable { asked: None, capturable: minor(0) })
     );
 }

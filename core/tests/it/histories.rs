@@ -15,34 +15,21 @@ use crate::support::{ask, payment};
 #[derive(Clone, Debug)]
 enum Op {
     Capture(i64),
-    Refund {
-        amount: i64,
-        is_immediate: bool,
-    },
-    Tell {
-        which: usize,
-        outcome: u8,
-        is_late: bool,
-    },
-    Wake {
-        which: usize,
-    },
+    Refund { amount: i64, is_immediate: bool },
+    Tell { which: usize, outcome: u8, is_late: bool },
+    Wake { which: usize },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        (-5_i64..4_000).prop_map(Op::Capture),
-        ((-5_i64..3_000), any::<bool>()).prop_map(|(amount, is_immediate)| Op::Refund {
-            amount,
-            is_immediate
-        }),
-        (any::<usize>(), 0_u8..7, any::<bool>()).prop_map(|(which, outcome, is_late)| Op::Tell {
-            which,
-            outcome,
-            is_late
-        }),
-        any::<usize>().prop_map(|which| Op::Wake { which }),
-    ];
+    let op =
+        prop_oneof![
+            (-5_i64..4_000).prop_map(Op::Capture),
+            ((-5_i64..3_000), any::<bool>())
+                .prop_map(|(amount, is_immediate)| Op::Refund { amount, is_immediate }),
+            (any::<usize>(), 0_u8..7, any::<bool>())
+                .prop_map(|(which, outcome, is_late)| Op::Tell { which, outcome, is_late }),
+            any::<usize>().prop_map(|which| Op::Wake { which }),
+        ];
     proptest::collection::vec(op, 1..60)
 }
 
@@ -67,9 +54,7 @@ struct World {
 
 impl World {
     fn post(&mut self, entries: &[Entry]) {
-        self.payment
-            .post(entries)
-            .expect("core decided on this very state");
+        self.payment.post(entries).expect("core decided on this very state");
         self.journal.extend_from_slice(entries);
     }
 
@@ -83,14 +68,8 @@ impl World {
                     self.post(&[entry]);
                 }
             }
-            Op::Refund {
-                amount,
-                is_immediate,
-            } => {
-                let ask = Ask {
-                    refund: RefundId::new(number),
-                    ..ask(Amount::Minor(amount))
-                };
+            Op::Refund { amount, is_immediate } => {
+                let ask = Ask { refund: RefundId::new(number), ..ask(Amount::Minor(amount)) };
                 let left = self.payment.primary().refundable().units();
                 let fits = amount > 0 && amount <= left;
                 let plan = decide(&self.payment, &ask, is_immediate);
@@ -101,21 +80,13 @@ impl World {
                 let sent = open.then(|| send(&plan.refund, 1).0.refund);
                 self.refunds.push(sent.unwrap_or(plan.refund));
             }
-            Op::Tell {
-                which,
-                outcome: number,
-                is_late,
-            } => {
+            Op::Tell { which, outcome: number, is_late } => {
                 let Some(at) = which.checked_rem(self.refunds.len()) else {
                     return;
                 };
                 let refund = self.refunds[at].clone();
                 let attempt = refund.attempt.saturating_sub(u32::from(is_late));
-                let finding = Finding {
-                    attempt,
-                    outcome: outcome(number),
-                    at_ms: 2,
-                };
+                let finding = Finding { attempt, outcome: outcome(number), at_ms: 2 };
                 if let Some(change) = settle(&self.payment, &refund, &finding) {
                     self.post(&change.entries);
                     let is_ready = change.refund.status == Status::Ready;
@@ -151,24 +122,12 @@ impl World {
         assert_eq!(leg.reserved().units(), account(Account::Reserved));
         assert_eq!(leg.refunded().units(), account(Account::Refunded));
         assert_eq!(leg.refundable().units(), account(Account::Refundable));
-        assert_eq!(
-            leg.reserved().units(),
-            of(&Status::is_open),
-            "open refunds hold their money"
-        );
+        assert_eq!(leg.reserved().units(), of(&Status::is_open), "open refunds hold their money");
         let given = of(&|status| status == Status::Succeeded);
-        assert_eq!(
-            leg.refunded().units() - account(Account::Excess),
-            given,
-            "excess is a debit"
-        );
+        assert_eq!(leg.refunded().units() - account(Account::Excess), given, "excess is a debit");
         assert!(leg.refunded().units() + leg.reserved().units() <= leg.captured().units());
         for refund in &self.refunds {
-            let parts: i64 = refund
-                .allocations
-                .iter()
-                .map(|part| part.amount.units())
-                .sum();
+            let parts: i64 = refund.allocations.iter().map(|part| part.amount.units()).sum();
             assert_eq!(parts, refund.amount.units());
             assert_eq!(refund.next_action_at_ms.is_some(), refund.status.is_open());
         }

@@ -8,18 +8,12 @@ use requite_core::id::{
 fn one_id_has_three_spellings() {
     let bits = parse_uuid("0191f5a7-44d3-7430-8739-2d80821416bf").expect("a UUID");
     assert_eq!(uuid_text(bits), "0191f5a7-44d3-7430-8739-2d80821416bf");
-    assert_eq!(
-        prefixed_text("pay_", bits),
-        "pay_01J7TTEH6KEGR8EE9DG21185NZ"
-    );
+    assert_eq!(prefixed_text("pay_", bits), "pay_01J7TTEH6KEGR8EE9DG21185NZ");
     assert_eq!(base62_text(bits), "2xh9aYsdWnTCESU6GxOlL");
     let other = parse_uuid("fe26475d-ec3e-4884-9553-f7356683f7f9").expect("a UUID");
     assert_eq!(base62_text(other), "7jZXl4gBUNl0CnaLEnfXbt");
     assert_eq!(base62_text(0), "0");
-    assert_eq!(
-        parse_uuid("0191F5A7-44D3-7430-8739-2D80821416BF"),
-        Some(bits)
-    );
+    assert_eq!(parse_uuid("0191F5A7-44D3-7430-8739-2D80821416BF"), Some(bits));
 }
 
 #[test]
@@ -44,18 +38,10 @@ fn nothing_else_is_an_id() {
     ] {
         assert_eq!(parse_ulid(text), None, "{text}");
     }
-    for text in [
-        "",
-        "zzzzzzzzzzzzzzzzzzzzzz",
-        "7jZXl4gBUNl0CnaLEnfXbt0",
-        "a-b",
-    ] {
+    for text in ["", "zzzzzzzzzzzzzzzzzzzzzz", "7jZXl4gBUNl0CnaLEnfXbt0", "a-b"] {
         assert_eq!(parse_base62(text), None, "{text}");
     }
-    assert_eq!(
-        parse_prefixed("pay_", "ref_01J7TTEH6KEGR8EE9DG21185NZ"),
-        None
-    );
+    assert_eq!(parse_prefixed("pay_", "ref_01J7TTEH6KEGR8EE9DG21185NZ"), None);
 }
 
 proptest! {

@@ -9,10 +9,7 @@ use requite_core::settle::{Alarm, Finding, Outcome, revive, send, settle, wake};
 use crate::support::{ask, minor, payment};
 
 fn fault() -> Fault {
-    Fault {
-        code: "05".to_owned(),
-        text: "do not honour".to_owned(),
-    }
+    Fault { code: "05".to_owned(), text: "do not honour".to_owned() }
 }
 
 fn outcome(word: &str) -> Outcome {
@@ -21,10 +18,7 @@ fn outcome(word: &str) -> Outcome {
         "succeeded" => Outcome::Succeeded { psp_refund },
         "pending" => Outcome::Pending { psp_refund },
         "requires_action" => Outcome::RequiresAction { psp_refund },
-        "declined" => Outcome::Declined {
-            psp_refund,
-            fault: fault(),
-        },
+        "declined" => Outcome::Declined { psp_refund, fault: fault() },
         "failed" => Outcome::Failed { fault: fault() },
         "unknown" => Outcome::Unknown { fault: fault() },
         "absent" => Outcome::Absent,
@@ -47,15 +41,9 @@ fn told(words: &[&str]) -> (Payment, Refund, Option<Alarm>) {
     let (mut payment, mut refund) = sent();
     let mut alarm = None;
     for word in words {
-        let finding = Finding {
-            attempt: refund.attempt,
-            outcome: outcome(word),
-            at_ms: 2_000_000,
-        };
+        let finding = Finding { attempt: refund.attempt, outcome: outcome(word), at_ms: 2_000_000 };
         if let Some(change) = settle(&payment, &refund, &finding) {
-            payment
-                .post(&change.entries)
-                .expect("core decided on this state");
+            payment.post(&change.entries).expect("core decided on this state");
             refund = change.refund;
             alarm = alarm.or(change.alarm);
         }
@@ -83,12 +71,7 @@ fn an_outcome_moves_money_only_with_proof() {
         (&["pending", "succeeded"], Status::Succeeded, 0, 4_000),
         (&["pending", "declined"], Status::Declined, 0, 0),
         (&["requires_action", "pending"], Status::Pending, 4_000, 0),
-        (
-            &["requires_action", "unknown"],
-            Status::RequiresAction,
-            4_000,
-            0,
-        ),
+        (&["requires_action", "unknown"], Status::RequiresAction, 4_000, 0),
         (&["succeeded", "succeeded"], Status::Succeeded, 0, 4_000),
         (&["succeeded", "unknown"], Status::Succeeded, 0, 4_000),
         (&["succeeded", "pending"], Status::Succeeded, 0, 4_000),
@@ -106,11 +89,7 @@ fn an_outcome_moves_money_only_with_proof() {
         assert_eq!(refund.status, *status, "{words:?}");
         assert_eq!(payment.primary().reserved().units(), *reserved, "{words:?}");
         assert_eq!(payment.primary().refunded().units(), *refunded, "{words:?}");
-        assert_eq!(
-            refund.next_action_at_ms.is_some(),
-            status.is_open(),
-            "{words:?}"
-        );
+        assert_eq!(refund.next_action_at_ms.is_some(), status.is_open(), "{words:?}");
     }
 }
 
@@ -127,17 +106,10 @@ fn a_late_success_never_overdraws_a_capture() {
     let (mut payment, refund, _) = told(&["declined"]);
     let other = decide(&payment, &ask(Amount::Minor(9_000)), true).expect("it was freed");
     payment.post(&other.entries).expect("it fits");
-    let finding = Finding {
-        attempt: refund.attempt,
-        outcome: outcome("succeeded"),
-        at_ms: 3,
-    };
+    let finding = Finding { attempt: refund.attempt, outcome: outcome("succeeded"), at_ms: 3 };
     let change = settle(&payment, &refund, &finding).expect("a success is never ignored");
-    let booked: Vec<_> = change
-        .entries
-        .iter()
-        .map(|e| (e.debit, e.credit, e.amount.units()))
-        .collect();
+    let booked: Vec<_> =
+        change.entries.iter().map(|e| (e.debit, e.credit, e.amount.units())).collect();
     assert_eq!(
         booked,
         [
@@ -154,26 +126,11 @@ fn a_late_success_never_overdraws_a_capture() {
 fn an_overtaken_call_proves_only_success() {
     let (payment, refund) = sent();
     let (looking, _) = wake(&refund, i64::MAX).expect("its time has come");
-    for word in [
-        "absent",
-        "unknown",
-        "failed",
-        "declined",
-        "pending",
-        "requires_action",
-    ] {
-        let finding = Finding {
-            attempt: refund.attempt,
-            outcome: outcome(word),
-            at_ms: 5,
-        };
+    for word in ["absent", "unknown", "failed", "declined", "pending", "requires_action"] {
+        let finding = Finding { attempt: refund.attempt, outcome: outcome(word), at_ms: 5 };
         assert_eq!(settle(&payment, &looking.refund, &finding), None, "{word}");
     }
-    let finding = Finding {
-        attempt: refund.attempt,
-        outcome: outcome("succeeded"),
-        at_ms: 5,
-    };
+    let finding = Finding { attempt: refund.attempt, outcome: outcome("succeeded"), at_ms: 5 };
     let change = settle(&payment, &looking.refund, &finding).expect("it happened");
     assert_eq!(change.refund.status, Status::Succeeded);
 }
@@ -182,33 +139,20 @@ fn an_overtaken_call_proves_only_success() {
 fn a_refund_is_sent_again_only_after_proof_of_absence() {
     let (_, refund, _) = told(&["unknown"]);
     let (looking, step) = wake(&refund, i64::MAX).expect("due");
-    assert_eq!(
-        (step, looking.refund.status),
-        (Step::LookUp, Status::Unknown)
-    );
+    assert_eq!((step, looking.refund.status), (Step::LookUp, Status::Unknown));
     assert_eq!((looking.refund.attempt, looking.refund.sends), (2, 1));
     let (_, absent, _) = told(&["unknown", "absent"]);
     let (again, step) = send(&absent, 7);
-    assert_eq!(
-        (step, again.refund.status),
-        (Step::Send, Status::Dispatched)
-    );
+    assert_eq!((step, again.refund.status), (Step::Send, Status::Dispatched));
     assert_eq!((again.refund.attempt, again.refund.sends), (2, 2));
 }
 
 #[test]
 fn a_call_that_died_with_the_process_is_looked_up() {
     let (_, refund) = sent();
-    assert_eq!(
-        wake(&refund, 1_000_001),
-        None,
-        "its call may still be answered"
-    );
+    assert_eq!(wake(&refund, 1_000_001), None, "its call may still be answered");
     let (change, step) = revive(&refund, 1_000_001).expect("open");
-    assert_eq!(
-        (step, change.refund.status),
-        (Step::LookUp, Status::Unknown)
-    );
+    assert_eq!((step, change.refund.status), (Step::LookUp, Status::Unknown));
     let (_, closed, _) = told(&["declined"]);
     assert_eq!(revive(&closed, 1_000_001), None);
     assert_eq!(wake(&closed, i64::MAX), None);
@@ -224,24 +168,14 @@ fn an_open_refund_is_looked_at_ever_more_rarely_but_never_never() {
         assert_eq!(step, Step::LookUp);
         assert_eq!(wake(&change.refund, now), None, "one look-up at a time");
         let attempt = change.refund.attempt;
-        let finding = Finding {
-            attempt,
-            outcome: outcome("unknown"),
-            at_ms: now,
-        };
-        refund = settle(&payment, &change.refund, &finding)
-            .expect("open")
-            .refund;
+        let finding = Finding { attempt, outcome: outcome("unknown"), at_ms: now };
+        refund = settle(&payment, &change.refund, &finding).expect("open").refund;
         let next = refund.next_action_at_ms.expect("open");
         distances.push(next - now);
         now = next;
     }
-    let expected: Vec<i64> = schedule::UNKNOWN
-        .iter()
-        .copied()
-        .skip(1)
-        .chain([21_600_000; 3])
-        .collect();
+    let expected: Vec<i64> =
+        schedule::UNKNOWN.iter().copied().skip(1).chain([21_600_000; 3]).collect();
     assert_eq!(distances, expected);
 }
 
@@ -251,16 +185,9 @@ fn every_status_has_one_number_one_word_and_its_moves() {
         assert_eq!((status.number(), status.word()), (number, word));
         assert_eq!(Status::from_number(number), Some(status));
         assert_eq!(Status::from_word(word), Some(status));
-        assert_eq!(
-            status.is_open(),
-            number <= 8,
-            "{word}: the store's check counts on it"
-        );
+        assert_eq!(status.is_open(), number <= 8, "{word}: the store's check counts on it");
         assert!(!status.may_become(status), "{word}");
-        let moves = Status::LISTED
-            .iter()
-            .filter(|(to, ..)| status.may_become(*to))
-            .count();
+        let moves = Status::LISTED.iter().filter(|(to, ..)| status.may_become(*to)).count();
         assert!(moves > 0, "{word} leads nowhere");
     }
     assert_eq!(Status::from_number(0), None);

@@ -32,13 +32,7 @@ pub(crate) fn leg(number: u128, kind: LegKind, amount: i64, captures: &[Taken]) 
         id: CaptureId::new(number * 100 + at),
         balance: balance(taken),
     });
-    let leg = Leg::new(
-        LegId::new(number),
-        kind,
-        minor(amount),
-        Minor::ZERO,
-        captures.collect(),
-    );
+    let leg = Leg::new(LegId::new(number), kind, minor(amount), Minor::ZERO, captures.collect());
     leg.expect("the row fits its leg")
 }
 

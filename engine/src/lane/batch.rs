@@ -41,12 +41,7 @@ pub(super) struct Hold {
 /// What becomes of one command once the batch is committed.
 pub(super) enum Verdict {
     Answer(Result<Reply, CommandError>),
-    Wait {
-        refund: RefundRef,
-        keys: Vec<Hold>,
-        answers_unknown: bool,
-        is_replay: bool,
-    },
+    Wait { refund: RefundRef, keys: Vec<Hold>, answers_unknown: bool, is_replay: bool },
 }
 
 /// What becomes of a batch once it is committed.
@@ -67,17 +62,11 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
             Command::Register(new) => {
                 wanted.payments.insert((new.merchant, new.payment));
                 if let Some(text) = &new.external_identifier {
-                    wanted
-                        .external_identifiers
-                        .insert((new.merchant, text.clone()));
+                    wanted.external_identifiers.insert((new.merchant, text.clone()));
                 }
             }
-            Command::Capture(CaptureRequest {
-                merchant, payment, ..
-            })
-            | Command::Void(VoidRequest {
-                merchant, payment, ..
-            }) => {
+            Command::Capture(CaptureRequest { merchant, payment, .. })
+            | Command::Void(VoidRequest { merchant, payment, .. }) => {
                 wanted.payments.insert((*merchant, *payment));
             }
             Command::Refund(request) => want_refund(&mut wanted, request),
@@ -88,9 +77,7 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
                 wanted.refunds.insert(*refund);
                 let waiting = waiters.get(refund).into_iter().flatten();
                 let held = waiting.flat_map(|waiter| &waiter.keys);
-                wanted
-                    .keys
-                    .extend(held.filter(|hold| hold.may_move).map(|hold| hold.at));
+                wanted.keys.extend(held.filter(|hold| hold.may_move).map(|hold| hold.at));
             }
         }
     }
@@ -100,9 +87,7 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
 fn want_refund(wanted: &mut Wanted, request: &RefundRequest) {
     let merchant = request.merchant;
     wanted.payments.insert((merchant, request.payment));
-    wanted
-        .keys
-        .extend(request.keys.iter().map(|key| (merchant, key.hash)));
+    wanted.keys.extend(request.keys.iter().map(|key| (merchant, key.hash)));
     if let Reason::Kept(reason) = request.details.reason {
         wanted.reasons.insert((merchant, reason));
     }
@@ -183,11 +168,7 @@ impl<'a> Batch<'a> {
                 self.settle(*refund, finding);
                 Verdict::Answer(Ok(Reply::Noted))
             }
-            Command::Wake {
-                refund,
-                at_ms,
-                is_restart,
-            } => {
+            Command::Wake { refund, at_ms, is_restart } => {
                 self.wake(*refund, *at_ms, *is_restart);
                 Verdict::Answer(Ok(Reply::Noted))
             }
@@ -204,42 +185,21 @@ impl<'a> Batch<'a> {
         for ((merchant, payment), touched) in self.touched {
             let book = self.loaded.books.remove(&(merchant, payment));
             let book = book.expect("only loaded payments are touched");
-            let Touched {
-                balances,
-                new_captures,
-                new_releases,
-                is_new,
-            } = touched;
-            let change = BookChange {
-                merchant,
-                book,
-                balances,
-                new_captures,
-                new_releases,
-                is_new,
-            };
+            let Touched { balances, new_captures, new_releases, is_new } = touched;
+            let change =
+                BookChange { merchant, book, balances, new_captures, new_releases, is_new };
             self.changes.books.push(change);
         }
         for new in &mut self.changes.new_refunds {
             let record = self.loaded.refunds.get(&new.key);
-            new.record = record
-                .expect("a new refund is kept beside the loaded ones")
-                .clone();
+            new.record = record.expect("a new refund is kept beside the loaded ones").clone();
         }
         for (key, at_ms) in self.changed_refunds {
             if self.new_refunds.contains(&key) {
                 continue;
             }
-            let record = self
-                .loaded
-                .refunds
-                .get(&key)
-                .expect("only loaded refunds change");
-            self.changes.refunds.push(RefundChange {
-                key,
-                record: record.clone(),
-                at_ms,
-            });
+            let record = self.loaded.refunds.get(&key).expect("only loaded refunds change");
+            self.changes.refunds.push(RefundChange { key, record: record.clone(), at_ms });
         }
         self.changes.keys.extend(self.keys);
         (self.decided, self.changes)
@@ -256,11 +216,7 @@ impl<'a> Batch<'a> {
     /// Applies a change of a refund: its row, its money, and an event when its status or the PSP's
     /// id changed.
     fn change(&mut self, key: RefundRef, change: &Change, at_ms: i64) {
-        let record = self
-            .loaded
-            .refunds
-            .get_mut(&key)
-            .expect("the caller found it");
+        let record = self.loaded.refunds.get_mut(&key).expect("the caller found it");
         let is_event = record.refund.status != change.refund.status
             || record.refund.psp_refund != change.refund.psp_refund;
         record.refund = change.refund.clone();
@@ -285,12 +241,7 @@ impl<'a> Batch<'a> {
             actor,
             at_ms,
         };
-        self.record(
-            (key.merchant, key.payment),
-            happening,
-            entries,
-            Some(refund),
-        );
+        self.record((key.merchant, key.payment), happening, entries, Some(refund));
     }
 
     /// The one place where a payment's history and balances move on.
@@ -302,20 +253,9 @@ impl<'a> Batch<'a> {
         refund: Option<&Refund>,
     ) {
         let book = self.loaded.books.get_mut(&of).expect("the caller found it");
-        book.payment
-            .post(entries)
-            .expect("core decided on this very state");
-        book.seq = book
-            .seq
-            .checked_add(1)
-            .expect("a payment has fewer events than 2^32");
-        let Happening {
-            kind,
-            subject,
-            amount,
-            actor,
-            at_ms,
-        } = happening;
+        book.payment.post(entries).expect("core decided on this very state");
+        book.seq = book.seq.checked_add(1).expect("a payment has fewer events than 2^32");
+        let Happening { kind, subject, amount, actor, at_ms } = happening;
         let mut event = Event {
             merchant: of.0,
             payment: of.1,
@@ -333,19 +273,14 @@ impl<'a> Batch<'a> {
         event.hash = event.hash_after(&book.hash);
         book.hash = event.hash;
         let touched = self.touched.entry(of).or_default();
-        touched
-            .balances
-            .extend(entries.iter().map(|entry| entry.capture));
-        let lines = entries
-            .iter()
-            .zip(0_u32..)
-            .map(|(entry, line)| JournalLine {
-                merchant: of.0,
-                payment: of.1,
-                seq: event.seq,
-                line,
-                entry: *entry,
-            });
+        touched.balances.extend(entries.iter().map(|entry| entry.capture));
+        let lines = entries.iter().zip(0_u32..).map(|(entry, line)| JournalLine {
+            merchant: of.0,
+            payment: of.1,
+            seq: event.seq,
+            line,
+            entry: *entry,
+        });
         self.changes.journal.extend(lines);
         self.changes.events.push(event);
     }

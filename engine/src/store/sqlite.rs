@@ -50,11 +50,7 @@ pub enum OpenFault {
     #[error("{0} is the file of another program; it is left as it is")]
     Foreign(PathBuf),
     #[error("{path} has schema {found}, this program knows up to {known}: use the newer program")]
-    Newer {
-        path: PathBuf,
-        found: usize,
-        known: usize,
-    },
+    Newer { path: PathBuf, found: usize, known: usize },
     #[error("another server has {0} open: one server per file")]
     Served(PathBuf),
     #[error("{path} cannot be opened: {cause}")]
@@ -126,20 +122,15 @@ fn connect(path: &Path, open: Open) -> Result<Connection, OpenFault> {
     if open == Open::Existing && !path.exists() {
         return Err(OpenFault::Missing(path.to_owned()));
     }
-    let create = if open == Open::OrCreate {
-        OpenFlags::SQLITE_OPEN_CREATE
-    } else {
-        OpenFlags::empty()
-    };
+    let create =
+        if open == Open::OrCreate { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
     connection.busy_timeout(BUSY_MAX).map_err(unreadable)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Otherwise SQLite looks at the bound values and prepares a statement anew for each of them: that
     // was more than half of a batch's time.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .map_err(unreadable)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(unreadable)?;
     Ok(connection)
 }
 
@@ -162,41 +153,28 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
     };
     let application = pragma(connection, "application_id").map_err(unreadable)?;
     let tables: i32 = connection
-        .query_row(
-            "-- count_tables\nselect count(*) from sqlite_schema",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("-- count_tables\nselect count(*) from sqlite_schema", [], |row| row.get(0))
         .map_err(unreadable)?;
     if application != APPLICATION_ID && (application != 0 || tables != 0) {
         return Err(OpenFault::Foreign(path.to_owned()));
     }
     settings(connection).map_err(unreadable)?;
     // Read again under the write lock: several processes may open a new file at once.
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(unreadable)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unreadable)?;
     let version = pragma(&transaction, "user_version").map_err(unreadable)?;
     let found = usize::try_from(version).unwrap_or(usize::MAX);
     let known = MIGRATIONS.len();
     if found > known {
-        return Err(OpenFault::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(OpenFault::Newer { path: path.to_owned(), found, known });
     }
     for sql in MIGRATIONS.iter().skip(found) {
         transaction.execute_batch(sql).map_err(unreadable)?;
     }
     if found < known {
         let known = i32::try_from(known).expect("there are few migrations");
-        transaction
-            .pragma_update(None, "user_version", known)
-            .map_err(unreadable)?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(unreadable)?;
+        transaction.pragma_update(None, "user_version", known).map_err(unreadable)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(unreadable)?;
     }
     transaction.commit().map_err(unreadable)
 }
@@ -287,9 +265,5 @@ fn write_one(
     params: impl rusqlite::Params,
 ) -> rusqlite::Result<()> {
     let rows = transaction.prepare_cached(sql)?.execute(params)?;
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(corrupt("a row fewer than its references"))
-    }
+    if rows == 1 { Ok(()) } else { Err(corrupt("a row fewer than its references")) }
 }

@@ -12,67 +12,34 @@ fn broken(sql: &str) -> Vec<(&'static str, String)> {
     bench.answer(lost());
     bench.check();
     let connection = rusqlite::Connection::open(bench.path()).expect("a file");
-    connection
-        .execute_batch("pragma ignore_check_constraints = on")
-        .expect("allowed");
-    assert!(
-        connection.execute(sql, []).expect("the row's statement") > 0,
-        "{sql}"
-    );
+    connection.execute_batch("pragma ignore_check_constraints = on").expect("allowed");
+    assert!(connection.execute(sql, []).expect("the row's statement") > 0, "{sql}");
     drop(connection);
     let report = audit(&bench.path(), &mut |_, _| ()).expect("readable");
-    report
-        .violations
-        .into_iter()
-        .map(|found| (found.invariant, found.what))
-        .collect()
+    report.violations.into_iter().map(|found| (found.invariant, found.what)).collect()
 }
 
 #[test]
 fn every_break_is_found_and_named() {
     for (sql, invariant) in [
-        (
-            "update capture set refunded_minor = 9999 where captured_minor = 10000",
-            "I1",
-        ),
-        (
-            "update capture set refunded_minor = 3999 where refunded_minor = 4000",
-            "I11",
-        ),
-        (
-            "update capture set captured_minor = 9000 where captured_minor = 10000",
-            "I11",
-        ),
-        (
-            "update allocation set amount_minor = 3999 where amount_minor = 4000",
-            "I3",
-        ),
+        ("update capture set refunded_minor = 9999 where captured_minor = 10000", "I1"),
+        ("update capture set refunded_minor = 3999 where refunded_minor = 4000", "I11"),
+        ("update capture set captured_minor = 9000 where captured_minor = 10000", "I11"),
+        ("update allocation set amount_minor = 3999 where amount_minor = 4000", "I3"),
         ("delete from attempt where attempt = 1", "I5"),
-        (
-            "update journal set amount_minor = 3999 where amount_minor = 4000 and credit = 3",
-            "I11",
-        ),
-        (
-            "update journal set debit = 2, credit = 1 where debit = 1",
-            "I10",
-        ),
+        ("update journal set amount_minor = 3999 where amount_minor = 4000 and credit = 3", "I11"),
+        ("update journal set debit = 2, credit = 1 where debit = 1", "I10"),
         ("delete from event where seq = 3", "I12"),
         ("update event set amount_minor = 1 where seq = 2", "I12"),
         ("update event set actor = 'someone' where seq = 4", "I12"),
         ("update event set hash = zeroblob(32) where seq = 4", "I12"),
         ("update payment_head set seq = 99", "I12"),
         ("update refund set status = 9 where status = 6", "I11"),
-        (
-            "update refund set next_action_at_ms = null where status = 6",
-            "I16",
-        ),
+        ("update refund set next_action_at_ms = null where status = 6", "I16"),
         ("update leg set released_minor = 1 where leg_no = 1", "I1"),
         ("delete from payment_head", "I1"),
     ] {
         let found = broken(sql);
-        assert!(
-            found.iter().any(|(named, _)| *named == invariant),
-            "{sql}: {found:?}"
-        );
+        assert!(found.iter().any(|(named, _)| *named == invariant), "{sql}: {found:?}");
     }
 }

@@ -6,48 +6,27 @@ use crate::support::{Bench, request};
 fn what_is_not_ours_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("other.db");
-    assert!(matches!(
-        Sqlite::open(&path, Open::Existing),
-        Err(OpenFault::Missing(_))
-    ));
+    assert!(matches!(Sqlite::open(&path, Open::Existing), Err(OpenFault::Missing(_))));
     assert!(!path.exists(), "no new file where none was asked for");
     let other = rusqlite::Connection::open(&path).expect("a file");
-    other
-        .execute_batch("create table t (x); insert into t values (1)")
-        .expect("its own");
+    other.execute_batch("create table t (x); insert into t values (1)").expect("its own");
     drop(other);
     let before = std::fs::read(&path).expect("readable");
-    assert!(matches!(
-        Sqlite::open(&path, Open::OrCreate),
-        Err(OpenFault::Foreign(_))
-    ));
+    assert!(matches!(Sqlite::open(&path, Open::OrCreate), Err(OpenFault::Foreign(_))));
     assert_eq!(std::fs::read(&path).expect("readable"), before);
     let text = folder.path().join("notes.txt");
-    std::fs::write(
-        &text,
-        "not a database, but long enough to be mistaken for a header of one",
-    )
-    .expect("writable");
-    assert!(matches!(
-        Sqlite::open(&text, Open::OrCreate),
-        Err(OpenFault::Unreadable { .. })
-    ));
+    std::fs::write(&text, "not a database, but long enough to be mistaken for a header of one")
+        .expect("writable");
+    assert!(matches!(Sqlite::open(&text, Open::OrCreate), Err(OpenFault::Unreadable { .. })));
 }
 
 #[test]
 fn a_newer_schema_is_refused() {
     let bench = Bench::new();
     let connection = rusqlite::Connection::open(bench.path()).expect("a file");
-    connection
-        .pragma_update(None, "user_version", 99)
-        .expect("writable");
-    let fault = Sqlite::open(&bench.path(), Open::OrCreate)
-        .err()
-        .expect("refused");
-    assert!(
-        matches!(fault, OpenFault::Newer { found: 99, .. }),
-        "{fault}"
-    );
+    connection.pragma_update(None, "user_version", 99).expect("writable");
+    let fault = Sqlite::open(&bench.path(), Open::OrCreate).err().expect("refused");
+    assert!(matches!(fault, OpenFault::Newer { found: 99, .. }), "{fault}");
     assert!(fault.to_string().contains("99"), "{fault}");
 }
 

@@ -9,27 +9,16 @@ use crate::support::{Bench, NOW, declined, key, keyed, lost, of, only, request, 
 fn one_key_is_one_refund_and_one_answer() {
     let mut bench = Bench::with_payment("manual");
     let first = bench.refund(keyed(1, 4_000, "k1")).expect("it fits");
-    bench
-        .refund(request(2, 1_000))
-        .expect("another, in between");
+    bench.refund(request(2, 1_000)).expect("another, in between");
     bench.restart();
-    let again = bench
-        .refund(keyed(3, 4_000, "k1"))
-        .expect("the first one's answer");
+    let again = bench.refund(keyed(3, 4_000, "k1")).expect("the first one's answer");
     assert_eq!(
         (again.refund, again.status, again.as_of),
         (first.refund, first.status, first.as_of)
     );
     assert!(again.is_replay && !first.is_replay);
-    assert_eq!(
-        bench.view(again.as_of).refunds.len(),
-        1,
-        "rendered as it was"
-    );
-    assert_eq!(
-        bench.refund(keyed(4, 4_001, "k1")),
-        Err(CommandError::KeyReused)
-    );
+    assert_eq!(bench.view(again.as_of).refunds.len(), 1, "rendered as it was");
+    assert_eq!(bench.refund(keyed(4, 4_001, "k1")), Err(CommandError::KeyReused));
     assert_eq!(bench.view(None).refunds.len(), 2);
     bench.check();
 }
@@ -60,10 +49,7 @@ fn a_copy_of_a_request_that_is_still_answered_is_told_so() {
     bench.answer(succeeded());
     let answered = told(&first).expect("answered");
     let repeat = bench.refund(keyed(3, 4_000, "k1")).expect("replayed");
-    assert_eq!(
-        (repeat.refund, repeat.as_of),
-        (answered.refund, answered.as_of)
-    );
+    assert_eq!((repeat.refund, repeat.as_of), (answered.refund, answered.as_of));
     bench.check();
 }
 
@@ -73,29 +59,16 @@ fn a_replay_shows_the_first_answer_even_when_the_refund_moved_on() {
     let mut bench = Bench::with_payment("psp");
     bench.start(keyed(1, 4_000, "k1"));
     bench.answer(lost());
-    let due = Command::Wake {
-        refund: of(1),
-        at_ms: NOW + 5_000,
-        is_restart: false,
-    };
+    let due = Command::Wake { refund: of(1), at_ms: NOW + 5_000, is_restart: false };
     bench.ask(due).expect("noted");
     bench.answer(succeeded());
     assert_eq!(bench.statuses(), [Status::Succeeded]);
     let repeat = bench.refund(keyed(2, 4_000, "k1")).expect("replayed");
     assert_eq!(repeat.status, Status::Unknown);
     let shown = bench.view(repeat.as_of);
-    assert_eq!(
-        shown.refunds.first().map(|refund| refund.status),
-        Some(Status::Unknown)
-    );
-    let present = Key {
-        answers_present: true,
-        ..key("k1", "4000")
-    };
-    let repeat = bench.refund(RefundRequest {
-        keys: vec![present],
-        ..request(3, 4_000)
-    });
+    assert_eq!(shown.refunds.first().map(|refund| refund.status), Some(Status::Unknown));
+    let present = Key { answers_present: true, ..key("k1", "4000") };
+    let repeat = bench.refund(RefundRequest { keys: vec![present], ..request(3, 4_000) });
     let repeat = repeat.expect("a key that shows the present");
     assert_eq!((repeat.status, repeat.as_of), (Status::Succeeded, None));
     bench.check();
@@ -107,11 +80,7 @@ fn a_retry_after_a_crash_takes_the_first_requesters_place() {
     bench.start(keyed(1, 4_000, "k1"));
     bench.restart();
     let retry = bench.start(keyed(2, 4_000, "k1"));
-    assert_eq!(
-        told(&retry),
-        None,
-        "it waits for the outcome as the first did"
-    );
+    assert_eq!(told(&retry), None, "it waits for the outcome as the first did");
     bench.answer(declined());
     let reply = told(&retry).expect("answered");
     assert_eq!((reply.refund, reply.status), (of(1), Status::Declined));
@@ -129,18 +98,9 @@ fn a_refusal_is_an_answer_too_but_one_of_form_frees_the_key() {
     };
     let (refusal, is_replay) = refused(bench.refund(keyed(1, 10_001, "k1")));
     assert!(!is_replay);
-    assert_eq!(
-        refused(bench.refund(keyed(2, 10_001, "k1"))),
-        (refusal, true)
-    );
-    assert_eq!(
-        bench.refund(keyed(3, 5, "k1")),
-        Err(CommandError::KeyReused)
-    );
-    assert_eq!(
-        refused(bench.refund(keyed(4, 0, "k2"))),
-        (Refusal::NotPositive, false)
-    );
+    assert_eq!(refused(bench.refund(keyed(2, 10_001, "k1"))), (refusal, true));
+    assert_eq!(bench.refund(keyed(3, 5, "k1")), Err(CommandError::KeyReused));
+    assert_eq!(refused(bench.refund(keyed(4, 0, "k2"))), (Refusal::NotPositive, false));
     bench.refund(keyed(5, 5, "k2")).expect("the key was free");
     bench.check();
 }
@@ -150,36 +110,19 @@ fn a_refusal_is_an_answer_too_but_one_of_form_frees_the_key() {
 fn where_unknown_is_no_answer_the_retry_joins_the_first() {
     let mut bench = Bench::with_payment("psp");
     let joins = |id| {
-        let open = Key {
-            lifetime: Lifetime::WhileUnknown,
-            ..key("open", "3000")
-        };
-        RefundRequest {
-            keys: vec![open],
-            answers_unknown: false,
-            ..request(id, 3_000)
-        }
+        let open = Key { lifetime: Lifetime::WhileUnknown, ..key("open", "3000") };
+        RefundRequest { keys: vec![open], answers_unknown: false, ..request(id, 3_000) }
     };
     let first = bench.start(joins(1));
     bench.answer(lost());
-    assert_eq!(
-        told(&first).map(|reply| reply.status),
-        Some(Status::Unknown)
-    );
+    assert_eq!(told(&first).map(|reply| reply.status), Some(Status::Unknown));
     let joined = bench.refund(joins(2)).expect("told at once");
     assert_eq!((joined.refund, joined.status), (of(1), Status::Unknown));
-    let due = Command::Wake {
-        refund: of(1),
-        at_ms: NOW + 5_000,
-        is_restart: false,
-    };
+    let due = Command::Wake { refund: of(1), at_ms: NOW + 5_000, is_restart: false };
     bench.ask(due).expect("noted");
     bench.answer(succeeded());
     let told_at_last = bench.refund(joins(3)).expect("the retry hears the outcome");
-    assert_eq!(
-        (told_at_last.refund, told_at_last.status),
-        (of(1), Status::Succeeded)
-    );
+    assert_eq!((told_at_last.refund, told_at_last.status), (of(1), Status::Succeeded));
     bench.start(joins(4));
     assert_eq!(
         bench.statuses(),
@@ -197,10 +140,7 @@ fn where_unknown_is_no_answer_the_retry_joins_the_first() {
 fn a_joining_request_binds_every_key_it_has() {
     let mut bench = Bench::with_payment("psp");
     let joins = |id, text: &str| {
-        let open = Key {
-            lifetime: Lifetime::WhileUnknown,
-            ..key("open", "4000")
-        };
+        let open = Key { lifetime: Lifetime::WhileUnknown, ..key("open", "4000") };
         let own = (!text.is_empty()).then(|| key(text, "4000"));
         RefundRequest {
             keys: own.into_iter().chain([open]).collect(),
@@ -212,11 +152,7 @@ fn a_joining_request_binds_every_key_it_has() {
     bench.answer(lost());
     let joined = bench.refund(joins(2, "k1")).expect("told at once");
     assert_eq!((joined.refund, joined.status), (of(1), Status::Unknown));
-    let due = Command::Wake {
-        refund: of(1),
-        at_ms: NOW + 5_000,
-        is_restart: false,
-    };
+    let due = Command::Wake { refund: of(1), at_ms: NOW + 5_000, is_restart: false };
     bench.ask(due).expect("noted");
     bench.answer(succeeded());
     for id in [3, 4] {
@@ -231,17 +167,10 @@ fn a_joining_request_binds_every_key_it_has() {
 #[test]
 fn a_key_whose_unknown_is_no_answer_gets_the_outcome_once_there_is_one() {
     let mut bench = Bench::with_payment("psp");
-    let keyed = |id| RefundRequest {
-        answers_unknown: false,
-        ..keyed(id, 4_000, "k1")
-    };
+    let keyed = |id| RefundRequest { answers_unknown: false, ..keyed(id, 4_000, "k1") };
     bench.start(keyed(1));
     bench.answer(lost());
-    let due = Command::Wake {
-        refund: of(1),
-        at_ms: NOW + 5_000,
-        is_restart: false,
-    };
+    let due = Command::Wake { refund: of(1), at_ms: NOW + 5_000, is_restart: false };
     bench.ask(due).expect("noted");
     bench.answer(succeeded());
     let retry = bench.refund(keyed(2)).expect("the outcome");
@@ -253,14 +182,8 @@ fn a_key_whose_unknown_is_no_answer_gets_the_outcome_once_there_is_one() {
 fn the_guard_against_double_clicks_ends_after_its_window() {
     let mut bench = Bench::with_payment("manual");
     let click = |id, at_ms| {
-        let guard = Key {
-            lifetime: Lifetime::Within(10_000),
-            ..key("soft", "50")
-        };
-        let mut click = RefundRequest {
-            keys: vec![guard],
-            ..request(id, 50)
-        };
+        let guard = Key { lifetime: Lifetime::Within(10_000), ..key("soft", "50") };
+        let mut click = RefundRequest { keys: vec![guard], ..request(id, 50) };
         click.ask.at_ms = at_ms;
         click
     };
@@ -278,10 +201,7 @@ fn a_key_is_free_again_after_thirty_days() {
     bench.refund(keyed(1, 100, "k1")).expect("made");
     let mut later = keyed(2, 100, "k1");
     later.ask.at_ms = NOW + KEY_LIFE_MS - 1;
-    assert_eq!(
-        bench.refund(later.clone()).map(|reply| reply.refund),
-        Ok(of(1))
-    );
+    assert_eq!(bench.refund(later.clone()).map(|reply| reply.refund), Ok(of(1)));
     later.ask.at_ms = NOW + KEY_LIFE_MS;
     assert_eq!(bench.refund(later).map(|reply| reply.refund), Ok(of(2)));
     assert!(matches!(

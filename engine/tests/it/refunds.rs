@@ -13,10 +13,7 @@ use crate::support::{
 };
 
 fn nothing_left() -> Result<Reply, CommandError> {
-    Err(CommandError::Refused {
-        refusal: Refusal::NothingLeft,
-        is_replay: false,
-    })
+    Err(CommandError::Refused { refusal: Refusal::NothingLeft, is_replay: false })
 }
 
 #[test]
@@ -40,17 +37,11 @@ fn of_two_refunds_in_one_batch_the_second_sees_the_first() {
         Command::Refund(Box::new(request(4, 1))),
     ]);
     let left = minor(4_000);
-    let exceeds = Refusal::ExceedsLeft {
-        asked: Some(minor(6_000)),
-        left,
-    };
+    let exceeds = Refusal::ExceedsLeft { asked: Some(minor(6_000)), left };
     assert!(told(&heard[0]).is_some());
     assert_eq!(
         only(&heard[1]),
-        Some(Err(CommandError::Refused {
-            refusal: exceeds,
-            is_replay: false
-        }))
+        Some(Err(CommandError::Refused { refusal: exceeds, is_replay: false }))
     );
     assert!(told(&heard[2]).is_some());
     assert_eq!(only(&heard[3]), Some(nothing_left()));
@@ -63,14 +54,8 @@ fn money_is_reserved_and_the_attempt_committed_before_anyone_is_called() {
     let heard = bench.start(request(1, 4_000));
     assert_eq!(told(&heard), None, "the requester waits for the outcome");
     let call = bench.sent.last().expect("one instruction").clone();
-    assert_eq!(
-        (call.kind, call.attempt, call.call_no),
-        (CallKind::Send, 1, 0)
-    );
-    assert_eq!(
-        call.psp_key(),
-        "requite-00000000-0000-0000-0000-000000000001"
-    );
+    assert_eq!((call.kind, call.attempt, call.call_no), (CallKind::Send, 1, 0));
+    assert_eq!(call.psp_key(), "requite-00000000-0000-0000-0000-000000000001");
     bench.restart();
     assert_eq!(bench.statuses(), [Status::Dispatched]);
     assert_eq!(bench.view(None).refunded_or_open(LegId::new(50)), 4_000);
@@ -90,11 +75,7 @@ fn an_outcome_answers_whoever_waits_once() {
         bench.answer(outcome.clone());
         assert_eq!(told(&heard).map(|reply| reply.status), Some(status));
         bench.answer(outcome);
-        assert_eq!(
-            told(&heard).map(|reply| reply.status),
-            Some(status),
-            "told once"
-        );
+        assert_eq!(told(&heard).map(|reply| reply.status), Some(status), "told once");
         bench.check();
     }
 }
@@ -104,18 +85,10 @@ fn a_lost_answer_is_looked_up_and_never_sent_twice_without_proof() {
     let mut bench = Bench::with_payment("psp");
     bench.start(request(1, 4_000));
     bench.answer(lost());
-    let soon = Command::Wake {
-        refund: of(1),
-        at_ms: NOW + 20,
-        is_restart: false,
-    };
+    let soon = Command::Wake { refund: of(1), at_ms: NOW + 20, is_restart: false };
     bench.ask(soon).expect("noted");
     assert_eq!(bench.sent.len(), 1, "its time has not come");
-    let due = Command::Wake {
-        refund: of(1),
-        at_ms: NOW + 2_000,
-        is_restart: false,
-    };
+    let due = Command::Wake { refund: of(1), at_ms: NOW + 2_000, is_restart: false };
     bench.ask(due.clone()).expect("noted");
     bench.ask(due).expect("noted");
     assert_eq!(bench.sent.len(), 2, "one look-up at a time");
@@ -125,10 +98,7 @@ fn a_lost_answer_is_looked_up_and_never_sent_twice_without_proof() {
     );
     bench.answer(Outcome::Absent);
     let again = bench.sent.last().expect("sent again, with proof");
-    assert_eq!(
-        (again.kind, again.attempt, again.call_no),
-        (CallKind::Send, 3, 1)
-    );
+    assert_eq!((again.kind, again.attempt, again.call_no), (CallKind::Send, 3, 1));
     assert_eq!(again.psp_key(), bench.sent[0].psp_key());
     bench.answer(succeeded());
     assert_eq!(bench.statuses(), [Status::Succeeded]);
@@ -142,19 +112,9 @@ fn after_a_restart_what_was_under_way_is_looked_up() {
     bench.sent.clear();
     bench.restart();
     let woken = bench.lane().recover(NOW + 50).expect("readable");
-    assert_eq!(
-        woken,
-        [Command::Wake {
-            refund: of(1),
-            at_ms: NOW + 50,
-            is_restart: true
-        }]
-    );
+    assert_eq!(woken, [Command::Wake { refund: of(1), at_ms: NOW + 50, is_restart: true }]);
     bench.batch(woken);
-    assert_eq!(
-        bench.sent.last().map(|call| call.kind),
-        Some(CallKind::LookUp)
-    );
+    assert_eq!(bench.sent.last().map(|call| call.kind), Some(CallKind::LookUp));
     assert_eq!(bench.statuses(), [Status::Unknown]);
     bench.answer(succeeded());
     assert_eq!(bench.statuses(), [Status::Succeeded]);
@@ -191,13 +151,8 @@ fn a_gift_card_is_a_target_of_its_own() {
 #[test]
 fn captures_and_releases_move_what_is_left() {
     let mut bench = Bench::new();
-    bench
-        .ask(Command::Register(Box::new(registration("manual", &[]))))
-        .expect("sound");
-    let not_captured = CommandError::Refused {
-        refusal: Refusal::NotCaptured,
-        is_replay: false,
-    };
+    bench.ask(Command::Register(Box::new(registration("manual", &[])))).expect("sound");
+    let not_captured = CommandError::Refused { refusal: Refusal::NotCaptured, is_replay: false };
     assert_eq!(bench.refund(request(1, 1)), Err(not_captured));
     let capture = |id, amount| {
         Command::Capture(CaptureRequest {
@@ -219,31 +174,17 @@ fn captures_and_releases_move_what_is_left() {
             at_ms: NOW,
         })
     };
-    let booked = |seq| {
-        Ok(Reply::Booked {
-            payment: PAYMENT,
-            seq,
-        })
-    };
+    let booked = |seq| Ok(Reply::Booked { payment: PAYMENT, seq });
     assert_eq!(bench.ask(capture(200, Some(6_000))), booked(3));
     assert_eq!(bench.ask(void(300, Some(1_000))), booked(4));
     assert!(bench.ask(capture(201, Some(3_001))).is_err());
     assert_eq!(bench.ask(capture(202, None)), booked(5));
     assert!(bench.ask(void(301, None)).is_err());
-    bench
-        .refund(request(2, 8_000))
-        .expect("it spans both captures");
+    bench.refund(request(2, 8_000)).expect("it spans both captures");
     let view = bench.view(None);
-    assert_eq!(
-        (view.primary().captured(), view.primary().released()),
-        (9_000, 1_000)
-    );
-    let given: Vec<_> = view
-        .primary()
-        .captures
-        .iter()
-        .map(|capture| capture.refunded.units())
-        .collect();
+    assert_eq!((view.primary().captured(), view.primary().released()), (9_000, 1_000));
+    let given: Vec<_> =
+        view.primary().captures.iter().map(|capture| capture.refunded.units()).collect();
     assert_eq!(given, [6_000, 2_000]);
     bench.check();
 }
@@ -263,10 +204,7 @@ fn a_payment_is_registered_once() {
     fresh.gift_cards.clear();
     let register = |new| Command::Register(Box::new(new));
     let heard = bench.batch(
-        [again, other_id, differs, fresh.clone(), fresh]
-            .into_iter()
-            .map(register)
-            .collect(),
+        [again, other_id, differs, fresh.clone(), fresh].into_iter().map(register).collect(),
     );
     let expected = [
         Registered::Present(PAYMENT),
@@ -303,14 +241,8 @@ fn one_bad_command_does_not_fail_its_neighbours() {
 #[test]
 fn an_unknown_payment_and_another_merchants_are_the_same() {
     let mut bench = Bench::with_payment("manual");
-    let foreign = RefundRequest {
-        merchant: requite_core::id::MerchantId::new(2),
-        ..request(1, 1)
-    };
-    let missing = RefundRequest {
-        payment: PaymentId::new(99),
-        ..request(1, 1)
-    };
+    let foreign = RefundRequest { merchant: requite_core::id::MerchantId::new(2), ..request(1, 1) };
+    let missing = RefundRequest { payment: PaymentId::new(99), ..request(1, 1) };
     assert_eq!(bench.refund(foreign), Err(CommandError::PaymentUnknown));
     assert_eq!(bench.refund(missing), Err(CommandError::PaymentUnknown));
 }
@@ -318,10 +250,7 @@ fn an_unknown_payment_and_another_merchants_are_the_same() {
 #[test]
 fn who_waits_for_acceptance_is_answered_at_once() {
     let mut bench = Bench::with_payment("psp");
-    let reply = bench.refund(RefundRequest {
-        wait: Wait::Acceptance,
-        ..request(1, 10)
-    });
+    let reply = bench.refund(RefundRequest { wait: Wait::Acceptance, ..request(1, 10) });
     assert_eq!(reply.map(|reply| reply.status), Ok(Status::Dispatched));
     bench.check();
 }
@@ -339,11 +268,6 @@ fn reference_numbers_count_per_merchant_and_day() {
     tomorrow.ask.at_ms = NOW + 86_400_000;
     bench.refund(tomorrow).expect("it fits");
     let day = NOW / 86_400_000;
-    let drawn: Vec<_> = bench
-        .view(None)
-        .refunds
-        .iter()
-        .map(|r| r.reference)
-        .collect();
+    let drawn: Vec<_> = bench.view(None).refunds.iter().map(|r| r.reference).collect();
     assert_eq!(drawn, [Some((day, 1)), Some((day, 2)), Some((day + 1, 1))]);
 }

@@ -34,11 +34,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Bench {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut bench = Bench {
-            folder,
-            lane: None,
-            sent: Vec::new(),
-        };
+        let mut bench = Bench { folder, lane: None, sent: Vec::new() };
         bench.restart();
         bench
     }
@@ -46,10 +42,7 @@ impl Bench {
     /// With one captured payment of 100.00 USD at the named connector.
     pub(crate) fn with_payment(connector: &str) -> Bench {
         let mut bench = Bench::new();
-        let reply = bench.ask(Command::Register(Box::new(registration(
-            connector,
-            &[10_000],
-        ))));
+        let reply = bench.ask(Command::Register(Box::new(registration(connector, &[10_000]))));
         assert!(matches!(reply, Ok(Reply::Registered(_))), "{reply:?}");
         bench
     }
@@ -107,15 +100,8 @@ impl Bench {
     /// The newest call's answer.
     pub(crate) fn answer(&mut self, outcome: Outcome) {
         let instruction = self.sent.last().expect("a call was made").clone();
-        let finding = Finding {
-            attempt: instruction.attempt,
-            outcome,
-            at_ms: NOW + 10,
-        };
-        let settled = self.ask(Command::Settle {
-            refund: instruction.refund,
-            finding,
-        });
+        let finding = Finding { attempt: instruction.attempt, outcome, at_ms: NOW + 10 };
+        let settled = self.ask(Command::Settle { refund: instruction.refund, finding });
         assert_eq!(settled, Ok(Reply::Noted));
     }
 
@@ -124,19 +110,12 @@ impl Bench {
     }
 
     pub(crate) fn view(&self, as_of: Option<u32>) -> PaymentView {
-        let view = self
-            .reads()
-            .payment(MERCHANT, PAYMENT, as_of)
-            .expect("readable");
+        let view = self.reads().payment(MERCHANT, PAYMENT, as_of).expect("readable");
         view.expect("the payment is registered")
     }
 
     pub(crate) fn statuses(&self) -> Vec<Status> {
-        self.view(None)
-            .refunds
-            .iter()
-            .map(|refund| refund.status)
-            .collect()
+        self.view(None).refunds.iter().map(|refund| refund.status).collect()
     }
 
     /// Every invariant that can be read back holds.
@@ -169,17 +148,9 @@ pub(crate) fn registration(connector: &str, captures: &[i64]) -> Registration {
         merchant: MERCHANT,
         payment: PAYMENT,
         currency: Currency::parse("USD").expect("listed"),
-        primary: NewLeg {
-            id: LegId::new(50),
-            amount: minor(10_000),
-        },
-        gift_cards: vec![NewLeg {
-            id: LegId::new(51),
-            amount: minor(2_500),
-        }],
-        captures: captures
-            .map(|(&units, id)| (CaptureId::new(id), minor(units)))
-            .collect(),
+        primary: NewLeg { id: LegId::new(50), amount: minor(10_000) },
+        gift_cards: vec![NewLeg { id: LegId::new(51), amount: minor(2_500) }],
+        captures: captures.map(|(&units, id)| (CaptureId::new(id), minor(units))).collect(),
         connector: connector.to_owned(),
         connector_payment: Some("pi_1".to_owned()),
         connector_settings: None,
@@ -238,42 +209,22 @@ pub(crate) fn key(text: &str, meaning: &str) -> Key {
 /// [`request`] under a key whose meaning is its amount.
 pub(crate) fn keyed(refund: u128, amount: i64, text: &str) -> RefundRequest {
     let keys = vec![key(text, &amount.to_string())];
-    RefundRequest {
-        keys,
-        ..request(refund, amount)
-    }
+    RefundRequest { keys, ..request(refund, amount) }
 }
 
 pub(crate) fn of(refund: u128) -> RefundRef {
-    RefundRef {
-        merchant: MERCHANT,
-        payment: PAYMENT,
-        refund: RefundId::new(refund),
-    }
+    RefundRef { merchant: MERCHANT, payment: PAYMENT, refund: RefundId::new(refund) }
 }
 
 pub(crate) fn succeeded() -> Outcome {
-    Outcome::Succeeded {
-        psp_refund: Some("re_1".to_owned()),
-    }
+    Outcome::Succeeded { psp_refund: Some("re_1".to_owned()) }
 }
 
 pub(crate) fn lost() -> Outcome {
-    Outcome::Unknown {
-        fault: Fault {
-            code: "timeout".to_owned(),
-            text: "no answer".to_owned(),
-        },
-    }
+    Outcome::Unknown { fault: Fault { code: "timeout".to_owned(), text: "no answer".to_owned() } }
 }
 
 pub(crate) fn declined() -> Outcome {
-    let fault = Fault {
-        code: "51".to_owned(),
-        text: "insufficient funds".to_owned(),
-    };
-    Outcome::Declined {
-        psp_refund: None,
-        fault,
-    }
+    let fault = Fault { code: "51".to_owned(), text: "insufficient funds".to_owned() };
+    Outcome::Declined { psp_refund: None, fault }
 }

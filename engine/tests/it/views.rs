@@ -25,20 +25,14 @@ fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
         }
         assert_eq!(got, expected, "as of event {}", view.seq);
     }
-    assert_eq!(
-        shown.last().map(|view| view.seq),
-        Some(bench.view(Some(u32::MAX)).seq)
-    );
+    assert_eq!(shown.last().map(|view| view.seq), Some(bench.view(Some(u32::MAX)).seq));
 }
 
 /// Four refunds, of 10, 20, 30 and 40, asked for a millisecond apart; and what each filter lists.
 fn lists(rows: Vec<(RefundFilter, Vec<i64>)>) {
     let mut bench = Bench::with_payment("manual");
     for (id, amount) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
-        let mut asked = RefundRequest {
-            wait: Wait::Acceptance,
-            ..request(id, amount)
-        };
+        let mut asked = RefundRequest { wait: Wait::Acceptance, ..request(id, amount) };
         asked.ask.at_ms = NOW + i64::try_from(id).expect("small");
         bench.ask(Command::Refund(Box::new(asked))).expect("made");
     }
@@ -51,95 +45,29 @@ fn lists(rows: Vec<(RefundFilter, Vec<i64>)>) {
 }
 
 fn all() -> RefundFilter {
-    RefundFilter {
-        limit: 100,
-        ..RefundFilter::default()
-    }
+    RefundFilter { limit: 100, ..RefundFilter::default() }
 }
 
 #[test]
 fn lists_page_by_key() {
     lists(vec![
         (RefundFilter { limit: 2, ..all() }, vec![10, 20]),
-        (
-            RefundFilter {
-                after: Some(RefundId::new(2)),
-                ..all()
-            },
-            vec![30, 40],
-        ),
-        (
-            RefundFilter {
-                newest_first: true,
-                limit: 2,
-                ..all()
-            },
-            vec![40, 30],
-        ),
-        (
-            RefundFilter {
-                newest_first: true,
-                after: Some(RefundId::new(2)),
-                ..all()
-            },
-            vec![10],
-        ),
+        (RefundFilter { after: Some(RefundId::new(2)), ..all() }, vec![30, 40]),
+        (RefundFilter { newest_first: true, limit: 2, ..all() }, vec![40, 30]),
+        (RefundFilter { newest_first: true, after: Some(RefundId::new(2)), ..all() }, vec![10]),
     ]);
 }
 
 #[test]
 fn lists_keep_to_their_filter() {
     lists(vec![
-        (
-            RefundFilter {
-                statuses: vec![Status::Succeeded],
-                ..all()
-            },
-            vec![10, 20, 30, 40],
-        ),
-        (
-            RefundFilter {
-                statuses: vec![Status::Unknown],
-                ..all()
-            },
-            vec![],
-        ),
-        (
-            RefundFilter {
-                amount_from: Some(20),
-                amount_until: Some(30),
-                ..all()
-            },
-            vec![20, 30],
-        ),
-        (
-            RefundFilter {
-                asked_from_ms: Some(NOW + 4),
-                ..all()
-            },
-            vec![40],
-        ),
-        (
-            RefundFilter {
-                asked_until_ms: Some(NOW + 2),
-                ..all()
-            },
-            vec![10],
-        ),
-        (
-            RefundFilter {
-                payment: Some(PaymentId::new(99)),
-                ..all()
-            },
-            vec![],
-        ),
-        (
-            RefundFilter {
-                customer: Some("cus_1".to_owned()),
-                ..all()
-            },
-            vec![],
-        ),
+        (RefundFilter { statuses: vec![Status::Succeeded], ..all() }, vec![10, 20, 30, 40]),
+        (RefundFilter { statuses: vec![Status::Unknown], ..all() }, vec![]),
+        (RefundFilter { amount_from: Some(20), amount_until: Some(30), ..all() }, vec![20, 30]),
+        (RefundFilter { asked_from_ms: Some(NOW + 4), ..all() }, vec![40]),
+        (RefundFilter { asked_until_ms: Some(NOW + 2), ..all() }, vec![10]),
+        (RefundFilter { payment: Some(PaymentId::new(99)), ..all() }, vec![]),
+        (RefundFilter { customer: Some("cus_1".to_owned()), ..all() }, vec![]),
     ]);
 }
 
@@ -148,35 +76,17 @@ fn another_merchants_rows_do_not_exist() {
     let mut bench = Bench::with_payment("manual");
     bench.refund(request(1, 10)).expect("made");
     let reads = bench.reads();
-    let all = RefundFilter {
-        limit: 100,
-        ..RefundFilter::default()
-    };
+    let all = RefundFilter { limit: 100, ..RefundFilter::default() };
     let other = MerchantId::new(2);
     assert_eq!(reads.refunds(other, &all).expect("readable"), []);
     assert_eq!(reads.refund(other, of(1).refund).expect("readable"), None);
     assert_eq!(reads.payment(other, PAYMENT, None).expect("readable"), None);
-    assert_eq!(
-        reads.payment_named(other, "ch_3Oabc").expect("readable"),
-        None
-    );
-    assert_eq!(
-        reads.payment_named(MERCHANT, "ch_3Oabc").expect("readable"),
-        Some(PAYMENT)
-    );
-    assert_eq!(
-        reads.payment_named(MERCHANT, "pi_1").expect("readable"),
-        Some(PAYMENT)
-    );
-    let payments = PaymentFilter {
-        limit: 10,
-        ..PaymentFilter::default()
-    };
+    assert_eq!(reads.payment_named(other, "ch_3Oabc").expect("readable"), None);
+    assert_eq!(reads.payment_named(MERCHANT, "ch_3Oabc").expect("readable"), Some(PAYMENT));
+    assert_eq!(reads.payment_named(MERCHANT, "pi_1").expect("readable"), Some(PAYMENT));
+    let payments = PaymentFilter { limit: 10, ..PaymentFilter::default() };
     assert_eq!(reads.payments(other, &payments).expect("readable"), []);
-    assert_eq!(
-        reads.payments(MERCHANT, &payments).expect("readable").len(),
-        1
-    );
+    assert_eq!(reads.payments(MERCHANT, &payments).expect("readable").len(), 1);
 }
 
 /// A missing index turned thousands of refunds a second into less than one.
@@ -191,14 +101,11 @@ fn hot_statements_never_scan_a_table() {
     ];
     let mut planned = 0;
     for statement in sources.iter().flat_map(|source| statements(source)) {
-        let mut plan = connection
-            .prepare(&format!("explain query plan {statement}"))
-            .expect(&statement);
+        let mut plan =
+            connection.prepare(&format!("explain query plan {statement}")).expect(&statement);
         let count = plan.parameter_count();
         let nulls = vec![rusqlite::types::Null; count];
-        let mut rows = plan
-            .query(rusqlite::params_from_iter(nulls))
-            .expect("explained");
+        let mut rows = plan.query(rusqlite::params_from_iter(nulls)).expect("explained");
         while let Some(row) = rows.next().expect("a row") {
             let step: String = row.get(3).expect("text");
             let is_scan = step.starts_with("SCAN") && !step.contains("USING INDEX");
@@ -214,6 +121,5 @@ fn statements(source: &str) -> Vec<String> {
     let literals = source.split('"').skip(1).step_by(2);
     let named = literals.filter(|text| text.starts_with("-- ") && text.contains('\n'));
     let hot = named.filter(|text| !text.starts_with("-- count_tables"));
-    hot.map(|text| text.lines().skip(1).collect::<Vec<_>>().join("\n"))
-        .collect()
+    hot.map(|text| text.lines().skip(1).collect::<Vec<_>>().join("\n")).collect()
 }

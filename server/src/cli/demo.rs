@@ -138,15 +138,21 @@ struct Shop {
     gr4vy_token: Secret,
 }
 
+/// What one printed line refunds, and as whom.
+struct Refund<'a> {
+    face: Face,
+    key: &'a Made,
+    payment: PaymentId,
+    body: &'a str,
+}
+
 impl Shop {
     fn open(config: &Config) -> anyhow::Result<Shop> {
         let office = Office::open(&config.database, Open::OrCreate)?;
         let merchant = merchant::create(&office, "Sample Shop")?;
         let mint = |face| key::mint(&office, merchant.id, face, None, None);
-        let keys: Vec<Made> = SAMPLES
-            .iter()
-            .map(|(face, _, _)| mint(*face))
-            .collect::<anyhow::Result<_>>()?;
+        let keys: Vec<Made> =
+            SAMPLES.iter().map(|(face, _, _)| mint(*face)).collect::<anyhow::Result<_>>()?;
         let native = mint(Face::Native)?;
         let payments = register(&office, merchant.id)?;
         Ok(Shop {
@@ -180,7 +186,8 @@ impl Shop {
         )?;
         let rows = SAMPLES.iter().zip(&self.keys).zip(&self.payments);
         for (((face, _, body), key), payment) in rows {
-            let curl = self.curl(&url, *face, key, *payment, body);
+            let refund = Refund { face: *face, key, payment: *payment, body };
+            let curl = self.curl(&url, &refund);
             let mut value = key.value();
             value["payment"] = json!(uuid_text(payment.bits()));
             value["curl"] = json!(curl);
@@ -202,7 +209,8 @@ impl Shop {
     }
 
     /// The line to paste into a shell.
-    fn curl(&self, url: &str, face: Face, key: &Made, payment: PaymentId, body: &str) -> String {
+    fn curl(&self, url: &str, refund: &Refund<'_>) -> String {
+        let Refund { face, key, payment, body } = *refund;
         let bits = payment.bits();
         let uuid = uuid_text(bits);
         let pay = prefixed_text("pay_", bits);
@@ -219,11 +227,7 @@ impl Shop {
                 format!("-u '{token}:'"),
                 body.to_owned(),
             ),
-            Face::Mpg => (
-                format!("/mpg/v1/orders/{uuid}/refund"),
-                bearer(token),
-                body.to_owned(),
-            ),
+            Face::Mpg => (format!("/mpg/v1/orders/{uuid}/refund"), bearer(token), body.to_owned()),
             Face::Gr4vy => (
                 format!("/gr4vy/transactions/{uuid}/refunds"),
                 bearer(self.gr4vy_token.expose()),
@@ -238,11 +242,9 @@ impl Shop {
                     1,
                 ),
             ),
-            Face::Native => (
-                format!("/api/payments/{uuid}/refunds"),
-                bearer(token),
-                body.to_owned(),
-            ),
+            Face::Native => {
+                (format!("/api/payments/{uuid}/refunds"), bearer(token), body.to_owned())
+            }
         };
         format!(
             "curl -sS -X POST '{url}{path}' {credential} -H 'Content-Type: application/json' \
@@ -266,9 +268,7 @@ fn title(face: Face) -> &'static str {
 fn program() -> String {
     let path = std::env::args_os().next().map(PathBuf::from);
     let path = path.filter(|path| path.components().count() > 1);
-    path.map_or("requite".to_owned(), |path| {
-        quoted(&path.display().to_string())
-    })
+    path.map_or("requite".to_owned(), |path| quoted(&path.display().to_string()))
 }
 
 /// A word as a shell takes it.
@@ -282,12 +282,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn register(office: &Office, merchant: MerchantId) -> anyhow::Result<Vec<PaymentId>> {
-    let origin = Origin {
-        merchant,
-        actor: ACTOR,
-        at_ms: office.now_ms(),
-        ids: &office.ids,
-    };
+    let origin = Origin { merchant, actor: ACTOR, at_ms: office.now_ms(), ids: &office.ids };
     let (answers, answered) = mpsc::channel();
     let mut commands = Vec::new();
     for (_, sample, _) in SAMPLES {

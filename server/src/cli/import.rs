@@ -97,9 +97,7 @@ impl Import {
             let written = writer.write_all(&batches, size);
             // Hang up, so that a reader that is still at it ends.
             drop(batches);
-            let read = reading
-                .join()
-                .map_err(|_| anyhow!("the reader of the file panicked"));
+            let read = reading.join().map_err(|_| anyhow!("the reader of the file panicked"));
             written.and(read?)
         });
         read?;
@@ -107,12 +105,9 @@ impl Import {
     }
 
     fn format(&self) -> Format {
-        let is_csv = self
-            .file
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-        self.format
-            .unwrap_or(if is_csv { Format::Csv } else { Format::Jsonl })
+        let is_csv =
+            self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        self.format.unwrap_or(if is_csv { Format::Csv } else { Format::Jsonl })
     }
 }
 
@@ -123,10 +118,7 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read + Send>, u64)> {
     }
     let name = path.display();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    let size = file
-        .metadata()
-        .map(|metadata| metadata.len())
-        .unwrap_or_default();
+    let size = file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
     Ok((Box::new(BufReader::with_capacity(1 << 16, file)), size))
 }
 
@@ -138,10 +130,7 @@ pub(crate) struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     fn new(sender: &'a SyncSender<Batch>) -> Collector<'a> {
-        Collector {
-            sender,
-            items: Vec::with_capacity(BATCH_MAX),
-        }
+        Collector { sender, items: Vec::with_capacity(BATCH_MAX) }
     }
 
     fn add(&mut self, item: Item, bytes: u64) -> bool {
@@ -166,13 +155,7 @@ struct Writer {
 
 impl Writer {
     fn new(lane: Lane<Sqlite>, output: Output) -> Writer {
-        Writer {
-            lane,
-            output,
-            registered: 0,
-            present: 0,
-            refused: 0,
-        }
+        Writer { lane, output, registered: 0, present: 0, refused: 0 }
     }
 
     fn write_all(&mut self, batches: &Receiver<Batch>, size: u64) -> anyhow::Result<()> {
@@ -232,11 +215,7 @@ impl Writer {
                 return Ok(());
             }
         };
-        let count = if is_new {
-            &mut self.registered
-        } else {
-            &mut self.present
-        };
+        let count = if is_new { &mut self.registered } else { &mut self.present };
         *count = count.saturating_add(1);
         if !self.output.is_json() {
             return Ok(());
@@ -251,13 +230,7 @@ impl Writer {
     }
 
     fn end(self) -> Done {
-        let Writer {
-            registered,
-            present,
-            refused,
-            output,
-            ..
-        } = self;
+        let Writer { registered, present, refused, output, .. } = self;
         output.flush()?;
         output.note(&format!(
             "{registered} payments registered, {present} were there already, {refused} lines refused"

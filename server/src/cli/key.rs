@@ -60,13 +60,8 @@ pub(crate) enum Face {
     Native,
 }
 
-const SHOP_SCOPES: &[&str] = &[
-    "refunds.create",
-    "refunds.read",
-    "payments.write",
-    "payments.read",
-    "admin",
-];
+const SHOP_SCOPES: &[&str] =
+    &["refunds.create", "refunds.read", "payments.write", "payments.read", "admin"];
 const MPG_SCOPES: &[&str] = &[
     "orders_create",
     "orders_read",
@@ -144,11 +139,7 @@ impl Create {
     fn check(&self) -> Done {
         let known = self.face.scopes();
         let name = self.face.name();
-        if let Some(scope) = self
-            .scopes
-            .iter()
-            .find(|scope| !known.contains(&scope.as_str()))
-        {
+        if let Some(scope) = self.scopes.iter().find(|scope| !known.contains(&scope.as_str())) {
             let rule = if known.is_empty() {
                 format!("--scope {scope}: {name} has its scopes in each token")
             } else {
@@ -192,9 +183,8 @@ pub(crate) fn mint(
         }
         (None, Some(public)) => {
             let names = public.thumbprints();
-            let mut lookups: Vec<[u8; 32]> = [&names.padded, &names.unpadded]
-                .map(|name| lookup_hash(name))
-                .to_vec();
+            let mut lookups: Vec<[u8; 32]> =
+                [&names.padded, &names.unpadded].map(|name| lookup_hash(name)).to_vec();
             lookups.dedup();
             (Secret::new(names.padded), lookups)
         }
@@ -210,14 +200,7 @@ pub(crate) fn mint(
         public_key: public.map(|public| public.point().to_vec()),
         at_ms: office.now_ms(),
     })?;
-    Ok(Made {
-        id,
-        face,
-        merchant,
-        token,
-        private_key,
-        scopes,
-    })
+    Ok(Made { id, face, merchant, token, private_key, scopes })
 }
 
 impl Made {

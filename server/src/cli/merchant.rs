@@ -58,11 +58,7 @@ const SLUG_TRIES_MAX: u32 = 100;
 /// The reasons that a fresh Medusa v2 has, in the order in which it lists them: code, label and
 /// description.
 const REASONS: [(&str, &str, &str); 3] = [
-    (
-        "shipping_issue",
-        "Shipping Issue",
-        "Refund due to lost, delayed, or misdelivered shipment",
-    ),
+    ("shipping_issue", "Shipping Issue", "Refund due to lost, delayed, or misdelivered shipment"),
     (
         "customer_care_adjustment",
         "Customer Care Adjustment",
@@ -118,9 +114,7 @@ impl Create {
         let usage = |rule: String| Err(Trouble::Usage(rule));
         let name = self.name.trim();
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') {
-            return usage(format!(
-                "the name must be text of 1 to {NAME_BYTES_MAX} bytes"
-            ));
+            return usage(format!("the name must be text of 1 to {NAME_BYTES_MAX} bytes"));
         }
         if self.slug.as_deref().is_some_and(|slug| !is_slug(slug)) {
             return usage(format!(
@@ -164,11 +158,7 @@ impl Create {
 
 /// Creates a merchant with a slug made from its name, as the demonstration does.
 pub(crate) fn create(office: &Office, name: &str) -> anyhow::Result<MerchantView> {
-    let wish = Wish {
-        id: MerchantId::new(office.ids.next()),
-        name,
-        profile: "{}".to_owned(),
-    };
+    let wish = Wish { id: MerchantId::new(office.ids.next()), name, profile: "{}".to_owned() };
     wish.create_with_made_slug(office)
 }
 
@@ -182,11 +172,7 @@ impl Wish<'_> {
     fn create_with_made_slug(&self, office: &Office) -> anyhow::Result<MerchantView> {
         let base = slug_of(self.name);
         for number in 1..=SLUG_TRIES_MAX {
-            let slug = if number == 1 {
-                base.clone()
-            } else {
-                format!("{base}-{number}")
-            };
+            let slug = if number == 1 { base.clone() } else { format!("{base}-{number}") };
             match self.try_create(office, &slug) {
                 Err(RegistryFault::Taken(_)) => {}
                 made => return made.context("the merchant was not created"),
@@ -241,11 +227,7 @@ fn slug_of(name: &str) -> String {
         .collect();
     let slug: String = words.join("-").chars().take(SLUG_MAX - 4).collect();
     let slug = slug.trim_matches('-');
-    if slug.is_empty() {
-        "merchant".to_owned()
-    } else {
-        slug.to_owned()
-    }
+    if slug.is_empty() { "merchant".to_owned() } else { slug.to_owned() }
 }
 
 /// The merchant that a text names: by id or slug.

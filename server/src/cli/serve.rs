@@ -46,24 +46,14 @@ impl Serve {
 
 /// Sends logs to standard error from now on.
 pub(crate) fn start_log(config: &Config, output: Output) {
-    let filter = EnvFilter::builder()
-        .parse(&config.log)
-        .unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = if output.is_json() {
-        log.json().try_init()
-    } else {
-        log.with_ansi(false).try_init()
-    };
+    let filter = EnvFilter::builder().parse(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started =
+        if output.is_json() { log.json().try_init() } else { log.with_ansi(false).try_init() };
     if let Err(error) = started {
         eprintln!("requite: no log: {error}");
     }
     for name in config::unknown_variables() {
-        tracing::warn!(
-            name,
-            "the environment has a variable that begins like ours and is unknown"
-        );
+        tracing::warn!(name, "the environment has a variable that begins like ours and is unknown");
     }
 }

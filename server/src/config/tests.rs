@@ -5,18 +5,13 @@ fn read_with(
     variables: &[(&str, &str)],
     flags: &[(&'static str, &str)],
 ) -> Result<Config, Fault> {
-    let variables: Vec<(String, String)> = variables
-        .iter()
-        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
-        .collect();
+    let variables: Vec<(String, String)> =
+        variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     let environment = move |name: &str| {
         let found = variables.iter().find(|(variable, _)| variable == name);
         Ok(found.map(|(_, text)| text.clone()))
     };
-    let flags: Flags = flags
-        .iter()
-        .map(|(name, text)| (*name, (*text).to_owned()))
-        .collect();
+    let flags: Flags = flags.iter().map(|(name, text)| (*name, (*text).to_owned())).collect();
     overlay(Some((file, "requite.toml")), &environment, &flags)
 }
 
@@ -56,18 +51,9 @@ fn every_setting_can_stand_in_the_file() {
         drain_max_ms = 6
     "#;
     let config = read_with(file, &[], &[]).expect("fine settings");
-    assert_eq!(
-        config.database,
-        Database::Sqlite("/var/lib/requite/requite.db".into())
-    );
-    assert_eq!(
-        config.cors_origins,
-        ["https://a.example", "http://localhost:7001"]
-    );
-    assert_eq!(
-        (config.psp_call_deadline_ms, config.duplicate_guard_ms),
-        (1500, 10_000)
-    );
+    assert_eq!(config.database, Database::Sqlite("/var/lib/requite/requite.db".into()));
+    assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:7001"]);
+    assert_eq!((config.psp_call_deadline_ms, config.duplicate_guard_ms), (1500, 10_000));
     assert!(config.mpg_shows_allocation);
     assert_eq!(config.limits.connections_max, 100);
     assert_eq!(config.limits.drain_max, Duration::from_millis(6));
@@ -76,84 +62,28 @@ fn every_setting_can_stand_in_the_file() {
 #[test]
 fn what_cannot_be_used_is_named() {
     for (file, setting, problem) in [
-        (
-            "lisen = \"x\"",
-            "lisen in requite.toml",
-            "there is no setting \"lisen\"",
-        ),
-        (
-            "[limits]\nmax = 1",
-            "limits.max in requite.toml",
-            "there is no setting \"limits.max\"",
-        ),
-        (
-            "[other]\nlisten = \"x\"",
-            "other.listen in requite.toml",
-            "there is no setting",
-        ),
-        (
-            "listen = \"localhost\"",
-            "listen in requite.toml",
-            "\"localhost\" is no address",
-        ),
-        (
-            "listen = 8080",
-            "listen in requite.toml",
-            "\"8080\" is no address",
-        ),
+        ("lisen = \"x\"", "lisen in requite.toml", "there is no setting \"lisen\""),
+        ("[limits]\nmax = 1", "limits.max in requite.toml", "there is no setting \"limits.max\""),
+        ("[other]\nlisten = \"x\"", "other.listen in requite.toml", "there is no setting"),
+        ("listen = \"localhost\"", "listen in requite.toml", "\"localhost\" is no address"),
+        ("listen = 8080", "listen in requite.toml", "\"8080\" is no address"),
         ("listen = true", "listen in requite.toml", "give a text"),
         ("listen = 1\nlisten = 2", "requite.toml", "not TOML"),
         ("log = \"a=b=c\"", "log in requite.toml", "is no log filter"),
-        (
-            "database = \"requite.db\"",
-            "database in requite.toml",
-            "give sqlite:PATH",
-        ),
-        (
-            "database = \"sqlite:\"",
-            "database in requite.toml",
-            "give sqlite:PATH",
-        ),
-        (
-            "psp_call_deadline_ms = 0",
-            "psp_call_deadline_ms in requite.toml",
-            "from 1 to 30000",
-        ),
-        (
-            "psp_call_deadline_ms = 30001",
-            "psp_call_deadline_ms in requite.toml",
-            "from 1 to 30000",
-        ),
-        (
-            "psp_call_deadline_ms = 1.5",
-            "psp_call_deadline_ms in requite.toml",
-            "give a text",
-        ),
-        (
-            "duplicate_guard_ms = -1",
-            "duplicate_guard_ms in requite.toml",
-            "from 0 to",
-        ),
-        (
-            "cors_origins = [\"example.com\"]",
-            "cors_origins in requite.toml",
-            "is no origin",
-        ),
-        (
-            "cors_origins = [\"https://a/b\"]",
-            "cors_origins in requite.toml",
-            "is no origin",
-        ),
+        ("database = \"requite.db\"", "database in requite.toml", "give sqlite:PATH"),
+        ("database = \"sqlite:\"", "database in requite.toml", "give sqlite:PATH"),
+        ("psp_call_deadline_ms = 0", "psp_call_deadline_ms in requite.toml", "from 1 to 30000"),
+        ("psp_call_deadline_ms = 30001", "psp_call_deadline_ms in requite.toml", "from 1 to 30000"),
+        ("psp_call_deadline_ms = 1.5", "psp_call_deadline_ms in requite.toml", "give a text"),
+        ("duplicate_guard_ms = -1", "duplicate_guard_ms in requite.toml", "from 0 to"),
+        ("cors_origins = [\"example.com\"]", "cors_origins in requite.toml", "is no origin"),
+        ("cors_origins = [\"https://a/b\"]", "cors_origins in requite.toml", "is no origin"),
         (
             "[mpg]\ncapture_refunded_amount = \"x\"",
             "mpg.capture_refunded_amount in requite.toml",
             "neither",
         ),
-        (
-            "[limits]\nconnections_max = 0",
-            "limits.connections_max in requite.toml",
-            "from 1 to",
-        ),
+        ("[limits]\nconnections_max = 0", "limits.connections_max in requite.toml", "from 1 to"),
     ] {
         let fault = read_with(file, &[], &[]).expect_err(file);
         assert_eq!(fault.setting, setting, "{file}");

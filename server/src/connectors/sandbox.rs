@@ -103,9 +103,7 @@ impl Entry {
 const FAIL_TEXT: &str = "the sandbox did not carry out the refund";
 
 fn declined(rest: &str) -> Option<Fault> {
-    let (code, text) = rest
-        .split_once(':')
-        .unwrap_or((rest, "the sandbox declined the refund"));
+    let (code, text) = rest.split_once(':').unwrap_or((rest, "the sandbox declined the refund"));
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     (!code.is_empty() && code.bytes().all(is_code)).then(|| fault(code, text))
 }
@@ -123,10 +121,7 @@ fn http_status(text: &str) -> Option<u16> {
 }
 
 fn fault(code: &str, text: &str) -> Fault {
-    Fault {
-        code: code.to_owned(),
-        text: text.to_owned(),
-    }
+    Fault { code: code.to_owned(), text: text.to_owned() }
 }
 
 /// The form in which a script is kept with its payment.
@@ -156,9 +151,7 @@ fn entry(instruction: &Instruction) -> Option<Entry> {
     };
     let entries: Vec<String> = serde_json::from_str(script).ok()?;
     let at = usize::try_from(instruction.call_no).ok()?;
-    entries
-        .get(at)
-        .map_or(Some(Entry::Approve), |text| Entry::parse(text))
+    entries.get(at).map_or(Some(Entry::Approve), |text| Entry::parse(text))
 }
 
 fn sent(entry: &Entry, instruction: &Instruction) -> Call {
@@ -166,9 +159,7 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
     Call::Known(match entry {
         Entry::Approve => approved(instruction),
         Entry::Decline(fault) => declining(fault),
-        Entry::Fail(fault) => Outcome::Failed {
-            fault: fault.clone(),
-        },
+        Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
         Entry::Pending | Entry::PendingApprove | Entry::PendingDecline(_) => {
             Outcome::Pending { psp_refund }
         }
@@ -179,9 +170,7 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
             return Call::Later(Duration::from_millis(*ms), approved(instruction));
         }
         Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
-        Entry::Http(status) => Outcome::Unknown {
-            fault: http_fault(*status),
-        },
+        Entry::Http(status) => Outcome::Unknown { fault: http_fault(*status) },
     })
 }
 
@@ -192,12 +181,8 @@ fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
         Entry::Decline(fault) | Entry::PendingDecline(fault) | Entry::LostDecline(fault) => {
             declining(fault)
         }
-        Entry::Fail(fault) => Outcome::Failed {
-            fault: fault.clone(),
-        },
-        Entry::Pending => Outcome::Pending {
-            psp_refund: Some(refund_id(instruction)),
-        },
+        Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
+        Entry::Pending => Outcome::Pending { psp_refund: Some(refund_id(instruction)) },
         Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
         Entry::LostNever | Entry::Http(_) => Outcome::Absent,
     }
@@ -207,31 +192,23 @@ fn approved(instruction: &Instruction) -> Outcome {
     let units = instruction.amount.units();
     match SIMULATED.iter().find(|(amount, _, _)| *amount == units) {
         Some((_, code, true)) => declining(&fault(code, "a documented test amount")),
-        Some((_, code, false)) => Outcome::Failed {
-            fault: fault(code, "a documented test amount"),
-        },
+        Some((_, code, false)) => {
+            Outcome::Failed { fault: fault(code, "a documented test amount") }
+        }
         None => succeeded(instruction),
     }
 }
 
 fn succeeded(instruction: &Instruction) -> Outcome {
-    Outcome::Succeeded {
-        psp_refund: Some(refund_id(instruction)),
-    }
+    Outcome::Succeeded { psp_refund: Some(refund_id(instruction)) }
 }
 
 fn declining(fault: &Fault) -> Outcome {
-    Outcome::Declined {
-        psp_refund: None,
-        fault: fault.clone(),
-    }
+    Outcome::Declined { psp_refund: None, fault: fault.clone() }
 }
 
 fn http_fault(status: u16) -> Fault {
-    fault(
-        &format!("http_{status}"),
-        &format!("the sandbox answered with HTTP status {status}"),
-    )
+    fault(&format!("http_{status}"), &format!("the sandbox answered with HTTP status {status}"))
 }
 
 /// The refund's id at the sandbox: a function of the refund, so that a repeat is the same refund.

@@ -39,9 +39,7 @@ impl SystemEntropy {
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        self.0
-            .fill(bytes)
-            .expect("the operating system provides random bytes");
+        self.0.fill(bytes).expect("the operating system provides random bytes");
     }
 }
 
@@ -57,10 +55,7 @@ impl fmt::Debug for SystemEntropy {
 ///
 /// Panics unless `now_ms` is in `0..2^48` (until the year 10889).
 pub(crate) fn uuid_v7(now_ms: i64, random: [u8; 10]) -> u128 {
-    assert!(
-        (0..1 << 48).contains(&now_ms),
-        "a version 7 UUID cannot hold the time {now_ms} ms"
-    );
+    assert!((0..1 << 48).contains(&now_ms), "a version 7 UUID cannot hold the time {now_ms} ms");
     let time = u128::try_from(now_ms).expect("checked above: now_ms is not negative");
     let [a, b, rest @ ..] = random;
     let random_a = u128::from(u16::from_be_bytes([a, b]) & 0x0fff);
@@ -78,10 +73,7 @@ pub(crate) struct SeededEntropy {
 #[cfg(test)]
 impl SeededEntropy {
     pub(crate) fn new(seed: u64) -> SeededEntropy {
-        SeededEntropy {
-            seed,
-            drawn: 0.into(),
-        }
+        SeededEntropy { seed, drawn: 0.into() }
     }
 }
 
@@ -89,9 +81,7 @@ impl SeededEntropy {
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(32) {
-            let drawn = self
-                .drawn
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let drawn = self.drawn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let block = [self.seed.to_be_bytes(), drawn.to_be_bytes()].concat();
             let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &block);
             chunk.copy_from_slice(&digest.as_ref()[..chunk.len()]);
@@ -107,10 +97,7 @@ mod tests {
     #[test]
     fn a_version_7_uuid_is_the_one_of_the_rfc() {
         let random = [0x0c, 0xc3, 0x18, 0xc4, 0xdc, 0x0c, 0x0c, 0x07, 0x39, 0x8f];
-        assert_eq!(
-            uuid_v7(0x017f_22e2_79b0, random),
-            0x017f22e2_79b0_7cc3_98c4_dc0c0c07398f
-        );
+        assert_eq!(uuid_v7(0x017f_22e2_79b0, random), 0x017f22e2_79b0_7cc3_98c4_dc0c0c07398f);
     }
 
     #[test]

@@ -179,13 +179,7 @@ pub(crate) fn parse(token: &str, expected: Algorithm) -> Result<Unverified<'_>, 
         Some(_) => return Err(Fault::Malformed),
     };
     let (payload, signature) = (decode(payload)?, decode(signature)?);
-    Ok(Unverified {
-        algorithm: expected,
-        kid,
-        signed,
-        payload,
-        signature,
-    })
+    Ok(Unverified { algorithm: expected, kid, signed, payload, signature })
 }
 
 impl Unverified<'_> {
@@ -231,10 +225,7 @@ impl Unverified<'_> {
             return Err(Fault::Expired);
         }
         let latest_start = moment.now_seconds.saturating_add(moment.skew_seconds);
-        if claims
-            .not_before_seconds
-            .is_some_and(|start| start > latest_start)
-        {
+        if claims.not_before_seconds.is_some_and(|start| start > latest_start) {
             return Err(Fault::NotYet);
         }
         Ok(claims)
@@ -282,18 +273,12 @@ impl Claims {
 
     /// The claim of this name if it is a string, and not an empty one.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.value(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
+        self.value(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
     /// The claim of this name if it is an array of strings (Gr4vy's `scopes`).
     pub(crate) fn texts(&self, name: &str) -> Option<Vec<&str>> {
-        self.value(name)?
-            .as_array()?
-            .iter()
-            .map(Value::as_str)
-            .collect()
+        self.value(name)?.as_array()?.iter().map(Value::as_str).collect()
     }
 }
 
@@ -324,9 +309,7 @@ fn signing_input(header: &str, claims: &Map<String, Value>) -> String {
 /// Base64url as JWS has it: no padding, no blanks, and no bits left over, so that no two texts
 /// decode to the same bytes.
 fn decode(part: &str) -> Result<Vec<u8>, Fault> {
-    BASE64URL_NOPAD
-        .decode(part.as_bytes())
-        .map_err(|_| Fault::Malformed)
+    BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| Fault::Malformed)
 }
 
 /// A claim about time. RFC 7519 would allow fractions; no client of ours sends any, and a number

@@ -179,10 +179,7 @@ impl PrivateKey {
         // The generator passed here is not used: aws-lc draws from its own.
         let signature = self.0.sign(&SystemRandom::new(), message);
         let signature = signature.expect("signing needs only memory and random bytes");
-        signature
-            .as_ref()
-            .try_into()
-            .expect("the fixed form has 132 bytes")
+        signature.as_ref().try_into().expect("the fixed form has 132 bytes")
     }
 }
 
@@ -223,10 +220,7 @@ fn read_pem(label: &'static str, pem: &str) -> Result<Vec<u8>, KeyFault> {
         .and_then(|rest| rest.strip_suffix(label))
         .and_then(|rest| rest.strip_suffix("-----END "))
         .ok_or(not_pem)?;
-    let mut digits: Vec<u8> = body
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let mut digits: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let der = BASE64.decode(&digits).map_err(|_| not_pem);
     digits.zeroize();
     der

@@ -94,11 +94,7 @@ pub(crate) fn verify(password: &Secret, stored: &str) -> Result<bool, PasswordFa
 
 fn bounded(password: &Secret) -> Result<&[u8], PasswordFault> {
     let bytes = password.expose().as_bytes();
-    if bytes.len() > PASSWORD_BYTES_MAX {
-        Err(PasswordFault::TooLong)
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > PASSWORD_BYTES_MAX { Err(PasswordFault::TooLong) } else { Ok(bytes) }
 }
 
 /// The costs of a stored hash, if it is one we make or could have made.
@@ -163,14 +159,9 @@ impl PasswordChecks {
         work: impl FnOnce() -> Result<T, PasswordFault> + Send + 'static,
     ) -> Result<T, PasswordFault> {
         let places = Arc::clone(&self.places);
-        let place = places
-            .try_acquire_owned()
-            .map_err(|_| PasswordFault::Busy)?;
+        let place = places.try_acquire_owned().map_err(|_| PasswordFault::Busy)?;
         let running = Arc::clone(&self.running);
-        let turn = running
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let turn = running.acquire_owned().await.expect("the semaphore is never closed");
         // The permits go with the work: a client that leaves drops this future, but not the
         // thread that computes, and its memory must stay counted until it is done.
         let task = tokio::task::spawn_blocking(move || {
@@ -195,10 +186,7 @@ mod tests {
     #[test]
     fn only_the_password_itself_is_right() {
         let stored = hash(&secret("correct horse"), b"sixteen bytes ok").expect("short enough");
-        assert!(
-            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{stored}"
-        );
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         for (password, is_right) in [
             ("correct horse", true),
             ("Correct horse", false),
@@ -206,11 +194,7 @@ mod tests {
             ("correct horse\0", false),
             ("", false),
         ] {
-            assert_eq!(
-                verify(&secret(password), &stored),
-                Ok(is_right),
-                "{password:?}"
-            );
+            assert_eq!(verify(&secret(password), &stored), Ok(is_right), "{password:?}");
         }
     }
 
@@ -265,14 +249,8 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_user_is_never_right() {
         let checks = PasswordChecks::new();
-        let stored = checks
-            .hash(secret("open"), [7; 16])
-            .await
-            .expect("there is room");
-        assert_eq!(
-            checks.verify(secret("open"), Some(stored.clone())).await,
-            Ok(true)
-        );
+        let stored = checks.hash(secret("open"), [7; 16]).await.expect("there is room");
+        assert_eq!(checks.verify(secret("open"), Some(stored.clone())).await, Ok(true));
         assert_eq!(checks.verify(secret("shut"), Some(stored)).await, Ok(false));
         assert_eq!(checks.verify(secret("open"), None).await, Ok(false));
     }
@@ -285,17 +263,12 @@ mod tests {
         let hold = || {
             let (checks, blocked) = (checks.clone(), Arc::clone(&blocked));
             let wait = move || {
-                let ended = blocked
-                    .lock()
-                    .expect("nobody panics while holding it")
-                    .recv();
+                let ended = blocked.lock().expect("nobody panics while holding it").recv();
                 ended.map_err(|_| PasswordFault::Stopping)
             };
             tokio::spawn(async move { checks.run(wait).await })
         };
-        let all: Vec<_> = (0..PASSWORD_CHECKS_MAX + PASSWORD_WAITS_MAX)
-            .map(|_| hold())
-            .collect();
+        let all: Vec<_> = (0..PASSWORD_CHECKS_MAX + PASSWORD_WAITS_MAX).map(|_| hold()).collect();
         let settled =
             || checks.running.available_permits() == 0 && checks.places.available_permits() == 0;
         for _ in 0..1_000 {
@@ -305,10 +278,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(settled());
-        assert_eq!(
-            checks.verify(secret("x"), None).await,
-            Err(PasswordFault::Busy)
-        );
+        assert_eq!(checks.verify(secret("x"), None).await, Err(PasswordFault::Busy));
 
         for _ in &all {
             release.send(()).expect("the work listens");
@@ -317,9 +287,6 @@ mod tests {
             assert_eq!(task.await.expect("no panic"), Ok(()));
         }
         assert_eq!(checks.verify(secret("x"), None).await, Ok(false));
-        assert_eq!(
-            checks.places.available_permits(),
-            PASSWORD_CHECKS_MAX + PASSWORD_WAITS_MAX
-        );
+        assert_eq!(checks.places.available_permits(), PASSWORD_CHECKS_MAX + PASSWORD_WAITS_MAX);
     }
 }

@@ -229,10 +229,7 @@ impl Shop {
             merchant: SHOP,
             payment: PaymentId::new(id),
             currency: Currency::parse("SAR").expect("listed"),
-            primary: NewLeg {
-                id: LegId::new(self.draw()),
-                amount: minor,
-            },
+            primary: NewLeg { id: LegId::new(self.draw()), amount: minor },
             gift_cards: Vec::new(),
             captures: vec![(CaptureId::new(self.draw()), minor)],
             connector: "bank".to_owned(),
@@ -264,8 +261,7 @@ impl Shop {
 
     /// A payment whose PSP does as `settings` say.
     pub(super) async fn payment_at(&self, settings: &str) -> String {
-        self.payment(|new| new.connector_settings = Some(settings.to_owned()))
-            .await
+        self.payment(|new| new.connector_settings = Some(settings.to_owned())).await
     }
 
     pub(super) fn pass(&self, time: Duration) {
@@ -296,10 +292,7 @@ impl Shop {
         body: &str,
     ) -> Answer {
         let bearer = format!("Bearer {TOKEN}");
-        let usual = [
-            ("authorization", bearer.as_str()),
-            ("content-type", "application/json"),
-        ];
+        let usual = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let named = |name: &str| with.iter().any(|(known, _)| *known == name);
         let usual = usual.into_iter().filter(|(name, _)| !named(name));
         let with = with.iter().copied().filter(|(_, value)| !value.is_empty());

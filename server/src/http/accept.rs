@@ -110,12 +110,8 @@ impl House {
         }
         let listed = Listed::new(&self.flows);
         let wire = Wire::new(socket, Arc::clone(&listed.flow), self.limits);
-        let connection = converse(
-            wire,
-            self.service.clone(),
-            Arc::clone(&listed.flow),
-            self.limits,
-        );
+        let connection =
+            converse(wire, self.service.clone(), Arc::clone(&listed.flow), self.limits);
         self.connections.spawn(async move {
             let _slot = slot;
             let _listed = listed;
@@ -134,10 +130,7 @@ impl House {
         if !self.flows.make_room(several, self.limits.shed_after) {
             return None;
         }
-        timeout(ROOM_WAIT_MAX, Arc::clone(&self.slots).acquire_owned())
-            .await
-            .ok()?
-            .ok()
+        timeout(ROOM_WAIT_MAX, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()
     }
 
     fn turn_away(&mut self, mut socket: TcpStream) {
@@ -185,10 +178,7 @@ impl House {
             Err(_) => self.connections.len(),
         };
         if cut_off > 0 {
-            tracing::warn!(
-                cut_off,
-                "connections were still busy at the end of the drain"
-            );
+            tracing::warn!(cut_off, "connections were still busy at the end of the drain");
         }
         self.connections.shutdown().await;
         Stopped { cut_off }
@@ -229,9 +219,7 @@ async fn answer(
         unchecked()
     };
     if flow.leaving().is_some() {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Answer { body, flow }))
 }
@@ -239,9 +227,7 @@ async fn answer(
 fn unchecked() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -334,11 +320,7 @@ impl Listed {
         state.next += 1;
         state.open.insert(place, Arc::clone(&flow));
         drop(state);
-        Listed {
-            flow,
-            flows: Arc::clone(flows),
-            place,
-        }
+        Listed { flow, flows: Arc::clone(flows), place }
     }
 }
 

@@ -73,18 +73,14 @@ fn coding(headers: &HeaderMap, codings: Codings) -> Result<Coding, BodyFault> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let name = match (values.next(), values.next()) {
         (None, _) => return Ok(Coding::Identity),
-        (Some(value), None) => String::from_utf8_lossy(value.as_bytes())
-            .trim()
-            .to_lowercase(),
+        (Some(value), None) => String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase(),
         (Some(_), Some(_)) => "several".to_owned(),
     };
     match (name.as_str(), codings) {
         ("identity" | "", _) => Ok(Coding::Identity),
         ("gzip" | "x-gzip", Codings::Inflate) => Ok(Coding::Gzip),
         ("deflate", Codings::Inflate) => Ok(Coding::Deflate),
-        _ => Err(BodyFault::UnsupportedEncoding(
-            name.chars().take(40).collect(),
-        )),
+        _ => Err(BodyFault::UnsupportedEncoding(name.chars().take(40).collect())),
     }
 }
 
@@ -126,15 +122,8 @@ fn fault(error: &axum::Error) -> BodyFault {
 fn inflate(decoder: impl Read, max: usize) -> Result<Bytes, BodyFault> {
     let mut bytes = Vec::new();
     let one_more = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    decoder
-        .take(one_more)
-        .read_to_end(&mut bytes)
-        .map_err(|_| BodyFault::Malformed)?;
-    if bytes.len() > max {
-        Err(BodyFault::TooLarge { max })
-    } else {
-        Ok(bytes.into())
-    }
+    decoder.take(one_more).read_to_end(&mut bytes).map_err(|_| BodyFault::Malformed)?;
+    if bytes.len() > max { Err(BodyFault::TooLarge { max }) } else { Ok(bytes.into()) }
 }
 
 #[cfg(test)]
@@ -153,9 +142,7 @@ mod tests {
             .header("content-encoding", coding)
             .body(Body::from(body))
             .expect("a valid request");
-        read_body(&mut request, 1000, codings)
-            .await
-            .map(|bytes| bytes.to_vec())
+        read_body(&mut request, 1000, codings).await.map(|bytes| bytes.to_vec())
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -179,38 +166,14 @@ mod tests {
             ("", text.clone(), Codings::Plain, Ok(text.clone())),
             ("gzip", gzip(&text), Codings::Plain, unsupported("gzip")),
             ("GZIP", gzip(&text), Codings::Inflate, Ok(text.clone())),
-            (
-                "deflate",
-                deflate(&text),
-                Codings::Inflate,
-                Ok(text.clone()),
-            ),
+            ("deflate", deflate(&text), Codings::Inflate, Ok(text.clone())),
             ("gzip", Vec::new(), Codings::Inflate, Ok(Vec::new())),
             ("br", text.clone(), Codings::Inflate, unsupported("br")),
-            (
-                "gzip, gzip",
-                text.clone(),
-                Codings::Inflate,
-                unsupported("gzip, gzip"),
-            ),
-            (
-                "gzip",
-                text.clone(),
-                Codings::Inflate,
-                Err(BodyFault::Malformed),
-            ),
-            (
-                "gzip",
-                gzip(&text)[..15].to_vec(),
-                Codings::Inflate,
-                Err(BodyFault::Malformed),
-            ),
+            ("gzip, gzip", text.clone(), Codings::Inflate, unsupported("gzip, gzip")),
+            ("gzip", text.clone(), Codings::Inflate, Err(BodyFault::Malformed)),
+            ("gzip", gzip(&text)[..15].to_vec(), Codings::Inflate, Err(BodyFault::Malformed)),
         ] {
-            assert_eq!(
-                read(coding, body, codings).await,
-                result,
-                "{coding:?} {codings:?}"
-            );
+            assert_eq!(read(coding, body, codings).await, result, "{coding:?} {codings:?}");
         }
     }
 
@@ -225,11 +188,7 @@ mod tests {
             ("gzip", gzip(&vec![b'a'; 500_000]), too_large.clone()),
         ] {
             let length = body.len();
-            assert_eq!(
-                read(coding, body, Codings::Inflate).await,
-                result,
-                "{coding} of {length}"
-            );
+            assert_eq!(read(coding, body, Codings::Inflate).await, result, "{coding} of {length}");
         }
     }
 }

@@ -35,13 +35,7 @@ pub(super) struct ChunkScan {
 
 impl ChunkScan {
     pub(super) fn new() -> ChunkScan {
-        ChunkScan {
-            at: At::Size {
-                value: 0,
-                digits: 0,
-            },
-            extensions: 0,
-        }
+        ChunkScan { at: At::Size { value: 0, digits: 0 }, extensions: 0 }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
@@ -53,9 +47,7 @@ impl ChunkScan {
         let mut used = 0;
         while used < bytes.len() && self.at != At::End {
             if let At::Bytes { left } = self.at {
-                let here = u64::try_from(bytes.len() - used)
-                    .unwrap_or(u64::MAX)
-                    .min(left);
+                let here = u64::try_from(bytes.len() - used).unwrap_or(u64::MAX).min(left);
                 used += usize::try_from(here).expect("no more than the bytes at hand");
                 self.at = match left - here {
                     0 => At::BytesCr,
@@ -76,10 +68,7 @@ impl ChunkScan {
                     return Err(ChunkFault);
                 }
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
-                Ok(At::Size {
-                    value: value * 16 + digit,
-                    digits: digits + 1,
-                })
+                Ok(At::Size { value: value * 16 + digit, digits: digits + 1 })
             }
             (At::Size { value, digits: 1.. }, b'\r') => Ok(At::SizeLf { size: value }),
             (At::Size { value, digits: 1.. }, b';') => Ok(At::Extension { size: value }),
@@ -91,10 +80,7 @@ impl ChunkScan {
             (At::SizeLf { size: 0 }, b'\n') => Ok(At::EndCr),
             (At::SizeLf { size }, b'\n') => Ok(At::Bytes { left: size }),
             (At::BytesCr, b'\r') => Ok(At::BytesLf),
-            (At::BytesLf, b'\n') => Ok(At::Size {
-                value: 0,
-                digits: 0,
-            }),
+            (At::BytesLf, b'\n') => Ok(At::Size { value: 0, digits: 0 }),
             (At::EndCr, b'\r') => Ok(At::EndLf),
             (At::EndLf, b'\n') => Ok(At::End),
             _ => Err(ChunkFault),

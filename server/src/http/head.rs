@@ -132,11 +132,7 @@ impl HeadScan {
             }
         }
         self.seen = end;
-        if bytes.len() >= HEAD_MAX {
-            Err(HeadFault::TooLong)
-        } else {
-            Ok(None)
-        }
+        if bytes.len() >= HEAD_MAX { Err(HeadFault::TooLong) } else { Ok(None) }
     }
 }
 
@@ -187,20 +183,14 @@ impl<'a> RequestLine<'a> {
             }
             _ => return Err(HeadFault::RequestLine),
         };
-        Ok(RequestLine {
-            authority: authority(method, target)?,
-            is_1_1,
-        })
+        Ok(RequestLine { authority: authority(method, target)?, is_1_1 })
     }
 }
 
 /// The authority of an absolute target, `None` for a path. CONNECT has no use here, so its form is
 /// refused with the other malformed targets.
 fn authority<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u8]>, HeadFault> {
-    if !target
-        .iter()
-        .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#')
-    {
+    if !target.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#') {
         return Err(HeadFault::Target);
     }
     if method == b"CONNECT" {
@@ -213,10 +203,7 @@ fn authority<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u8]>, He
         .iter()
         .find_map(|scheme| strip_prefix_ignore_case(target, scheme.as_bytes()))
         .ok_or(HeadFault::Target)?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     Ok(Some(&rest[..end]))
 }
 
@@ -231,10 +218,7 @@ impl<'a> Fields<'a> {
     fn note(&mut self, line: &'a [u8]) -> Result<(), HeadFault> {
         // No colon, a space before it, and a line that continues the one before all end here: a
         // name is a token, and a token has no space.
-        let colon = line
-            .iter()
-            .position(|&byte| byte == b':')
-            .ok_or(HeadFault::Field)?;
+        let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadFault::Field)?;
         let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         if !is_token(name) || !value.iter().all(|&byte| is_value_byte(byte)) {
             return Err(HeadFault::Field);
@@ -259,11 +243,7 @@ impl<'a> Fields<'a> {
 
     fn check_host(&self, request: &RequestLine<'_>) -> Result<(), HeadFault> {
         let Some(host) = self.host else {
-            return if request.is_1_1 {
-                Err(HeadFault::HostMissing)
-            } else {
-                Ok(())
-            };
+            return if request.is_1_1 { Err(HeadFault::HostMissing) } else { Ok(()) };
         };
         if !is_host(host) {
             return Err(HeadFault::HostInvalid);
@@ -304,10 +284,7 @@ fn is_host(host: &[u8]) -> bool {
         Some(end) if host[0] == b'[' => (&host[1..end], &host[end + 1..]),
         Some(_) => return false,
         None => {
-            let end = host
-                .iter()
-                .position(|&byte| byte == b':')
-                .unwrap_or(host.len());
+            let end = host.iter().position(|&byte| byte == b':').unwrap_or(host.len());
             (&host[..end], &host[end..])
         }
     };
@@ -343,10 +320,7 @@ fn trim(bytes: &[u8]) -> &[u8] {
     let Some(start) = bytes.iter().position(is_text) else {
         return &[];
     };
-    let end = bytes
-        .iter()
-        .rposition(is_text)
-        .map_or(start, |last| last + 1);
+    let end = bytes.iter().rposition(is_text).map_or(start, |last| last + 1);
     &bytes[start..end]
 }
 

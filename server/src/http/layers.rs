@@ -35,10 +35,7 @@ pub(crate) struct RequestId(Arc<str>);
 impl RequestId {
     /// The id of the request with these extensions; `-` outside [`with_request_ids`].
     pub(crate) fn of(extensions: &Extensions) -> RequestId {
-        extensions
-            .get()
-            .cloned()
-            .unwrap_or_else(|| RequestId("-".into()))
+        extensions.get().cloned().unwrap_or_else(|| RequestId("-".into()))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -151,20 +148,17 @@ where
 async fn unwinding<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     let mut work = pin!(work);
     // After a panic the future is never polled again, so nobody sees what it left half-done.
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        },
-    )
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
     .await
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 /// Why a path is refused (decision A12).
@@ -183,11 +177,7 @@ pub(crate) enum PathFault {
 pub(crate) fn check_path(uri: &Uri) -> Result<(), PathFault> {
     let path = uri.path();
     if !path.contains('%') {
-        return if path.contains('\0') {
-            Err(PathFault::Nul)
-        } else {
-            Ok(())
-        };
+        return if path.contains('\0') { Err(PathFault::Nul) } else { Ok(()) };
     }
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -209,15 +199,11 @@ pub(crate) fn check_path(uri: &Uri) -> Result<(), PathFault> {
     if decoded.contains(&0) {
         return Err(PathFault::Nul);
     }
-    std::str::from_utf8(&decoded)
-        .map(|_| ())
-        .map_err(|_| PathFault::NotUtf8)
+    std::str::from_utf8(&decoded).map(|_| ()).map_err(|_| PathFault::NotUtf8)
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Answers 400, spelt by `render`, to a path that [`check_path`] refuses, on every route of

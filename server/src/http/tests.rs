@@ -76,18 +76,11 @@ impl Server {
         let serving = tokio::spawn(serve(listener, app, limits, async move {
             drop(stopped.await);
         }));
-        Server {
-            address,
-            seen,
-            stop,
-            serving,
-        }
+        Server { address, seen, stop, serving }
     }
 
     async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address)
-            .await
-            .expect("the server listens")
+        TcpStream::connect(self.address).await.expect("the server listens")
     }
 
     /// All that comes back for `bytes`, until the server closes.
@@ -188,25 +181,14 @@ async fn requests_are_answered_one_after_the_other_on_one_connection() {
               GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         )
         .await;
-    assert_eq!(
-        statuses(&answer),
-        [200, 200, 200, 200, 200, 404, 200],
-        "{answer}"
-    );
-    assert!(
-        answer.contains("{\n1\n}\r\n") && answer.contains("\r\nabcde"),
-        "{answer}"
-    );
+    assert_eq!(statuses(&answer), [200, 200, 200, 200, 200, 404, 200], "{answer}");
+    assert!(answer.contains("{\n1\n}\r\n") && answer.contains("\r\nabcde"), "{answer}");
     assert_eq!(server.requests(), 7);
 }
 
 #[tokio::test]
 async fn bytes_may_arrive_one_by_one() {
-    let patient = Limits {
-        head_max: PATIENCE,
-        body_max: PATIENCE,
-        ..limits()
-    };
+    let patient = Limits { head_max: PATIENCE, body_max: PATIENCE, ..limits() };
     let server = Server::start(patient).await;
     let mut socket = server.connect().await;
     socket.set_nodelay(true).expect("an open socket");
@@ -217,10 +199,7 @@ async fn bytes_may_arrive_one_by_one() {
         tokio::task::yield_now().await;
     }
     let answer = rest(&mut socket).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhello"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhello"), "{answer}");
 }
 
 #[tokio::test]
@@ -229,39 +208,21 @@ async fn a_client_may_wait_for_permission_to_send_its_body() {
     let mut socket = server.connect().await;
     let head =
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-    socket
-        .write_all(head.as_bytes())
-        .await
-        .expect("the server reads");
+    socket.write_all(head.as_bytes()).await.expect("the server reads");
     let mut interim = [0; 25];
-    timeout(PATIENCE, socket.read_exact(&mut interim))
-        .await
-        .expect("in time")
-        .expect("an answer");
+    timeout(PATIENCE, socket.read_exact(&mut interim)).await.expect("in time").expect("an answer");
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     socket.write_all(b"ok").await.expect("the server reads");
     let answer = rest(&mut socket).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_does_not_stop_its_handler() {
     let server = Server::start(limits()).await;
     let mut socket = server.connect().await;
-    socket
-        .write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .expect("the server reads");
-    server
-        .seen
-        .held
-        .acquire()
-        .await
-        .expect("never closed")
-        .forget();
+    socket.write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the server reads");
+    server.seen.held.acquire().await.expect("never closed").forget();
     drop(socket);
     // Were the handler gone, nobody would take the permit.
     server.seen.release.add_permits(1);
@@ -270,27 +231,16 @@ async fn a_client_that_leaves_does_not_stop_its_handler() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, taken)
-        .await
-        .expect("the handler runs to its end");
+    timeout(PATIENCE, taken).await.expect("the handler runs to its end");
 }
 
 #[tokio::test]
 async fn a_client_that_closes_its_sending_half_gets_its_answer() {
     let server = Server::start(limits()).await;
     let mut socket = server.connect().await;
-    socket
-        .write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .expect("the server reads");
+    socket.write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the server reads");
     socket.shutdown().await.expect("an open socket");
-    server
-        .seen
-        .held
-        .acquire()
-        .await
-        .expect("never closed")
-        .forget();
+    server.seen.held.acquire().await.expect("never closed").forget();
     server.seen.release.add_permits(1);
     assert_eq!(statuses(&rest(&mut socket).await), [200]);
 }
@@ -302,14 +252,8 @@ async fn a_panic_is_answered_in_the_faces_words_and_the_process_lives() {
         .exchange(b"GET /panic/1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .await;
     assert_eq!(statuses(&answer), [500, 200], "{answer}");
-    assert!(
-        answer.contains("face says: An internal error occurred."),
-        "{answer}"
-    );
-    assert!(
-        answer.contains("(req_0000)") && !answer.contains("on purpose"),
-        "{answer}"
-    );
+    assert!(answer.contains("face says: An internal error occurred."), "{answer}");
+    assert!(answer.contains("(req_0000)") && !answer.contains("on purpose"), "{answer}");
     assert!(answer.contains("x-request-id: req_0000\r\n"), "{answer}");
     assert!(answer.contains("x-request-id: req_0001\r\n"), "{answer}");
 }
@@ -317,34 +261,20 @@ async fn a_panic_is_answered_in_the_faces_words_and_the_process_lives() {
 #[tokio::test]
 async fn a_request_id_from_outside_is_not_taken_over() {
     let server = Server::start(limits()).await;
-    let answer = server
-        .exchange(b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n")
-        .await;
-    assert!(
-        answer.contains("x-request-id: req_0000\r\n") && !answer.contains("mine"),
-        "{answer}"
-    );
+    let answer = server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n").await;
+    assert!(answer.contains("x-request-id: req_0000\r\n") && !answer.contains("mine"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_path_that_cannot_be_decoded_is_refused_in_the_faces_words() {
     let server = Server::start(limits()).await;
-    for (path, status) in [
-        ("/%zz", 400),
-        ("/a%00b", 400),
-        ("/panic/%", 400),
-        ("/%ff", 400),
-        ("/%41", 404),
-    ] {
-        let answer = server
-            .exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
-            .await;
+    for (path, status) in
+        [("/%zz", 400), ("/a%00b", 400), ("/panic/%", 400), ("/%ff", 400), ("/%41", 404)]
+    {
+        let answer =
+            server.exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
         assert_eq!(statuses(&answer), [status], "{path}: {answer}");
-        assert_eq!(
-            answer.contains("face says: the path"),
-            status == 400,
-            "{path}: {answer}"
-        );
+        assert_eq!(answer.contains("face says: the path"), status == 400, "{path}: {answer}");
     }
 }
 
@@ -377,22 +307,14 @@ async fn a_request_leaves_one_line_without_anything_its_client_sent() {
     let request = "SECRET1 /panic/secret2?secret3=secret4 HTTP/1.1\r\nHost: secret5\r\n\
          Authorization: Bearer secret6\r\nContent-Length: 7\r\n\r\nsecret7";
     server.exchange(request.as_bytes()).await;
-    server
-        .exchange(b"GET /secret8 HTTP/1.1\r\nHost: a\nsecret9: x\r\n\r\n")
-        .await;
+    server.exchange(b"GET /secret8 HTTP/1.1\r\nHost: a\nsecret9: x\r\n\r\n").await;
     let text = String::from_utf8(log.0.lock().expect("no writer panics").clone());
     let text = text.expect("a log is text");
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| line.contains("answered"))
-        .collect();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("answered")).collect();
     assert_eq!(lines.len(), 1, "{text}");
-    for part in [
-        "method=\"other\"",
-        "route=\"/panic/{id}\"",
-        "status=405",
-        "request_id=\"req_0000\"",
-    ] {
+    for part in
+        ["method=\"other\"", "route=\"/panic/{id}\"", "status=405", "request_id=\"req_0000\""]
+    {
         assert!(lines[0].contains(part), "{part}: {text}");
     }
     assert!(!text.to_lowercase().contains("secret"), "{text}");

@@ -128,9 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Phase::Head(_) => Ok(self.examine_head()),
             _ if self.input.is_empty() => Ok(Step::ReadMore),
             Phase::Body { left } => {
-                let here = u64::try_from(self.input.len())
-                    .unwrap_or(u64::MAX)
-                    .min(*left);
+                let here = u64::try_from(self.input.len()).unwrap_or(u64::MAX).min(*left);
                 *left -= here;
                 self.passed = usize::try_from(here).expect("no more than the bytes at hand");
                 let is_whole = *left == 0;
@@ -144,10 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
                 Err(_) => {
                     self.phase = Phase::Ended;
-                    Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "malformed chunk framing",
-                    ))
+                    Err(io::Error::new(io::ErrorKind::InvalidData, "malformed chunk framing"))
                 }
             },
         }
@@ -191,8 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn pass_head(&mut self, length: usize, framing: Framing) -> Step {
         let now = Instant::now();
-        self.flow
-            .pass_head((framing != Framing::Empty).then_some(now));
+        self.flow.pass_head((framing != Framing::Empty).then_some(now));
         self.passed = length;
         self.blank_lines = 0;
         self.deadline.as_mut().reset(now + self.limits.body_max);
@@ -418,12 +412,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 Closing::Shut => {
                     ready!(Pin::new(&mut wire.socket).poll_shutdown(cx))?;
                     wire.closing = if wire.has_unread_input() {
-                        wire.deadline
-                            .as_mut()
-                            .reset(Instant::now() + wire.limits.linger_max);
-                        Closing::Linger {
-                            bytes_left: LINGER_BYTES_MAX,
-                        }
+                        wire.deadline.as_mut().reset(Instant::now() + wire.limits.linger_max);
+                        Closing::Linger { bytes_left: LINGER_BYTES_MAX }
                     } else {
                         Closing::Closed
                     };

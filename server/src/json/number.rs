@@ -70,11 +70,7 @@ impl Number {
             };
         }
         let shift = length(significant) - length(digits) - length(fraction);
-        Number {
-            is_negative,
-            digits: digits.to_owned(),
-            exponent: Exponent::read(power, shift),
-        }
+        Number { is_negative, digits: digits.to_owned(), exponent: Exponent::read(power, shift) }
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -103,12 +99,8 @@ impl Number {
         let exponent = match &self.exponent {
             _ if self.is_zero() => return Some((0, Rest::Zero)),
             Exponent::Exact(exponent) => *exponent,
-            Exponent::Huge {
-                is_negative: true, ..
-            } => return Some((0, Rest::BelowHalf)),
-            Exponent::Huge {
-                is_negative: false, ..
-            } => return None,
+            Exponent::Huge { is_negative: true, .. } => return Some((0, Rest::BelowHalf)),
+            Exponent::Huge { is_negative: false, .. } => return None,
         };
         // Digits before the decimal point; an i64 has at most 19.
         let before = length(&self.digits) + exponent;
@@ -120,10 +112,7 @@ impl Number {
         }
         let before = usize::try_from(before).expect("between 0 and 19");
         let (whole, rest) = self.digits.split_at(before.min(self.digits.len()));
-        let whole = format!(
-            "{}{whole:0<before$}",
-            if self.is_negative { "-" } else { "" }
-        );
+        let whole = format!("{}{whole:0<before$}", if self.is_negative { "-" } else { "" });
         let whole = if before == 0 { 0 } else { whole.parse().ok()? };
         Some((whole, Rest::of(rest)))
     }
@@ -136,11 +125,7 @@ impl Number {
         let sign = if self.is_negative { "-" } else { "" };
         match &self.exponent {
             Exponent::Exact(exponent) => format!("{sign}{}e{exponent}", self.digits),
-            Exponent::Huge {
-                is_negative,
-                digits,
-                shift,
-            } => {
+            Exponent::Huge { is_negative, digits, shift } => {
                 let power_sign = if *is_negative { "-" } else { "" };
                 format!("{sign}{}e{power_sign}{digits}+{shift}", self.digits)
             }
@@ -155,22 +140,10 @@ impl Exponent {
         let digits = power.trim_start_matches(['+', '-']).trim_start_matches('0');
         // 17 digits and a text's length cannot leave an i64.
         if digits.len() <= 17 {
-            let power: i64 = if digits.is_empty() {
-                0
-            } else {
-                digits.parse().unwrap_or(0)
-            };
-            return Exponent::Exact(if is_negative {
-                shift - power
-            } else {
-                shift + power
-            });
+            let power: i64 = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(0) };
+            return Exponent::Exact(if is_negative { shift - power } else { shift + power });
         }
-        Exponent::Huge {
-            is_negative,
-            digits: digits.to_owned(),
-            shift,
-        }
+        Exponent::Huge { is_negative, digits: digits.to_owned(), shift }
     }
 }
 
@@ -252,10 +225,7 @@ mod tests {
             ("0.05", Some((0, Rest::BelowHalf))),
             ("5e-1", Some((0, Rest::Half))),
             ("-1.5", Some((-1, Rest::Half))),
-            (
-                "9007199254740993",
-                Some((9_007_199_254_740_993, Rest::Zero)),
-            ),
+            ("9007199254740993", Some((9_007_199_254_740_993, Rest::Zero))),
             ("1e-999999999", Some((0, Rest::BelowHalf))),
             ("9223372036854775808", None),
             ("1e999999999", None),
@@ -267,39 +237,19 @@ mod tests {
     #[test]
     fn equal_values_have_one_spelling_and_others_have_another() {
         for (canonical, spellings) in [
-            (
-                "1e2",
-                &[
-                    "100", "1e2", "100.0", "1.00e2", "1E+2", "0.1e3", "1000e-1", "1e0002",
-                ][..],
-            ),
-            (
-                "0",
-                &["0", "-0", "0.00", "0e5", "-0e99999999999999999999", "0E-7"],
-            ),
+            ("1e2", &["100", "1e2", "100.0", "1.00e2", "1E+2", "0.1e3", "1000e-1", "1e0002"][..]),
+            ("0", &["0", "-0", "0.00", "0e5", "-0e99999999999999999999", "0E-7"]),
             ("-125e-2", &["-1.25", "-12.5e-1", "-1.250"]),
             ("1e999999999", &["1e999999999", "10e999999998"]),
-            (
-                "9007199254740993e0",
-                &["9007199254740993", "9007199254740993.0"],
-            ),
+            ("9007199254740993e0", &["9007199254740993", "9007199254740993.0"]),
         ] {
             for spelling in spellings {
                 assert_eq!(Number::read(spelling).canonical(), canonical, "{spelling}");
             }
         }
         let huge = |raw: &str| Number::read(raw).canonical();
-        assert_eq!(
-            huge("1e99999999999999999999"),
-            huge("1E+099999999999999999999")
-        );
-        assert_ne!(
-            huge("1e99999999999999999999"),
-            huge("1e-99999999999999999999")
-        );
-        assert_ne!(
-            huge("1e99999999999999999999"),
-            huge("10e99999999999999999999")
-        );
+        assert_eq!(huge("1e99999999999999999999"), huge("1E+099999999999999999999"));
+        assert_ne!(huge("1e99999999999999999999"), huge("1e-99999999999999999999"));
+        assert_ne!(huge("1e99999999999999999999"), huge("10e99999999999999999999"));
     }
 }

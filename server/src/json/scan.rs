@@ -10,14 +10,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Checks that `input` is one value, and returns it without what surrounds it.
 pub(super) fn check(input: &[u8]) -> Result<&str, Fault> {
-    let text = std::str::from_utf8(input).map_err(|error| Fault {
-        at: error.valid_up_to(),
-        cause: Cause::NotUtf8,
-    })?;
-    let mut scan = Scan {
-        bytes: input,
-        at: 0,
-    };
+    let text = std::str::from_utf8(input)
+        .map_err(|error| Fault { at: error.valid_up_to(), cause: Cause::NotUtf8 })?;
+    let mut scan = Scan { bytes: input, at: 0 };
     if input.starts_with(BYTE_ORDER_MARK) {
         scan.at = BYTE_ORDER_MARK.len();
     }
@@ -48,10 +43,7 @@ impl Scan<'_> {
     fn fault(&self, cause: Cause) -> Fault {
         // Whatever was expected, the end of the text is the plainer news.
         let is_short = self.at >= self.bytes.len() && cause != Cause::Empty;
-        Fault {
-            at: self.at,
-            cause: if is_short { Cause::Unfinished } else { cause },
-        }
+        Fault { at: self.at, cause: if is_short { Cause::Unfinished } else { cause } }
     }
 
     fn skip_space(&mut self) {
@@ -196,10 +188,7 @@ impl Scan<'_> {
                 self.at += 1;
                 match self.unit()? {
                     0xD800..=0xDBFF => self.second_half(start),
-                    0xDC00..=0xDFFF => Err(Fault {
-                        at: start,
-                        cause: Cause::LoneSurrogate,
-                    }),
+                    0xDC00..=0xDFFF => Err(Fault { at: start, cause: Cause::LoneSurrogate }),
                     _ => Ok(()),
                 }
             }
@@ -208,10 +197,7 @@ impl Scan<'_> {
     }
 
     fn second_half(&mut self, start: usize) -> Result<(), Fault> {
-        let lone = Fault {
-            at: start,
-            cause: Cause::LoneSurrogate,
-        };
+        let lone = Fault { at: start, cause: Cause::LoneSurrogate };
         if !(self.take(b'\\') && self.take(b'u')) {
             return Err(lone);
         }
@@ -239,10 +225,7 @@ const CHECKED: &str = "the text was checked by `check`";
 
 /// The values of a checked array.
 pub(super) fn items(array: &str) -> Vec<&str> {
-    let mut scan = Scan {
-        bytes: array.as_bytes(),
-        at: 1,
-    };
+    let mut scan = Scan { bytes: array.as_bytes(), at: 1 };
     let mut items = Vec::new();
     scan.skip_space();
     while scan.peek() != Some(b']') {
@@ -254,10 +237,7 @@ pub(super) fn items(array: &str) -> Vec<&str> {
 
 /// The names, in quotes, and values of a checked object.
 pub(super) fn members(object: &str) -> Vec<(&str, &str)> {
-    let mut scan = Scan {
-        bytes: object.as_bytes(),
-        at: 1,
-    };
+    let mut scan = Scan { bytes: object.as_bytes(), at: 1 };
     let mut members = Vec::new();
     scan.skip_space();
     while scan.peek() != Some(b'}') {

@@ -19,10 +19,7 @@ fn every_kind_of_value_is_read_with_its_raw_text() {
         let value = json(input);
         assert_eq!((value.text(), value.kind()), (text, kind), "{input:?}");
     }
-    assert_eq!(
-        json("90071992547409.93").value(),
-        Value::Number("90071992547409.93")
-    );
+    assert_eq!(json("90071992547409.93").value(), Value::Number("90071992547409.93"));
     assert_eq!(json("false").value(), Value::Bool(false));
 }
 
@@ -46,25 +43,10 @@ fn strings_are_decoded() {
 fn members_keep_their_order_and_repetitions() {
     let object = json(r#" {"b":1, "a" : [ {"c":2} ],"b":"2","\u0061":null} "#).object();
     let object = object.expect("an object");
-    let members: Vec<(&str, &str)> = object
-        .members()
-        .iter()
-        .map(|member| (&*member.name, member.value.text()))
-        .collect();
-    assert_eq!(
-        members,
-        [
-            ("b", "1"),
-            ("a", r#"[ {"c":2} ]"#),
-            ("b", "\"2\""),
-            ("a", "null")
-        ]
-    );
-    assert_eq!(
-        object.member("b").map(Json::text),
-        Some("\"2\""),
-        "the last wins"
-    );
+    let members: Vec<(&str, &str)> =
+        object.members().iter().map(|member| (&*member.name, member.value.text())).collect();
+    assert_eq!(members, [("b", "1"), ("a", r#"[ {"c":2} ]"#), ("b", "\"2\""), ("a", "null")]);
+    assert_eq!(object.member("b").map(Json::text), Some("\"2\""), "the last wins");
     assert_eq!(object.member("c"), None);
     assert_eq!(object.repeated_name(), Some("b"));
     assert_eq!(object.name_outside(&["b"]), Some("a"));
@@ -135,11 +117,7 @@ fn what_is_not_json_is_refused_with_place_and_cause() {
         (r#""\ud83d\n""#, 1, LoneSurrogate),
         (r#""\ud83d\ud83d""#, 1, LoneSurrogate),
     ] {
-        assert_eq!(
-            read(input.as_bytes()),
-            Err(Fault { at, cause }),
-            "{input:?}"
-        );
+        assert_eq!(read(input.as_bytes()), Err(Fault { at, cause }), "{input:?}");
     }
 }
 
@@ -152,14 +130,7 @@ fn bytes_that_are_not_utf_8_are_refused() {
         (b"\xff\xfe1\0", 0),
         (b"\"caf\xe9\"", 4),
     ] {
-        assert_eq!(
-            read(input),
-            Err(Fault {
-                at,
-                cause: Cause::NotUtf8
-            }),
-            "{input:?}"
-        );
+        assert_eq!(read(input), Err(Fault { at, cause: Cause::NotUtf8 }), "{input:?}");
     }
 }
 
@@ -167,10 +138,7 @@ fn bytes_that_are_not_utf_8_are_refused() {
 fn depth_is_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
-    let fault = Fault {
-        at: DEPTH_MAX,
-        cause: Cause::TooDeep,
-    };
+    let fault = Fault { at: DEPTH_MAX, cause: Cause::TooDeep };
     assert_eq!(read(nested(DEPTH_MAX + 1).as_bytes()), Err(fault));
     assert_eq!(read("[".repeat(1_000_000).as_bytes()), Err(fault));
     assert_eq!(
@@ -253,8 +221,5 @@ fn other_meaning_has_another_canonical_form() {
 
 #[test]
 fn a_value_does_not_show_itself_in_debug_output() {
-    assert_eq!(
-        format!("{:?}", json(r#"{"cvv":"123"}"#)),
-        "Json(Object, 13 bytes)"
-    );
+    assert_eq!(format!("{:?}", json(r#"{"cvv":"123"}"#)), "Json(Object, 13 bytes)");
 }

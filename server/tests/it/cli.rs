@@ -22,10 +22,7 @@ fn merchants_have_an_id_a_slug_of_their_own_and_are_listed() {
     let (cli, _folder) = fresh();
     let first = cli.merchant("Möbel & Söhne");
     let second = cli.merchant("Möbel & Söhne");
-    assert_eq!(
-        (first.slug.as_str(), second.slug.as_str()),
-        ("m-bel-s-hne", "m-bel-s-hne-2")
-    );
+    assert_eq!((first.slug.as_str(), second.slug.as_str()), ("m-bel-s-hne", "m-bel-s-hne-2"));
     let given = cli.json(&["merchant", "create", "Third", "--slug", "Shop-3"], "");
     assert_eq!(given[0]["slug"], "Shop-3");
     let taken = cli.run(&["merchant", "create", "Fourth", "--slug", "Shop-3"], "");
@@ -45,10 +42,7 @@ fn a_key_of_each_face_opens_its_face_and_no_other() {
     let keys =
         ["medusa-v1", "medusa-v2", "mpg", "loop", "native"].map(|face| cli.key(&merchant, face));
     let [v1, v2, mpg, loop_payments, native] = &keys;
-    let pem = cli
-        .key(&merchant, "gr4vy")
-        .private_key_pem
-        .expect("a private key");
+    let pem = cli.key(&merchant, "gr4vy").private_key_pem.expect("a private key");
     let payment = json!({"amount": 1000, "currency": "EUR", "captures": [{"amount": 1000}]});
     let ids = server.register(native, &payment)["ids"].clone();
     let id = |name: &str| ids[name].as_str().expect("an id").to_owned();
@@ -56,50 +50,17 @@ fn a_key_of_each_face_opens_its_face_and_no_other() {
     let gr4vy = sign_gr4vy_token(&pem, &Gr4vyClaims::default());
     let get = |path: String| Request::get(&path);
     for (request, what) in [
-        (
-            get(format!("/medusa/v1/admin/payments/{pay}")).api_token(&v1.token),
-            "Medusa v1",
-        ),
-        (
-            get(format!("/medusa/v2/admin/payments/{pay}")).basic(&v2.token),
-            "Medusa v2",
-        ),
-        (
-            get(format!("/mpg/v1/orders/{uuid}")).bearer(&mpg.token),
-            "Moyasar",
-        ),
-        (
-            get(format!("/gr4vy/transactions/{uuid}")).bearer(&gr4vy),
-            "Gr4vy",
-        ),
-        (
-            get(format!("/loop/v1/payments/{pay}")).bearer(&loop_payments.token),
-            "Loop",
-        ),
-        (
-            get(format!("/api/payments/{uuid}")).bearer(&native.token),
-            "native",
-        ),
-        (
-            get(format!("/admin/payments/{pay}")).api_token(&v1.token),
-            "Medusa v1 at the root",
-        ),
-        (
-            get(format!("/admin/payments/{pay}")).basic(&v2.token),
-            "Medusa v2 at the root",
-        ),
-        (
-            get(format!("/v1/orders/{uuid}")).bearer(&mpg.token),
-            "Moyasar at the root",
-        ),
-        (
-            get(format!("/transactions/{uuid}")).bearer(&gr4vy),
-            "Gr4vy at the root",
-        ),
-        (
-            get(format!("/v1/payments/{pay}")).bearer(&loop_payments.token),
-            "Loop at the root",
-        ),
+        (get(format!("/medusa/v1/admin/payments/{pay}")).api_token(&v1.token), "Medusa v1"),
+        (get(format!("/medusa/v2/admin/payments/{pay}")).basic(&v2.token), "Medusa v2"),
+        (get(format!("/mpg/v1/orders/{uuid}")).bearer(&mpg.token), "Moyasar"),
+        (get(format!("/gr4vy/transactions/{uuid}")).bearer(&gr4vy), "Gr4vy"),
+        (get(format!("/loop/v1/payments/{pay}")).bearer(&loop_payments.token), "Loop"),
+        (get(format!("/api/payments/{uuid}")).bearer(&native.token), "native"),
+        (get(format!("/admin/payments/{pay}")).api_token(&v1.token), "Medusa v1 at the root"),
+        (get(format!("/admin/payments/{pay}")).basic(&v2.token), "Medusa v2 at the root"),
+        (get(format!("/v1/orders/{uuid}")).bearer(&mpg.token), "Moyasar at the root"),
+        (get(format!("/transactions/{uuid}")).bearer(&gr4vy), "Gr4vy at the root"),
+        (get(format!("/v1/payments/{pay}")).bearer(&loop_payments.token), "Loop at the root"),
     ] {
         let answer = server.send(&request);
         assert_eq!(answer.status, 200, "{what}: {}", answer.text());
@@ -119,36 +80,19 @@ fn a_key_with_scopes_may_do_those_things_only() {
     let list = Request::get("/api/payments").bearer(&reader.token);
     assert_eq!(server.send(&list).status, 200);
     let refunds = server.send(&Request::get("/api/refunds").bearer(&reader.token));
-    assert_eq!(
-        (refunds.status, &refunds.json()["error"]["scope"]),
-        (403, &json!("refunds.read"))
-    );
+    assert_eq!((refunds.status, &refunds.json()["error"]["scope"]), (403, &json!("refunds.read")));
     for (options, problem) in [
-        (
-            ["--face", "native", "--scope", "orders_read"],
-            "native has refunds.create",
-        ),
-        (
-            ["--face", "gr4vy", "--scope", "transactions.read"],
-            "in each token",
-        ),
-        (
-            ["--face", "mpg", "--public-key", "/dev/null"],
-            "only gr4vy has",
-        ),
+        (["--face", "native", "--scope", "orders_read"], "native has refunds.create"),
+        (["--face", "gr4vy", "--scope", "transactions.read"], "in each token"),
+        (["--face", "mpg", "--public-key", "/dev/null"], "only gr4vy has"),
     ] {
-        let args: Vec<&str> = ["key", "create", "--merchant", &merchant.slug]
-            .into_iter()
-            .chain(options)
-            .collect();
+        let args: Vec<&str> =
+            ["key", "create", "--merchant", &merchant.slug].into_iter().chain(options).collect();
         let run = cli.run(&args, "");
         assert_eq!(run.code, Some(2), "{options:?}: {run:?}");
         assert!(run.stderr.contains(problem), "{}", run.stderr);
     }
-    let nobody = cli.run(
-        &["key", "create", "--merchant", "nobody", "--face", "mpg"],
-        "",
-    );
+    let nobody = cli.run(&["key", "create", "--merchant", "nobody", "--face", "mpg"], "");
     assert_eq!((nobody.code, nobody.stdout.as_str()), (Some(1), ""));
 }
 
@@ -162,43 +106,22 @@ fn a_gr4vy_client_may_bring_the_public_half_of_its_own_key() {
     let path = folder.path().join("key.pem").display().to_string();
     let bring = |merchant: &str| {
         cli.run(
-            &[
-                "key",
-                "create",
-                "--merchant",
-                merchant,
-                "--face",
-                "gr4vy",
-                "--public-key",
-                &path,
-            ],
+            &["key", "create", "--merchant", merchant, "--face", "gr4vy", "--public-key", &path],
             "",
         )
     };
     std::fs::write(&path, &private).expect("a file");
     let refused = bring(&one.id);
-    assert!(
-        refused.code == Some(1) && refused.stderr.contains("private key"),
-        "{refused:?}"
-    );
+    assert!(refused.code == Some(1) && refused.stderr.contains("private key"), "{refused:?}");
     let secret = private.lines().nth(1).expect("a line of the key");
-    assert!(
-        !refused.stderr.contains(secret),
-        "nothing of the key is repeated"
-    );
+    assert!(!refused.stderr.contains(secret), "nothing of the key is repeated");
 
     std::fs::write(&path, &public).expect("a file");
     let brought = bring(&one.id);
-    assert!(
-        brought.code == Some(0) && !brought.stdout.contains("PRIVATE"),
-        "{brought:?}"
-    );
+    assert!(brought.code == Some(0) && !brought.stdout.contains("PRIVATE"), "{brought:?}");
     let token = sign_gr4vy_token(&private, &Gr4vyClaims::default());
     let unknown = "/gr4vy/transactions/0191f5a7-44d3-7430-8739-2d80821416bf";
-    assert_eq!(
-        server.send(&Request::get(unknown).bearer(&token)).status,
-        404
-    );
+    assert_eq!(server.send(&Request::get(unknown).bearer(&token)).status, 404);
     assert_eq!(bring(&other.id).code, Some(1), "one key names one merchant");
 }
 
@@ -219,14 +142,7 @@ fn a_person_can_log_in_with_the_password_from_standard_input() {
     let server = Server::start(Options::default());
     let cli = server.cli();
     let merchant = cli.merchant("Shop");
-    let create = [
-        "user",
-        "create",
-        "--merchant",
-        &merchant.slug,
-        "--email",
-        "ann@example.com",
-    ];
+    let create = ["user", "create", "--merchant", &merchant.slug, "--email", "ann@example.com"];
     let made = cli.json(&create, "a long enough password\n");
     assert_eq!(made[0]["email"], "ann@example.com");
     for (password, status) in [("a long enough password", 200), ("another password", 401)] {
@@ -237,49 +153,16 @@ fn a_person_can_log_in_with_the_password_from_standard_input() {
     for (args, input, code) in [
         (create, "a long enough password\n", 1),
         (
-            [
-                "user",
-                "create",
-                "--merchant",
-                &merchant.slug,
-                "--email",
-                "bob@example.com",
-            ],
+            ["user", "create", "--merchant", &merchant.slug, "--email", "bob@example.com"],
             "short\n",
             1,
         ),
-        (
-            [
-                "user",
-                "create",
-                "--merchant",
-                &merchant.slug,
-                "--email",
-                "bob@example.com",
-            ],
-            "",
-            1,
-        ),
-        (
-            [
-                "user",
-                "create",
-                "--merchant",
-                &merchant.slug,
-                "--email",
-                "bob",
-            ],
-            "long enough\n",
-            2,
-        ),
+        (["user", "create", "--merchant", &merchant.slug, "--email", "bob@example.com"], "", 1),
+        (["user", "create", "--merchant", &merchant.slug, "--email", "bob"], "long enough\n", 2),
     ] {
         let run = cli.run(&args, input);
         assert_eq!(run.code, Some(code), "{run:?}");
-        assert!(
-            !run.stderr.contains(input.trim()) || input.is_empty(),
-            "{}",
-            run.stderr
-        );
+        assert!(!run.stderr.contains(input.trim()) || input.is_empty(), "{}", run.stderr);
     }
 }
 
@@ -305,17 +188,11 @@ fn an_import_registers_good_lines_lists_bad_ones_and_may_be_run_again() {
     for (round, is_new) in [("first", true), ("second", false)] {
         let run = cli.run(&import, &file);
         assert_eq!(run.code, Some(1), "{round}: {run:?}");
-        let told: Vec<Value> = run
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
+        let told: Vec<Value> =
+            run.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let places: Vec<&Value> = told.iter().map(|line| &line["line"]).collect();
         assert_eq!(places, [1, 3, 4, 8], "{round}");
-        assert!(
-            told.iter().all(|line| line["is_new"] == json!(is_new)),
-            "{round}: {told:?}"
-        );
+        assert!(told.iter().all(|line| line["is_new"] == json!(is_new)), "{round}: {told:?}");
         assert_eq!(told[3]["ids"]["medusa"], "pay_01J7TTEH6KEGR8EE9DG21185NZ");
         for complaint in [
             "line 5: /captures",
@@ -326,15 +203,10 @@ fn an_import_registers_good_lines_lists_bad_ones_and_may_be_run_again() {
             assert!(run.stderr.contains(complaint), "{round}: {}", run.stderr);
         }
         let ids: Vec<Value> = told.iter().map(|line| line["id"].clone()).collect();
-        assert!(
-            before.is_empty() || before == ids,
-            "a second run finds the same payments"
-        );
+        assert!(before.is_empty() || before == ids, "a second run finds the same payments");
         before = ids;
     }
-    let listed = server
-        .send(&Request::get("/api/payments").bearer(&native.token))
-        .json();
+    let listed = server.send(&Request::get("/api/payments").bearer(&native.token)).json();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(4));
 }
 
@@ -356,8 +228,7 @@ fn an_import_takes_csv_and_lines_that_name_their_merchant() {
     let run = cli.run(&["import", &path], "");
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(
-        run.stdout
-            .contains("2 payments registered, 0 were there already, 2 lines refused"),
+        run.stdout.contains("2 payments registered, 0 were there already, 2 lines refused"),
         "{}",
         run.stdout
     );
@@ -366,10 +237,7 @@ fn an_import_takes_csv_and_lines_that_name_their_merchant() {
     }
     std::fs::write(&path, "amount,curency\n1,EUR\n").expect("a file");
     let run = cli.run(&["import", &path, "--merchant", &one.slug], "");
-    assert!(
-        run.code == Some(1) && run.stderr.contains("\"curency\" is not known"),
-        "{run:?}"
-    );
+    assert!(run.code == Some(1) && run.stderr.contains("\"curency\" is not known"), "{run:?}");
 }
 
 #[test]
@@ -379,44 +247,24 @@ fn verify_holds_the_books_against_their_history() {
     let merchant = cli.merchant("Shop");
     let native = cli.key(&merchant, "native");
     let payment = json!({"amount": 1000, "currency": "EUR", "captures": [{"amount": 1000}]});
-    let id = server.register(&native, &payment)["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let id = server.register(&native, &payment)["id"].as_str().expect("an id").to_owned();
     let refund = Request::post(&format!("/api/payments/{id}/refunds")).bearer(&native.token);
-    assert_eq!(
-        server.send(&refund.json(&json!({"amount": 400}))).status,
-        201
-    );
+    assert_eq!(server.send(&refund.json(&json!({"amount": 400}))).status, 201);
     let fine = cli.run(&["verify"], "");
     assert_eq!(fine.code, Some(0), "{fine:?}");
-    assert!(
-        fine.stdout.contains("1 payments, 1 refunds"),
-        "{}",
-        fine.stdout
-    );
+    assert!(fine.stdout.contains("1 payments, 1 refunds"), "{}", fine.stdout);
 
     server.kill9();
-    let path = server
-        .database
-        .strip_prefix("sqlite:")
-        .expect("a SQLite store");
+    let path = server.database.strip_prefix("sqlite:").expect("a SQLite store");
     let store = rusqlite::Connection::open(path).expect("the store");
-    store
-        .execute("update capture set refunded_minor = 399", [])
-        .expect("a changed row");
+    store.execute("update capture set refunded_minor = 399", []).expect("a changed row");
     drop(store);
     let broken = cli.run(&["verify", "--json"], "");
     assert_eq!(broken.code, Some(1), "{broken:?}");
     let first: Value =
         serde_json::from_str(broken.stdout.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["payment"], json!(id));
-    assert!(
-        first["invariant"]
-            .as_str()
-            .is_some_and(|name| name.starts_with('I')),
-        "{first}"
-    );
+    assert!(first["invariant"].as_str().is_some_and(|name| name.starts_with('I')), "{first}");
 }
 
 #[test]
@@ -440,27 +288,15 @@ fn each_kind_of_mistake_has_its_exit_code() {
     let broken = file("broken.toml", "listen = ");
     for (args, code, said) in [
         (vec!["serve", "--config", &misspelt], 78, "lisen"),
-        (
-            vec!["serve", "--config", &wrong],
-            78,
-            "limits.connections_max",
-        ),
+        (vec!["serve", "--config", &wrong], 78, "limits.connections_max"),
         (vec!["serve", "--config", &broken], 78, "broken.toml"),
-        (
-            vec!["serve", "--config", "/nowhere.toml"],
-            78,
-            "/nowhere.toml",
-        ),
+        (vec!["serve", "--config", "/nowhere.toml"], 78, "/nowhere.toml"),
         (vec!["serve", "--check", "--config", &misspelt], 78, "lisen"),
         (vec!["serve", "--listen", "here"], 2, "--listen"),
         (vec!["serve", "--lisen", "here"], 2, "--lisen"),
         (vec!["fly"], 2, "fly"),
         (vec!["merchant", "create", ""], 2, "the name"),
-        (
-            vec!["merchant", "create", "A", "--slug", "a b"],
-            2,
-            "--slug",
-        ),
+        (vec!["merchant", "create", "A", "--slug", "a b"], 2, "--slug"),
         (vec!["import", "/nowhere.jsonl"], 1, "no store"),
     ] {
         let run = cli.run(&args, "");
@@ -471,10 +307,7 @@ fn each_kind_of_mistake_has_its_exit_code() {
     assert_eq!(cli.run(&["serve", "--check"], "").code, Some(0));
     for args in [vec!["--help"], vec!["serve", "--help"], vec!["--version"]] {
         let run = cli.run(&args, "");
-        assert!(
-            run.code == Some(0) && !run.stdout.is_empty(),
-            "{args:?}: {run:?}"
-        );
+        assert!(run.code == Some(0) && !run.stdout.is_empty(), "{args:?}: {run:?}");
     }
 }
 
@@ -484,17 +317,11 @@ fn what_was_answered_is_there_after_a_restart_and_one_store_has_one_server() {
     let merchant = server.cli().merchant("Shop");
     let native = server.cli().key(&merchant, "native");
     let payment = json!({"amount": 1000, "currency": "EUR", "captures": [{"amount": 1000}]});
-    let id = server.register(&native, &payment)["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let id = server.register(&native, &payment)["id"].as_str().expect("an id").to_owned();
     let refund = Request::post(&format!("/api/payments/{id}/refunds")).bearer(&native.token);
     let made = server.send(&refund.json(&json!({"amount": 400}))).json();
     let second = server.cli().run(&["serve", "--listen", "127.0.0.1:0"], "");
-    assert!(
-        second.code == Some(1) && second.stderr.contains("one server"),
-        "{second:?}"
-    );
+    assert!(second.code == Some(1) && second.stderr.contains("one server"), "{second:?}");
     server.restart();
     let path = format!("/api/refunds/{}", made["id"].as_str().expect("an id"));
     let found = server.send(&Request::get(&path).bearer(&native.token));
@@ -537,10 +364,7 @@ impl Demo {
     fn interrupt(&mut self) -> Option<i32> {
         let kill = format!("kill -INT {}", self.child.id());
         assert!(sh(&kill).0, "the process was gone");
-        self.child
-            .wait()
-            .expect("a child of ours can be waited for")
-            .code()
+        self.child.wait().expect("a child of ours can be waited for").code()
     }
 }
 
@@ -552,29 +376,16 @@ impl Drop for Demo {
 }
 
 fn sh(line: &str) -> (bool, String) {
-    let output = Command::new("sh")
-        .args(["-c", line])
-        .output()
-        .expect("a shell");
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
+    let output = Command::new("sh").args(["-c", line]).output().expect("a shell");
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[test]
 fn each_line_that_the_demonstration_prints_can_be_pasted_into_a_shell() {
     let mut demo = Demo::start(&[]);
     let lines = demo.lines_until("Ctrl-C");
-    assert!(
-        lines[0].starts_with("listening on http://127.0.0.1:"),
-        "{}",
-        lines[0]
-    );
-    let pasted: Vec<&String> = lines
-        .iter()
-        .filter(|line| line.starts_with("curl "))
-        .collect();
+    assert!(lines[0].starts_with("listening on http://127.0.0.1:"), "{}", lines[0]);
+    let pasted: Vec<&String> = lines.iter().filter(|line| line.starts_with("curl ")).collect();
     assert_eq!(pasted.len(), 6, "five refunds and a list: {lines:?}");
     for (line, expected) in pasted.into_iter().zip([
         "\"refund\":{\"id\":\"ref_",
@@ -587,37 +398,23 @@ fn each_line_that_the_demonstration_prints_can_be_pasted_into_a_shell() {
         let (is_fine, answer) = sh(line);
         assert!(is_fine && answer.contains(expected), "{line}\n{answer}");
     }
-    let verify = lines
-        .iter()
-        .find(|line| line.contains(" verify --database "))
-        .expect("a line");
+    let verify = lines.iter().find(|line| line.contains(" verify --database ")).expect("a line");
     let (is_fine, said) = sh(verify);
-    assert!(
-        is_fine && said.contains("5 payments, 5 refunds"),
-        "{verify}\n{said}"
-    );
+    assert!(is_fine && said.contains("5 payments, 5 refunds"), "{verify}\n{said}");
     let store = verify.rsplit("sqlite:").next().expect("a path").to_owned();
     assert!(std::path::Path::new(&store).exists());
     assert_eq!(demo.interrupt(), Some(0));
-    assert!(
-        !std::path::Path::new(&store).exists(),
-        "the store goes away"
-    );
+    assert!(!std::path::Path::new(&store).exists(), "the store goes away");
 }
 
 #[test]
 fn the_demonstration_tells_programs_the_same() {
     let mut demo = Demo::start(&["--json"]);
     let lines = demo.lines_until("{\"curl\":\"curl -sS 'http");
-    let values: Vec<Value> = lines
-        .iter()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
+    let values: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(values[0]["listening"].is_string(), "{}", values[0]);
     assert!(values[1]["database"].is_string(), "{}", values[1]);
-    let faces: Vec<&str> = values[2..]
-        .iter()
-        .filter_map(|value| value["face"].as_str())
-        .collect();
+    let faces: Vec<&str> = values[2..].iter().filter_map(|value| value["face"].as_str()).collect();
     assert_eq!(faces.first(), Some(&"medusa-v1"));
 }

@@ -22,11 +22,7 @@ impl Bench {
         let payment = server.register(&shop.native, &new);
         let first = server.send(&shop.refund(Face::MedusaV1, &payment, 1));
         assert_eq!(first.status, 200, "{}", first.text());
-        Bench {
-            server,
-            shop,
-            payment,
-        }
+        Bench { server, shop, payment }
     }
 
     fn refunded(&self) -> i64 {
@@ -34,10 +30,7 @@ impl Bench {
         let request = Request::get(&format!("/api/payments/{id}")).bearer(&self.shop.native.token);
         let payment = self.server.send(&request).json();
         let refunds = payment["refunds"].as_array().expect("a list");
-        refunds
-            .iter()
-            .filter_map(|refund| refund["amount"].as_i64())
-            .sum()
+        refunds.iter().filter_map(|refund| refund["amount"].as_i64()).sum()
     }
 
     /// Sends it; either it is accepted and moved exactly `expected`, or refused in the face's own
@@ -165,22 +158,10 @@ fn a_body_is_read_as_it_is_or_refused() {
             ("deep inside", text(&body(face, &bench.payment, &deep, ""))),
             ("single quotes", text(&good.replace('"', "'"))),
             ("invalid UTF-8", [good.as_bytes(), b"\xff\xfe"].concat()),
-            (
-                "UTF-16",
-                good.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-            ),
-            (
-                "unknown member",
-                text(&body(face, &bench.payment, "1", ",\"__proto__\":{}")),
-            ),
-            (
-                "an amount twice",
-                text(&body(face, &bench.payment, "2", ",\"amount\":1")),
-            ),
-            (
-                "65 KiB",
-                text(&body(face, &bench.payment, "1", &" ".repeat(66_000))),
-            ),
+            ("UTF-16", good.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+            ("unknown member", text(&body(face, &bench.payment, "1", ",\"__proto__\":{}"))),
+            ("an amount twice", text(&body(face, &bench.payment, "2", ",\"amount\":1"))),
+            ("65 KiB", text(&body(face, &bench.payment, "1", &" ".repeat(66_000)))),
         ];
         for (what, bytes) in rows {
             let request = bench.shop.request(face, &bench.payment).bytes(bytes);
@@ -247,10 +228,7 @@ fn texts_are_kept_exactly_or_refused() {
 #[test]
 fn a_strange_id_is_an_unknown_one() {
     let bench = Bench::new();
-    let known = bench.payment["ids"]["medusa"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let known = bench.payment["ids"]["medusa"].as_str().expect("an id").to_owned();
     let long = "x".repeat(10_000);
     for id in [
         "..%2f..%2fetc%2fpasswd",
@@ -289,12 +267,7 @@ fn a_strange_id_is_an_unknown_one() {
             };
             let response = bench.server.send(&request);
             let is_fine = matches!(response.status, 400 | 404 | 414 | 422 | 431);
-            assert!(
-                is_fine,
-                "{face:?} {id:.60}: {} {}",
-                response.status,
-                response.text()
-            );
+            assert!(is_fine, "{face:?} {id:.60}: {} {}", response.status, response.text());
         }
     }
     assert_eq!(bench.refunded(), 1);
@@ -338,10 +311,8 @@ fn nobody_gets_in_without_a_credential_of_this_face() {
         for (name, value) in headers {
             let text = body(face, &bench.payment, "1", "");
             let post = Request::post(&path(face, &bench.payment));
-            let request = post
-                .header("content-type", "application/json")
-                .header(name, &value)
-                .bytes(text);
+            let request =
+                post.header("content-type", "application/json").header(name, &value).bytes(text);
             let response = bench.server.send(&request);
             let is_fine = response.status == 401 && is_refusal(face, &response);
             let is_too_large = value.len() > 16_000 && response.status == 431;

@@ -77,9 +77,7 @@ impl Shop {
 
 fn text(value: &Value, pointer: &str) -> String {
     let found = value.pointer(pointer).and_then(Value::as_str);
-    found
-        .unwrap_or_else(|| panic!("{pointer} in {value}"))
-        .to_owned()
+    found.unwrap_or_else(|| panic!("{pointer} in {value}")).to_owned()
 }
 
 fn code(answer: &Response) -> String {
@@ -97,20 +95,14 @@ fn a_payment_is_registered_once_and_found_by_every_name() {
     let made = shop.post("/api/payments", &body);
     assert_eq!(
         (made.status, made.header("location")),
-        (
-            201,
-            Some("/api/payments/0191f5a7-44d3-7430-8739-2d80821416bf")
-        )
+        (201, Some("/api/payments/0191f5a7-44d3-7430-8739-2d80821416bf"))
     );
     let again = shop.post("/api/payments", &body);
     assert_eq!((again.status, again.json()), (200, made.json()));
     let mut other = body.clone();
     other["amount"] = json!(9999);
     let differs = shop.post("/api/payments", &other);
-    assert_eq!(
-        (differs.status, code(&differs).as_str()),
-        (409, "payment_differs")
-    );
+    assert_eq!((differs.status, code(&differs).as_str()), (409, "payment_differs"));
 
     let shown = made.json();
     assert_eq!(shown["currency"], "USD");
@@ -119,11 +111,7 @@ fn a_payment_is_registered_once_and_found_by_every_name() {
         json!({"amount": 12500, "captured": 8500, "refunded": 0, "reserved": 0,
         "refundable": 8500, "voided": 0, "capturable": 4000})
     );
-    assert!(
-        made.text().contains("\"metadata\":{\"rate\":1.1}"),
-        "kept as sent: {}",
-        made.text()
-    );
+    assert!(made.text().contains("\"metadata\":{\"rate\":1.1}"), "kept as sent: {}", made.text());
     for name in [
         "0191f5a7-44d3-7430-8739-2d80821416bf",
         "pay_01J7TTEH6KEGR8EE9DG21185NZ",
@@ -134,18 +122,10 @@ fn a_payment_is_registered_once_and_found_by_every_name() {
         let found = shop.get(&format!("/api/payments/{name}"));
         assert_eq!((found.status, found.json()), (200, shown.clone()), "{name}");
     }
-    for name in [
-        "0191f5a7-44d3-7430-8739-2d80821416b0",
-        "ch_3Oab",
-        "__proto__",
-        &"x".repeat(3000),
-    ] {
+    for name in ["0191f5a7-44d3-7430-8739-2d80821416b0", "ch_3Oab", "__proto__", &"x".repeat(3000)]
+    {
         let found = shop.get(&format!("/api/payments/{name}"));
-        assert_eq!(
-            (found.status, code(&found).as_str()),
-            (404, "not_found"),
-            "{name}"
-        );
+        assert_eq!((found.status, code(&found).as_str()), (404, "not_found"), "{name}");
     }
 }
 
@@ -167,24 +147,12 @@ fn captures_and_voids_take_what_is_authorised_and_no_more() {
         let answer = shop.post(&captures, &body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
-    let voided = shop.post(
-        &format!("/api/payments/{id}/voids"),
-        &json!({"amount": 100}),
-    );
-    assert_eq!(
-        (voided.status, &voided.json()["totals"]["capturable"]),
-        (201, &json!(500))
-    );
+    let voided = shop.post(&format!("/api/payments/{id}/voids"), &json!({"amount": 100}));
+    assert_eq!((voided.status, &voided.json()["totals"]["capturable"]), (201, &json!(500)));
     let rest = shop.send(Request::post(&captures));
-    assert_eq!(
-        (rest.status, &rest.json()["totals"]["captured"]),
-        (201, &json!(900))
-    );
+    assert_eq!((rest.status, &rest.json()["totals"]["captured"]), (201, &json!(900)));
     let refund = shop.refund(&id, &json!({}));
-    assert_eq!(
-        (refund.status, &refund.json()["amount"]),
-        (201, &json!(900))
-    );
+    assert_eq!((refund.status, &refund.json()["amount"]), (201, &json!(900)));
 }
 
 #[test]
@@ -195,23 +163,11 @@ fn a_refund_goes_to_one_leg_and_never_beyond_it() {
     );
     let card = "c23ea83f-1b1c-4584-a0e8-78ef8c041949";
     for (body, status, code_or_amount) in [
-        (
-            json!({"amount": 501, "leg": card}),
-            409,
-            json!("exceeds_refundable"),
-        ),
-        (
-            json!({"amount": 200, "leg": card, "note": "n", "reason": "r"}),
-            201,
-            json!(200),
-        ),
+        (json!({"amount": 501, "leg": card}), 409, json!("exceeds_refundable")),
+        (json!({"amount": 200, "leg": card, "note": "n", "reason": "r"}), 201, json!(200)),
         (json!({"leg": card}), 201, json!(300)),
         (json!({"leg": card}), 409, json!("nothing_left")),
-        (
-            json!({"leg": "0191f5a7-44d3-7430-8739-2d80821416bf"}),
-            422,
-            json!("leg_unknown"),
-        ),
+        (json!({"leg": "0191f5a7-44d3-7430-8739-2d80821416bf"}), 422, json!("leg_unknown")),
         (json!({"leg": "card"}), 422, json!("invalid")),
         (json!({"amount": -1}), 422, json!("invalid")),
         (json!({"amount": "1"}), 422, json!("invalid")),
@@ -222,11 +178,7 @@ fn a_refund_goes_to_one_leg_and_never_beyond_it() {
         let answer = shop.refund(&id, &body);
         let told = answer.json();
         let found = told.pointer("/error/code").or(told.get("amount")).cloned();
-        assert_eq!(
-            (answer.status, found),
-            (status, Some(code_or_amount)),
-            "{body}: {told}"
-        );
+        assert_eq!((answer.status, found), (status, Some(code_or_amount)), "{body}: {told}");
     }
     let exceeding = shop.refund(&id, &json!({"amount": 5, "leg": card})).json();
     assert_eq!(exceeding["error"]["left"], json!(0));
@@ -239,18 +191,10 @@ fn a_key_makes_a_repeat_the_same_refund_byte_for_byte() {
     let path = format!("/api/payments/{id}/refunds");
     let send = |key: &str, body: &str| {
         let request = Request::post(&path).header("Idempotency-Key", key);
-        shop.send(
-            request
-                .header("Content-Type", "application/json")
-                .bytes(body),
-        )
+        shop.send(request.header("Content-Type", "application/json").bytes(body))
     };
     let first = send("k", r#"{"amount":100,"note":"a"}"#);
-    assert_eq!(
-        send("l", r#"{"amount":100}"#).status,
-        201,
-        "another key is another refund"
-    );
+    assert_eq!(send("l", r#"{"amount":100}"#).status, 201, "another key is another refund");
     let again = send("k", r#"{ "note":"\u0061", "amount":1e2 }"#);
     assert_eq!((again.status, again.body), (201, first.body.clone()));
     assert_eq!(
@@ -291,11 +235,7 @@ fn the_sandbox_plays_its_script() {
         let id = shop.scripted(script);
         let made = shop.refund(&id, &json!({"amount": 400}));
         assert_eq!(made.status, 201, "{script:?}: {}", made.text());
-        assert_eq!(
-            made.header("requite-refund-status"),
-            Some(first),
-            "{script:?}"
-        );
+        assert_eq!(made.header("requite-refund-status"), Some(first), "{script:?}");
         let refund = shop.refund_becomes(&text(&made.json(), "/id"), last);
         assert_eq!(refund["attempts"], json!(attempts), "{script:?}: {refund}");
         let left = match last {
@@ -314,15 +254,9 @@ fn money_stays_reserved_while_nobody_knows() {
     let id = shop.scripted(&["pending"]);
     assert_eq!(shop.refund(&id, &json!({"amount": 700})).status, 201);
     let more = shop.refund(&id, &json!({"amount": 301}));
-    assert_eq!(
-        (more.status, &more.json()["error"]["left"]),
-        (409, &json!(300))
-    );
+    assert_eq!((more.status, &more.json()["error"]["left"]), (409, &json!(300)));
     let totals = shop.totals(&id);
-    assert_eq!(
-        (&totals["reserved"], &totals["refunded"]),
-        (&json!(700), &json!(0))
-    );
+    assert_eq!((&totals["reserved"], &totals["refunded"]), (&json!(700), &json!(0)));
 }
 
 #[test]
@@ -347,10 +281,7 @@ fn lists_are_filtered_and_turned_page_by_page() {
     ] {
         let page = shop.get(&format!("/api/refunds{query}")).json();
         let items = page["items"].as_array().expect("items");
-        let found: Vec<i64> = items
-            .iter()
-            .filter_map(|item| item["amount"].as_i64())
-            .collect();
+        let found: Vec<i64> = items.iter().filter_map(|item| item["amount"].as_i64()).collect();
         assert_eq!(found, amounts, "{query}");
         assert!(page["next_cursor"].is_null(), "{query}");
     }
@@ -365,13 +296,9 @@ fn lists_are_filtered_and_turned_page_by_page() {
         }
     }
     assert_eq!(seen, [400, 300, 200, 100]);
-    let below = shop
-        .get(&format!("/api/payments/{id}/refunds?limit=2"))
-        .json();
+    let below = shop.get(&format!("/api/payments/{id}/refunds?limit=2")).json();
     assert_eq!(below["items"].as_array().map(Vec::len), Some(2));
-    let found = shop
-        .get("/api/payments?external_identifier=a&order_reference=order_1")
-        .json();
+    let found = shop.get("/api/payments?external_identifier=a&order_reference=order_1").json();
     assert_eq!(found["items"][0]["id"], json!(id));
     for query in [
         "limit=0",
@@ -385,11 +312,7 @@ fn lists_are_filtered_and_turned_page_by_page() {
         "limit=1&limit=2",
     ] {
         let answer = shop.get(&format!("/api/refunds?{query}"));
-        assert_eq!(
-            (answer.status, code(&answer).as_str()),
-            (400, "invalid_parameter"),
-            "{query}"
-        );
+        assert_eq!((answer.status, code(&answer).as_str()), (400, "invalid_parameter"), "{query}");
     }
 }
 
@@ -401,12 +324,7 @@ fn what_cannot_be_read_changes_nothing() {
     let json_type = |request: Request| request.header("Content-Type", "application/json");
     for (request, status) in [
         (Request::post(&path).bytes("{}"), 415),
-        (
-            Request::post(&path)
-                .header("Content-Type", "text/plain")
-                .bytes("{}"),
-            415,
-        ),
+        (Request::post(&path).header("Content-Type", "text/plain").bytes("{}"), 415),
         (
             Request::post(&path)
                 .header("Content-Type", "application/json; charset=latin1")
@@ -415,41 +333,23 @@ fn what_cannot_be_read_changes_nothing() {
         ),
         (json_type(Request::post(&path)).bytes("{"), 400),
         (json_type(Request::post(&path)).bytes("[]"), 422),
-        (
-            json_type(Request::post(&path)).bytes("{\"note\":\"\u{ff}\"}\u{0}"),
-            400,
-        ),
-        (
-            json_type(Request::post(&path)).bytes(vec![b' '; 70_000]),
-            413,
-        ),
+        (json_type(Request::post(&path)).bytes("{\"note\":\"\u{ff}\"}\u{0}"), 400),
+        (json_type(Request::post(&path)).bytes(vec![b' '; 70_000]), 413),
         (json_type(Request::post("/api/payments")), 400),
         (Request::new("PUT", &path), 405),
         (Request::get("/api/refund"), 404),
         (Request::get("/api/refunds/%zz"), 400),
         (Request::get("/api/refunds/%00"), 400),
     ] {
-        let what = format!(
-            "{} {} {:?}",
-            request.method, request.target, request.headers
-        );
+        let what = format!("{} {} {:?}", request.method, request.target, request.headers);
         let answer = shop.send(request);
         assert_eq!(answer.status, status, "{what}: {}", answer.text());
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/json"),
-            "{what}"
-        );
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
         assert!(answer.json()["error"]["message"].is_string(), "{what}");
     }
     for token in ["", "rq_", "sk_abc"] {
-        let answer = shop
-            .server
-            .send(&Request::get("/api/payments").bearer(token));
-        assert_eq!(
-            (answer.status, answer.header("www-authenticate")),
-            (401, Some("Bearer"))
-        );
+        let answer = shop.server.send(&Request::get("/api/payments").bearer(token));
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
     }
     assert_eq!(shop.totals(&id)["refunded"], json!(0));
 }
@@ -473,18 +373,11 @@ fn another_merchants_payment_is_as_unknown_as_none() {
             Request::post(&format!("/api/payments/{id}/voids")).json(&body),
         ]
     };
-    for (foreign, missing) in requests(&id, &refund)
-        .into_iter()
-        .zip(requests(unknown, unknown))
-    {
+    for (foreign, missing) in requests(&id, &refund).into_iter().zip(requests(unknown, unknown)) {
         let path = foreign.target.clone();
         let foreign = shop.server.send(&foreign.bearer(&key.token));
         let missing = shop.server.send(&missing.bearer(&key.token));
-        assert_eq!(
-            (foreign.status, &foreign.body),
-            (404, &missing.body),
-            "{path}"
-        );
+        assert_eq!((foreign.status, &foreign.body), (404, &missing.body), "{path}");
     }
 }
 
@@ -496,15 +389,7 @@ fn the_guard_against_double_clicks_is_off_unless_it_is_switched_on() {
         let first = shop.refund(&id, &json!({"amount": 100}));
         let second = shop.refund(&id, &json!({"amount": 100}));
         assert_eq!((first.status, second.status), (201, 201));
-        assert_eq!(
-            first.body == second.body,
-            refunded == 100,
-            "window {window}"
-        );
-        assert_eq!(
-            shop.totals(&id)["refunded"],
-            json!(refunded),
-            "window {window}"
-        );
+        assert_eq!(first.body == second.body, refunded == 100, "window {window}");
+        assert_eq!(shop.totals(&id)["refunded"], json!(refunded), "window {window}");
     }
 }

@@ -8,10 +8,7 @@ fn the_server_says_whether_it_lives_and_whether_it_takes_money_requests() {
     let health = server.send(&Request::get("/health"));
     assert_eq!((health.status, health.text().as_str()), (200, "OK"));
     let ready = server.send(&Request::get("/ready"));
-    assert_eq!(
-        (ready.status, ready.json()["status"].as_str()),
-        (200, Some("ready"))
-    );
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ready")));
 }
 
 #[test]
@@ -27,31 +24,13 @@ fn where_nothing_is_served_the_answer_is_json() {
     ] {
         let answer = server.send(&request);
         let told = answer.json()["error"]["code"].clone();
-        assert_eq!(
-            (answer.status, told.as_str()),
-            (status, Some(code)),
-            "{}",
-            request.target
-        );
+        assert_eq!((answer.status, told.as_str()), (status, Some(code)), "{}", request.target);
     }
-    for prefix in [
-        "/medusa/v1",
-        "/medusa/v2",
-        "/mpg",
-        "/gr4vy",
-        "/loop",
-        "/api",
-    ] {
+    for prefix in ["/medusa/v1", "/medusa/v2", "/mpg", "/gr4vy", "/loop", "/api"] {
         let answer = server.send(&Request::get(&format!("{prefix}/nowhere")));
+        assert!(matches!(answer.status, 401 | 404), "{prefix}: {}", answer.status);
         assert!(
-            matches!(answer.status, 401 | 404),
-            "{prefix}: {}",
-            answer.status
-        );
-        assert!(
-            answer
-                .header("content-type")
-                .is_some_and(|kind| kind.starts_with("application/json")),
+            answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json")),
             "{prefix}"
         );
     }

@@ -16,29 +16,13 @@ const RULES: &[Rule] = &[
     Rule {
         folder: "core/src",
         but: &[],
-        banned: &[
-            "std::time",
-            "std::env",
-            "std::fs",
-            "std::net",
-            "std::thread",
-            "serde",
-            "async ",
-        ],
+        banned: &["std::time", "std::env", "std::fs", "std::net", "std::thread", "serde", "async "],
         why: "core knows nothing of the world",
     },
     Rule {
         folder: "engine/src",
         but: &[],
-        banned: &[
-            "SystemTime",
-            "Instant::now",
-            "std::env",
-            "serde",
-            "hyper",
-            "axum",
-            "tokio",
-        ],
+        banned: &["SystemTime", "Instant::now", "std::env", "serde", "hyper", "axum", "tokio"],
         why: "the engine knows no HTTP, no JSON and no clock of its own",
     },
     Rule {
@@ -64,75 +48,37 @@ const RULES: &[Rule] = &[
     Rule {
         folder: "server/src/faces/medusa_v1",
         but: &[],
-        banned: &[
-            "medusa_v2::",
-            "mpg::",
-            "gr4vy::",
-            "loop_payments::",
-            "native::",
-            "connectors::",
-        ],
+        banned: &["medusa_v2::", "mpg::", "gr4vy::", "loop_payments::", "native::", "connectors::"],
         why: "no face imports another, nor a connector",
     },
     Rule {
         folder: "server/src/faces/medusa_v2",
         but: &[],
-        banned: &[
-            "medusa_v1::",
-            "mpg::",
-            "gr4vy::",
-            "loop_payments::",
-            "native::",
-            "connectors::",
-        ],
+        banned: &["medusa_v1::", "mpg::", "gr4vy::", "loop_payments::", "native::", "connectors::"],
         why: "no face imports another, nor a connector",
     },
     Rule {
         folder: "server/src/faces/mpg",
         but: &[],
-        banned: &[
-            "medusa_v1::",
-            "medusa_v2::",
-            "gr4vy::",
-            "loop_payments::",
-            "native::",
-        ],
+        banned: &["medusa_v1::", "medusa_v2::", "gr4vy::", "loop_payments::", "native::"],
         why: "no face imports another, nor a connector",
     },
     Rule {
         folder: "server/src/faces/gr4vy",
         but: &[],
-        banned: &[
-            "medusa_v1::",
-            "medusa_v2::",
-            "mpg::",
-            "loop_payments::",
-            "native::",
-        ],
+        banned: &["medusa_v1::", "medusa_v2::", "mpg::", "loop_payments::", "native::"],
         why: "no face imports another, nor a connector",
     },
     Rule {
         folder: "server/src/faces/loop_payments",
         but: &[],
-        banned: &[
-            "medusa_v1::",
-            "medusa_v2::",
-            "mpg::",
-            "gr4vy::",
-            "native::",
-            "connectors::",
-        ],
+        banned: &["medusa_v1::", "medusa_v2::", "mpg::", "gr4vy::", "native::", "connectors::"],
         why: "no face imports another, nor a connector",
     },
     Rule {
         folder: "server/src/connectors",
         but: &[],
-        banned: &[
-            "crate::faces",
-            "crate::desk",
-            "engine::lane",
-            "engine::store",
-        ],
+        banned: &["crate::faces", "crate::desk", "engine::lane", "engine::store"],
         why: "a connector knows instructions and outcomes",
     },
     Rule {
@@ -146,10 +92,7 @@ const RULES: &[Rule] = &[
 
 fn root() -> PathBuf {
     let server = Path::new(env!("CARGO_MANIFEST_DIR"));
-    server
-        .parent()
-        .expect("the server is a member of the workspace")
-        .to_owned()
+    server.parent().expect("the server is a member of the workspace").to_owned()
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -167,9 +110,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn production(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("readable");
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = code
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -208,18 +149,10 @@ fn every_sql_text_begins_with_its_name_and_names_are_unique() {
                 .iter()
                 .any(|verb| first.starts_with(verb));
             let is_shared = first.starts_with("select r.refund_id");
-            assert!(
-                !is_sql || is_shared,
-                "unnamed SQL in {}: {first}",
-                file.display()
-            );
-            if let Some(name) = first
-                .strip_prefix("-- ")
-                .and_then(|rest| rest.lines().next())
-            {
+            assert!(!is_sql || is_shared, "unnamed SQL in {}: {first}", file.display());
+            if let Some(name) = first.strip_prefix("-- ").and_then(|rest| rest.lines().next()) {
                 names.push(
-                    name.trim_end_matches("\\nselect count(*) from sqlite_schema")
-                        .to_owned(),
+                    name.trim_end_matches("\\nselect count(*) from sqlite_schema").to_owned(),
                 );
             }
         }
@@ -240,14 +173,7 @@ fn nothing_points_outside_the_project() {
     }
     for file in files.iter().filter(|file| !file.ends_with("tidy.rs")) {
         let text = fs::read_to_string(file).expect("readable");
-        for banned in [
-            "TODO",
-            "FIXME",
-            "/work/",
-            "../shared",
-            "unimplemented!(",
-            "#[ignore]",
-        ] {
+        for banned in ["TODO", "FIXME", "/work/", "../shared", "unimplemented!(", "#[ignore]"] {
             assert!(!text.contains(banned), "{}: {banned}", file.display());
         }
     }

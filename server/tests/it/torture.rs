@@ -19,16 +19,10 @@ fn a_thousand_at_once(connector: &str) {
         "captures": [{"amount": 200}, {"amount": 300}]});
     let payment = server.register(&shop.native, &new);
     let faces: Vec<Face> = FACES.into_iter().cycle().take(1_000).collect();
-    let requests: Vec<Request> = faces
-        .iter()
-        .map(|face| shop.refund(*face, &payment, 1))
-        .collect();
+    let requests: Vec<Request> = faces.iter().map(|face| shop.refund(*face, &payment, 1)).collect();
     let started = Instant::now();
     let responses = server.send_at_once(&requests);
-    println!(
-        "{connector}: 1,000 refunds at once took {:?}",
-        started.elapsed()
-    );
+    println!("{connector}: 1,000 refunds at once took {:?}", started.elapsed());
     let mut accepted = 0;
     for (face, response) in faces.iter().zip(&responses) {
         let is_accepted = face.accepted(response);
@@ -43,10 +37,7 @@ fn a_thousand_at_once(connector: &str) {
     assert_eq!(accepted, 500);
     verify(&server);
     let refunds = refunds_of(&server, &shop, &payment);
-    let given: i64 = refunds
-        .iter()
-        .filter_map(|refund| refund["amount"].as_i64())
-        .sum();
+    let given: i64 = refunds.iter().filter_map(|refund| refund["amount"].as_i64()).sum();
     assert_eq!((refunds.len(), given), (500, 500));
 }
 
@@ -72,27 +63,14 @@ fn a_client_that_hangs_up_does_not_cancel_its_refund() {
     let payment = server.register(&shop.native, &new);
     for (face, number) in FACES.into_iter().cycle().zip(0..50) {
         let key = format!("left-{number}");
-        let request = shop
-            .refund(face, &payment, 7)
-            .header("idempotency-key", &key);
+        let request = shop.refund(face, &payment, 7).header("idempotency-key", &key);
         let mut stream = std::net::TcpStream::connect(server.addr).expect("it listens");
-        stream
-            .write_all(&request.wire(server.addr))
-            .expect("sent whole");
+        stream.write_all(&request.wire(server.addr)).expect("sent whole");
         drop(stream);
         let again = answered(&server, &request);
-        assert!(
-            face.accepted(&again),
-            "{face:?}: {} {}",
-            again.status,
-            again.text()
-        );
+        assert!(face.accepted(&again), "{face:?}: {} {}", again.status, again.text());
     }
-    assert_eq!(
-        refunds_of(&server, &shop, &payment).len(),
-        50,
-        "one for each key"
-    );
+    assert_eq!(refunds_of(&server, &shop, &payment).len(), 50, "one for each key");
     verify(&server);
 }
 
@@ -156,16 +134,9 @@ impl Load<'_> {
             let key = format!("key-{number}");
             let face = FACES[number % FACES.len()];
             let payment = &self.payments[number % self.payments.len()];
-            let request = self
-                .shop
-                .refund(face, payment, 1)
-                .header("idempotency-key", &key);
+            let request = self.shop.refund(face, payment, 1).header("idempotency-key", &key);
             let refund = Load::until_acknowledged(face, &request, address);
-            let before = self
-                .acknowledged
-                .lock()
-                .expect("no panic")
-                .insert(key, refund);
+            let before = self.acknowledged.lock().expect("no panic").insert(key, refund);
             assert_eq!(before, None, "each key is used once");
         }
     }
@@ -195,10 +166,7 @@ impl Load<'_> {
 /// kill -9 under load: no acknowledged refund is missing, none is doubled, nothing is stuck.
 #[test]
 fn killed_again_and_again_it_loses_and_doubles_nothing() {
-    let seed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .subsec_nanos();
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
     println!("seed {seed} (only the moments of the kills depend on it)");
     let options = Options::default().env("REQUITE_PSP_CALL_DEADLINE_MS", "300");
     let mut server = Server::start(options);
@@ -252,11 +220,7 @@ fn killed_again_and_again_it_loses_and_doubles_nothing() {
         load.is_over.store(true, Ordering::Release);
     });
     let acknowledged = load.acknowledged.into_inner().expect("no panic");
-    println!(
-        "{} refunds acknowledged over {} kills",
-        acknowledged.len(),
-        kills()
-    );
+    println!("{} refunds acknowledged over {} kills", acknowledged.len(), kills());
     assert!(acknowledged.len() > kills(), "there was load");
     settled(&server, &shop, &load.payments, &acknowledged);
     verify(&server);
@@ -271,29 +235,19 @@ fn settled(
 ) {
     let end = Instant::now() + Duration::from_secs(120);
     loop {
-        let refunds: Vec<Value> = payments
-            .iter()
-            .flat_map(|payment| refunds_of(server, shop, payment))
-            .collect();
+        let refunds: Vec<Value> =
+            payments.iter().flat_map(|payment| refunds_of(server, shop, payment)).collect();
         let is_open = |refund: &&Value| !refund["next_action_at"].is_null();
         let open: Vec<&Value> = refunds.iter().filter(is_open).collect();
         if open.is_empty() {
             let made: Vec<&str> = refunds.iter().filter_map(|r| r["id"].as_str()).collect();
             for (key, refund) in acknowledged {
-                assert!(
-                    made.contains(&refund.as_str()),
-                    "{key}: refund {refund} is missing"
-                );
+                assert!(made.contains(&refund.as_str()), "{key}: refund {refund} is missing");
             }
             assert_eq!(made.len(), acknowledged.len(), "one refund for each key");
             return;
         }
-        assert!(
-            Instant::now() < end,
-            "{} stay open, the first: {}",
-            open.len(),
-            open[0]
-        );
+        assert!(Instant::now() < end, "{} stay open, the first: {}", open.len(), open[0]);
         thread::sleep(Duration::from_millis(200));
     }
 }
@@ -303,10 +257,7 @@ fn refunds_of(server: &Server, shop: &Shop, payment: &Value) -> Vec<Value> {
     let request = Request::get(&format!("/api/payments/{id}")).bearer(&shop.native.token);
     let response = server.send(&request);
     assert_eq!(response.status, 200, "{}", response.text());
-    response.json()["refunds"]
-        .as_array()
-        .expect("a list")
-        .clone()
+    response.json()["refunds"].as_array().expect("a list").clone()
 }
 
 fn verify(server: &Server) {

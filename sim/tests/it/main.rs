@@ -7,11 +7,7 @@ use requite_sim::world::{Plan, World};
 #[test]
 fn a_few_thousand_refunds_survive_crashes_and_a_bad_psp() {
     let mut out = Vec::new();
-    let campaign = Campaign {
-        first_seed: 1,
-        refunds: 3_000,
-        bug: None,
-    };
+    let campaign = Campaign { first_seed: 1, refunds: 3_000, bug: None };
     let holds = campaign.run(&mut out).expect("memory can be written");
     assert!(holds, "{}", String::from_utf8_lossy(&out));
 }

@@ -14,9 +14,7 @@ impl Batch<'_> {
         let entry = decide::capture(&book.payment, request.capture, request.amount)
             .map_err(CommandError::CaptureRefused)?;
         let leg = book.payment.primary().id();
-        book.payment
-            .open_capture(leg, request.capture)
-            .expect("core counted the captures");
+        book.payment.open_capture(leg, request.capture).expect("core counted the captures");
         let happening = Happening {
             kind: Kind::Captured,
             subject: request.capture.bits(),
@@ -26,21 +24,9 @@ impl Batch<'_> {
         };
         self.record(of, happening, &[entry], None);
         let seq = self.seq(of);
-        let capture = NewCapture {
-            id: request.capture,
-            leg,
-            seq,
-            at_ms: request.at_ms,
-        };
-        self.touched
-            .entry(of)
-            .or_default()
-            .new_captures
-            .push(capture);
-        Ok(Reply::Booked {
-            payment: request.payment,
-            seq,
-        })
+        let capture = NewCapture { id: request.capture, leg, seq, at_ms: request.at_ms };
+        self.touched.entry(of).or_default().new_captures.push(capture);
+        Ok(Reply::Booked { payment: request.payment, seq })
     }
 
     pub(super) fn void(&mut self, request: &VoidRequest) -> Result<Reply, CommandError> {
@@ -49,9 +35,7 @@ impl Batch<'_> {
         let amount =
             decide::release(&book.payment, request.amount).map_err(CommandError::CaptureRefused)?;
         let leg = book.payment.primary().id();
-        book.payment
-            .release(leg, amount)
-            .expect("core compared it with what is capturable");
+        book.payment.release(leg, amount).expect("core compared it with what is capturable");
         let happening = Happening {
             kind: Kind::Released,
             subject: request.void.bits(),
@@ -62,21 +46,8 @@ impl Batch<'_> {
         self.record(of, happening, &[], None);
         let seq = self.seq(of);
         let id = request.void.bits();
-        let release = NewRelease {
-            id,
-            leg,
-            amount,
-            seq,
-            at_ms: request.at_ms,
-        };
-        self.touched
-            .entry(of)
-            .or_default()
-            .new_releases
-            .push(release);
-        Ok(Reply::Booked {
-            payment: request.payment,
-            seq,
-        })
+        let release = NewRelease { id, leg, amount, seq, at_ms: request.at_ms };
+        self.touched.entry(of).or_default().new_releases.push(release);
+        Ok(Reply::Booked { payment: request.payment, seq })
     }
 }

@@ -78,13 +78,7 @@ impl Batch<'_> {
         let seq = self.seq((key.merchant, key.payment));
         let mut verdicts = std::mem::take(&mut self.decided.verdicts);
         for verdict in &mut verdicts {
-            let Verdict::Wait {
-                refund,
-                keys,
-                answers_unknown,
-                is_replay,
-            } = verdict
-            else {
+            let Verdict::Wait { refund, keys, answers_unknown, is_replay } = verdict else {
                 continue;
             };
             if *refund != key {
@@ -95,12 +89,8 @@ impl Batch<'_> {
                     self.mark_answered(hold, key, seq, status);
                 }
             }
-            let reply = RefundReply {
-                refund: key,
-                status,
-                as_of: Some(seq),
-                is_replay: *is_replay,
-            };
+            let reply =
+                RefundReply { refund: key, status, as_of: Some(seq), is_replay: *is_replay };
             *verdict = Verdict::Answer(Ok(Reply::Refund(reply)));
         }
         self.decided.verdicts = verdicts;
@@ -124,22 +114,14 @@ impl Batch<'_> {
             return;
         };
         let seq = self.seq((key.merchant, key.payment));
-        for waiter in waiting
-            .iter()
-            .filter(|w| is_answer(status, w.answers_unknown))
-        {
+        for waiter in waiting.iter().filter(|w| is_answer(status, w.answers_unknown)) {
             for hold in &waiter.keys {
                 if !hold.may_move || self.stands_for(hold.at, key) {
                     self.mark_answered(hold.clone(), key, seq, status);
                 }
             }
         }
-        let reply = RefundReply {
-            refund: key,
-            status,
-            as_of: Some(seq),
-            is_replay: false,
-        };
+        let reply = RefundReply { refund: key, status, as_of: Some(seq), is_replay: false };
         self.decided.settled.insert(key, reply);
     }
 
@@ -151,16 +133,8 @@ impl Batch<'_> {
             Step::Wait => return,
         };
         let of = (key.merchant, key.payment);
-        let book = self
-            .loaded
-            .books
-            .get_mut(&of)
-            .expect("a refund's payment is loaded with it");
-        let record = self
-            .loaded
-            .refunds
-            .get_mut(&key)
-            .expect("the caller found it");
+        let book = self.loaded.books.get_mut(&of).expect("a refund's payment is loaded with it");
+        let record = self.loaded.refunds.get_mut(&key).expect("the caller found it");
         if kind == CallKind::Send {
             record.call_no = book.calls;
             book.calls = book.calls.saturating_add(1);
@@ -180,13 +154,7 @@ impl Batch<'_> {
             psp_refund: record.refund.psp_refund.clone(),
             reason: record.reason.clone(),
         });
-        self.changes.attempts.push(NewAttempt {
-            key,
-            attempt,
-            kind,
-            call_no,
-            at_ms,
-        });
+        self.changes.attempts.push(NewAttempt { key, attempt, kind, call_no, at_ms });
         self.called.insert(key);
         self.touched.entry(of).or_default();
     }

@@ -12,11 +12,7 @@ use crate::store::{NewRefund, RefundRecord};
 
 impl Batch<'_> {
     pub(super) fn refund(&mut self, request: &RefundRequest) -> Verdict {
-        if !self
-            .loaded
-            .books
-            .contains_key(&(request.merchant, request.payment))
-        {
+        if !self.loaded.books.contains_key(&(request.merchant, request.payment)) {
             return Verdict::Answer(Err(CommandError::PaymentUnknown));
         }
         for key in &request.keys {
@@ -28,21 +24,14 @@ impl Batch<'_> {
             Ok(plan) => self.accept(request, plan),
             Err(refusal) => {
                 self.keep_refusal(request, &refusal);
-                Verdict::Answer(Err(CommandError::Refused {
-                    refusal,
-                    is_replay: false,
-                }))
+                Verdict::Answer(Err(CommandError::Refused { refusal, is_replay: false }))
             }
         }
     }
 
     fn plan(&mut self, request: &RefundRequest) -> Result<Plan, Refusal> {
         let of = (request.merchant, request.payment);
-        let book = self
-            .loaded
-            .books
-            .get(&of)
-            .expect("the caller checked that it is loaded");
+        let book = self.loaded.books.get(&of).expect("the caller checked that it is loaded");
         let is_immediate = self.immediate.contains(&book.connector);
         let plan = decide::decide(&book.payment, &request.ask, is_immediate)?;
         match request.details.reason {
@@ -63,10 +52,7 @@ impl Batch<'_> {
         let (refund, answered) = match record.outcome {
             KeyOutcome::Refund { refund, answered } => (refund, answered),
             KeyOutcome::Refused(refusal) => {
-                let refused = CommandError::Refused {
-                    refusal,
-                    is_replay: true,
-                };
+                let refused = CommandError::Refused { refusal, is_replay: true };
                 return Some(Verdict::Answer(Err(refused)));
             }
         };
@@ -103,8 +89,7 @@ impl Batch<'_> {
             }
             KeyOutcome::Refused(_) => (None, false),
         };
-        key.binds(record, stands, request.ask.at_ms)
-            .then_some(record)
+        key.binds(record, stands, request.ask.at_ms).then_some(record)
     }
 
     /// Whoever asked has left without the outcome: they were told "unknown", or a crash took them.
@@ -136,10 +121,7 @@ impl Batch<'_> {
         let mut holds = Vec::new();
         for key in &request.keys {
             let at = (request.merchant, key.hash);
-            let untold = KeyOutcome::Refund {
-                refund,
-                answered: None,
-            };
+            let untold = KeyOutcome::Refund { refund, answered: None };
             let is_free = key.lifetime == Lifetime::Kept && self.bound(request, key).is_none();
             let record = match self.recorded(at) {
                 Some(known) if known.outcome == untold => known.clone(),
@@ -151,11 +133,7 @@ impl Batch<'_> {
                 _ => continue,
             };
             self.keys.insert(at, record.clone());
-            holds.push(Hold {
-                at,
-                record,
-                may_move: key.lifetime != Lifetime::Kept,
-            });
+            holds.push(Hold { at, record, may_move: key.lifetime != Lifetime::Kept });
         }
         holds
     }
@@ -175,12 +153,7 @@ impl Batch<'_> {
         if status == Status::Dispatched && request.wait == Wait::Outcome {
             // Its first requester left with a dead process; this one takes their place.
             self.awaited.insert(refund);
-            return Verdict::Wait {
-                refund,
-                keys,
-                answers_unknown,
-                is_replay: true,
-            };
+            return Verdict::Wait { refund, keys, answers_unknown, is_replay: true };
         }
         let seq = self.seq((refund.merchant, refund.payment));
         if is_answer(status, answers_unknown) {
@@ -188,12 +161,7 @@ impl Batch<'_> {
                 self.mark_answered(key, refund, seq, status);
             }
         }
-        let reply = RefundReply {
-            refund,
-            status,
-            as_of: Some(seq),
-            is_replay: true,
-        };
+        let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: true };
         Verdict::Answer(Ok(Reply::Refund(reply)))
     }
 
@@ -205,38 +173,22 @@ impl Batch<'_> {
         status: Status,
     ) {
         let Hold { at, record, .. } = hold;
-        let outcome = KeyOutcome::Refund {
-            refund,
-            answered: Some((seq, status)),
-        };
+        let outcome = KeyOutcome::Refund { refund, answered: Some((seq, status)) };
         self.keys.insert(at, KeyRecord { outcome, ..record });
     }
 
     pub(super) fn status(&self, refund: RefundRef) -> Option<Status> {
-        self.loaded
-            .refunds
-            .get(&refund)
-            .map(|record| record.refund.status)
+        self.loaded.refunds.get(&refund).map(|record| record.refund.status)
     }
 
     fn keep_refusal(&mut self, request: &RefundRequest, refusal: &Refusal) {
         if refusal_text(refusal).is_none() {
             return;
         }
-        for key in request
-            .keys
-            .iter()
-            .filter(|key| key.lifetime == Lifetime::Kept)
-        {
+        for key in request.keys.iter().filter(|key| key.lifetime == Lifetime::Kept) {
             let outcome = KeyOutcome::Refused(refusal.clone());
-            let Key {
-                hash, fingerprint, ..
-            } = *key;
-            let record = KeyRecord {
-                fingerprint,
-                at_ms: request.ask.at_ms,
-                outcome,
-            };
+            let Key { hash, fingerprint, .. } = *key;
+            let record = KeyRecord { fingerprint, at_ms: request.ask.at_ms, outcome };
             self.keys.insert((request.merchant, hash), record);
         }
     }
@@ -244,11 +196,8 @@ impl Batch<'_> {
     /// From here on nothing may refuse.
     fn accept(&mut self, request: &RefundRequest, plan: Plan) -> Verdict {
         let Plan { refund, entries } = plan;
-        let key = RefundRef {
-            merchant: request.merchant,
-            payment: request.payment,
-            refund: refund.id,
-        };
+        let key =
+            RefundRef { merchant: request.merchant, payment: request.payment, refund: refund.id };
         let reason = request.details.reason_text.clone();
         let reason = reason.or_else(|| request.details.reason_code.clone());
         let at_ms = request.ask.at_ms;
@@ -256,41 +205,20 @@ impl Batch<'_> {
         let reference = self.reference(request);
         // Reserve and give back are two events even when they are one commit.
         let (reserve, give_back) = entries.split_at(refund.allocations.len());
-        let accepted = Refund {
-            status: Status::Ready,
-            ..refund.clone()
-        };
+        let accepted = Refund { status: Status::Ready, ..refund.clone() };
         let sent = (refund.status == Status::Ready).then(|| settle::send(&accepted, at_ms));
-        let first = sent
-            .as_ref()
-            .map_or(&accepted, |(change, _)| &change.refund)
-            .clone();
+        let first = sent.as_ref().map_or(&accepted, |(change, _)| &change.refund).clone();
         self.record_refund(key, &first, reserve, (request.details.actor.clone(), at_ms));
-        let record = RefundRecord {
-            refund: first,
-            call_no: 0,
-            reason,
-        };
+        let record = RefundRecord { refund: first, call_no: 0, reason };
         self.loaded.refunds.insert(key, record.clone());
         self.new_refunds.insert(key);
         let details = request.details.clone();
-        let new = NewRefund {
-            key,
-            record,
-            details,
-            reference,
-            asked_seq,
-            asked_at_ms: at_ms,
-        };
+        let new = NewRefund { key, record, details, reference, asked_seq, asked_at_ms: at_ms };
         self.changes.new_refunds.push(new);
         if let Some((_, step)) = sent {
             self.call(key, step, at_ms);
         } else {
-            let given = Change {
-                refund,
-                entries: give_back.to_vec(),
-                alarm: None,
-            };
+            let given = Change { refund, entries: give_back.to_vec(), alarm: None };
             self.change(key, &given, at_ms);
         }
         self.answer_accepted(request, key)
@@ -303,15 +231,9 @@ impl Batch<'_> {
         let answered = is_answered.then_some((seq, status));
         let mut keys = Vec::new();
         for key in &request.keys {
-            let Key {
-                hash, fingerprint, ..
-            } = *key;
+            let Key { hash, fingerprint, .. } = *key;
             let outcome = KeyOutcome::Refund { refund, answered };
-            let record = KeyRecord {
-                fingerprint,
-                at_ms: request.ask.at_ms,
-                outcome,
-            };
+            let record = KeyRecord { fingerprint, at_ms: request.ask.at_ms, outcome };
             self.keys.insert((request.merchant, hash), record.clone());
             keys.push(Hold {
                 at: (request.merchant, hash),
@@ -320,22 +242,12 @@ impl Batch<'_> {
             });
         }
         if is_answered {
-            let reply = RefundReply {
-                refund,
-                status,
-                as_of: Some(seq),
-                is_replay: false,
-            };
+            let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: false };
             return Verdict::Answer(Ok(Reply::Refund(reply)));
         }
         self.awaited.insert(refund);
         let answers_unknown = request.answers_unknown;
-        Verdict::Wait {
-            refund,
-            keys,
-            answers_unknown,
-            is_replay: false,
-        }
+        Verdict::Wait { refund, keys, answers_unknown, is_replay: false }
     }
 
     fn reference(&mut self, request: &RefundRequest) -> Option<(i64, u32)> {
@@ -343,16 +255,10 @@ impl Batch<'_> {
             return None;
         }
         let day = day(request.ask.at_ms);
-        let counter = self
-            .loaded
-            .counters
-            .entry((request.merchant, day))
-            .or_insert(0);
+        let counter = self.loaded.counters.entry((request.merchant, day)).or_insert(0);
         *counter = counter.saturating_add(1);
         let drawn = *counter;
-        self.changes
-            .counters
-            .retain(|(of, _)| *of != (request.merchant, day));
+        self.changes.counters.retain(|(of, _)| *of != (request.merchant, day));
         self.changes.counters.push(((request.merchant, day), drawn));
         Some((day, drawn))
     }

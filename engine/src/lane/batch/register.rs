@@ -38,13 +38,7 @@ impl Batch<'_> {
             let named = (new.merchant, text.clone());
             self.loaded.external_identifiers.insert(named, new.payment);
         }
-        self.touched.insert(
-            of,
-            Touched {
-                is_new: true,
-                ..Touched::default()
-            },
-        );
+        self.touched.insert(of, Touched { is_new: true, ..Touched::default() });
         let happening = |kind, subject, amount| Happening {
             kind,
             subject,
@@ -55,38 +49,21 @@ impl Batch<'_> {
         let registered = happening(Kind::Registered, new.payment.bits(), new.primary.amount);
         self.record(of, registered, &[], None);
         for (leg, capture, amount) in captures(new) {
-            let book = self
-                .loaded
-                .books
-                .get_mut(&of)
-                .expect("it was just inserted");
-            book.payment
-                .open_capture(leg, capture)
-                .expect("is_sound counted the captures");
+            let book = self.loaded.books.get_mut(&of).expect("it was just inserted");
+            book.payment.open_capture(leg, capture).expect("is_sound counted the captures");
             let entry = Entry::new(capture, Account::PspClearing, Account::Refundable, amount);
             let captured = happening(Kind::Captured, capture.bits(), amount);
             self.record(of, captured, &[entry], None);
-            let capture = NewCapture {
-                id: capture,
-                leg,
-                seq: self.seq(of),
-                at_ms: new.created_at_ms,
-            };
-            self.touched
-                .entry(of)
-                .or_default()
-                .new_captures
-                .push(capture);
+            let capture =
+                NewCapture { id: capture, leg, seq: self.seq(of), at_ms: new.created_at_ms };
+            self.touched.entry(of).or_default().new_captures.push(capture);
         }
         self.changes.registered.push(new.clone());
         Registered::Created(new.payment)
     }
 
     fn known(&self, new: &Registration) -> Option<Registered> {
-        let named = new
-            .external_identifier
-            .clone()
-            .map(|text| (new.merchant, text));
+        let named = new.external_identifier.clone().map(|text| (new.merchant, text));
         let by_name = named.and_then(|named| self.loaded.external_identifiers.get(&named));
         let id = by_name.copied().unwrap_or(new.payment);
         let book = self.loaded.books.get(&(new.merchant, id))?;
@@ -102,10 +79,7 @@ type CaptureParts = (requite_core::id::LegId, requite_core::id::CaptureId, Minor
 
 /// The payment method's captures, and one for each gift card: a redemption takes at once.
 fn captures(new: &Registration) -> impl Iterator<Item = CaptureParts> + '_ {
-    let primary = new
-        .captures
-        .iter()
-        .map(|&(id, amount)| (new.primary.id, id, amount));
+    let primary = new.captures.iter().map(|&(id, amount)| (new.primary.id, id, amount));
     let cards = new.gift_cards.iter().map(|card| {
         let id = requite_core::id::CaptureId::new(card.id.bits());
         (card.id, id, card.amount)
@@ -116,17 +90,9 @@ fn captures(new: &Registration) -> impl Iterator<Item = CaptureParts> + '_ {
 fn empty_payment(new: &Registration) -> Option<Payment> {
     let leg = |kind, id, amount| Leg::new(id, kind, amount, Minor::ZERO, Vec::new());
     let primary = leg(LegKind::PaymentMethod, new.primary.id, new.primary.amount)?;
-    let cards = new
-        .gift_cards
-        .iter()
-        .map(|card| leg(LegKind::GiftCard, card.id, card.amount));
+    let cards = new.gift_cards.iter().map(|card| leg(LegKind::GiftCard, card.id, card.amount));
     let legs: Option<Vec<Leg>> = std::iter::once(Some(primary)).chain(cards).collect();
-    Payment::new(
-        new.payment,
-        new.currency,
-        new.cancelled_at_ms.is_some(),
-        legs?,
-    )
+    Payment::new(new.payment, new.currency, new.cancelled_at_ms.is_some(), legs?)
 }
 
 /// See [`Registration::is_sound`].

@@ -20,9 +20,7 @@ use crate::store::{JournalLine, RefundRecord};
 /// What cannot even be read (an overdrawn capture, an impossible leg) is a violation as well.
 pub fn audit(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, AuditFault> {
     let mut connection = connect(path, Open::Existing)?;
-    connection
-        .pragma_update(None, "query_only", "ON")
-        .map_err(read_fault)?;
+    connection.pragma_update(None, "query_only", "ON").map_err(read_fault)?;
     let total = count_payments(&connection).map_err(read_fault)?;
     let mut report = Report::default();
     let mut after = None;
@@ -73,10 +71,9 @@ fn next_payment(
         where (merchant_id, payment_id) > (?1, ?2)
         order by merchant_id, payment_id limit 1";
     let (merchant, payment) = match after {
-        Some((merchant, payment)) => (
-            blob(merchant.bits()).to_vec(),
-            blob(payment.bits()).to_vec(),
-        ),
+        Some((merchant, payment)) => {
+            (blob(merchant.bits()).to_vec(), blob(payment.bits()).to_vec())
+        }
         None => (Vec::new(), Vec::new()),
     };
     let mut statement = connection.prepare_cached(sql)?;
@@ -84,10 +81,7 @@ fn next_payment(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    Ok(Some((
-        MerchantId::new(id(row, 0)?),
-        PaymentId::new(id(row, 1)?),
-    )))
+    Ok(Some((MerchantId::new(id(row, 0)?), PaymentId::new(id(row, 1)?))))
 }
 
 fn history(
@@ -152,19 +146,8 @@ fn journal(
     let line = |row: &Row<'_>| {
         let (debit, credit) = (account(row, 3)?, account(row, 4)?);
         let capture = CaptureId::new(id(row, 2)?);
-        let entry = Entry {
-            capture,
-            debit,
-            credit,
-            amount: minor(row, 5)?,
-        };
-        Ok(JournalLine {
-            merchant,
-            payment,
-            seq: row.get(0)?,
-            line: row.get(1)?,
-            entry,
-        })
+        let entry = Entry { capture, debit, credit, amount: minor(row, 5)? };
+        Ok(JournalLine { merchant, payment, seq: row.get(0)?, line: row.get(1)?, entry })
     };
     let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
@@ -181,15 +164,10 @@ fn refunds(
         order by refund_id";
     let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let ids: Vec<u128> = statement
-        .query_map(key, |row| id(row, 0))?
-        .collect::<rusqlite::Result<_>>()?;
+    let ids: Vec<u128> =
+        statement.query_map(key, |row| id(row, 0))?.collect::<rusqlite::Result<_>>()?;
     let record = |bits| {
-        let key = RefundRef {
-            merchant,
-            payment,
-            refund: RefundId::new(bits),
-        };
+        let key = RefundRef { merchant, payment, refund: RefundId::new(bits) };
         load::refund(connection, key)?.ok_or_else(|| corrupt("an index entry without its refund"))
     };
     ids.into_iter().map(record).collect()

@@ -19,9 +19,7 @@ pub(super) fn load(connection: &Connection, wanted: &Wanted) -> rusqlite::Result
     for (merchant, text) in &wanted.external_identifiers {
         if let Some(payment) = payment_by_external(connection, *merchant, text)? {
             payments.insert((*merchant, payment));
-            loaded
-                .external_identifiers
-                .insert((*merchant, text.clone()), payment);
+            loaded.external_identifiers.insert((*merchant, text.clone()), payment);
         }
     }
     for &(merchant, hash) in &wanted.keys {
@@ -71,10 +69,7 @@ pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 pub(super) fn fault_of(row: &Row<'_>, code: usize, text: usize) -> rusqlite::Result<Option<Fault>> {
     let code: Option<String> = row.get(code)?;
     let text: Option<String> = row.get(text)?;
-    Ok(code.map(|code| Fault {
-        code,
-        text: text.unwrap_or_default(),
-    }))
+    Ok(code.map(|code| Fault { code, text: text.unwrap_or_default() }))
 }
 
 fn payment_by_external(
@@ -106,11 +101,7 @@ fn key(
             }
             None => {
                 let payment = PaymentId::new(id(row, 2)?);
-                let refund = RefundRef {
-                    merchant,
-                    payment,
-                    refund: RefundId::new(id(row, 3)?),
-                };
+                let refund = RefundRef { merchant, payment, refund: RefundId::new(id(row, 3)?) };
                 let answered = match row.get::<_, Option<u32>>(4)? {
                     Some(seq) => Some((seq, status(row, 5)?)),
                     None => None,
@@ -118,11 +109,7 @@ fn key(
                 KeyOutcome::Refund { refund, answered }
             }
         };
-        Ok(KeyRecord {
-            fingerprint: row.get(0)?,
-            at_ms: row.get(1)?,
-            outcome,
-        })
+        Ok(KeyRecord { fingerprint: row.get(0)?, at_ms: row.get(1)?, outcome })
     });
     found.optional()
 }
@@ -169,20 +156,10 @@ fn legs(
     let key = params![blob(merchant.bits()), blob(payment.bits())];
     let rows = statement.query_map(key, |row| {
         let number: i64 = row.get(0)?;
-        let kind = if number == 0 {
-            LegKind::PaymentMethod
-        } else {
-            LegKind::GiftCard
-        };
+        let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
         let own = captures.iter().filter(|(leg, _)| *leg == number);
         let own = own.map(|(_, capture)| capture.clone()).collect();
-        let leg = Leg::new(
-            LegId::new(id(row, 1)?),
-            kind,
-            minor(row, 2)?,
-            minor(row, 3)?,
-            own,
-        );
+        let leg = Leg::new(LegId::new(id(row, 1)?), kind, minor(row, 2)?, minor(row, 3)?, own);
         leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))
     })?;
     rows.collect()
@@ -209,13 +186,7 @@ fn captures(
             excess: minor(row, 7)?,
         });
         let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
-        Ok((
-            row.get(0)?,
-            Capture {
-                id: CaptureId::new(id(row, 1)?),
-                balance,
-            },
-        ))
+        Ok((row.get(0)?, Capture { id: CaptureId::new(id(row, 1)?), balance }))
     })?;
     rows.collect()
 }
@@ -249,11 +220,7 @@ pub(super) fn refund(
         };
         let reason: Option<String> = row.get(12)?;
         let code: Option<String> = row.get(13)?;
-        Ok(RefundRecord {
-            refund,
-            call_no: row.get(11)?,
-            reason: reason.or(code),
-        })
+        Ok(RefundRecord { refund, call_no: row.get(11)?, reason: reason.or(code) })
     });
     found.optional()
 }
@@ -265,10 +232,7 @@ fn allocations(connection: &Connection, key: RefundRef) -> rusqlite::Result<Vec<
     let mut statement = connection.prepare_cached(sql)?;
     let of = params![blob(key.merchant.bits()), blob(key.refund.bits())];
     let rows = statement.query_map(of, |row| {
-        Ok(Allocation {
-            capture: CaptureId::new(id(row, 0)?),
-            amount: minor(row, 1)?,
-        })
+        Ok(Allocation { capture: CaptureId::new(id(row, 0)?), amount: minor(row, 1)? })
     })?;
     rows.collect()
 }
@@ -293,7 +257,5 @@ fn counter(
     let sql = "-- counter
         select last_no from reference_counter where merchant_id = ?1 and day = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    statement
-        .query_row(params![blob(merchant.bits()), day], |row| row.get(0))
-        .optional()
+    statement.query_row(params![blob(merchant.bits()), day], |row| row.get(0)).optional()
 }

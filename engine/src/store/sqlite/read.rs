@@ -29,10 +29,7 @@ pub struct SqliteReads {
 impl SqliteReads {
     /// The store must have been opened for writing before, so that its schema is there.
     pub fn open(path: &Path) -> Result<SqliteReads, OpenFault> {
-        let reads = SqliteReads {
-            path: path.to_owned(),
-            idle: Mutex::new(Vec::new()),
-        };
+        let reads = SqliteReads { path: path.to_owned(), idle: Mutex::new(Vec::new()) };
         let first = reads.connect()?;
         reads.keep(first);
         Ok(reads)
@@ -61,20 +58,12 @@ impl SqliteReads {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ReadFault> {
-        let kept = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self
-                .connect()
-                .map_err(|fault| ReadFault(fault.to_string()))?,
+            None => self.connect().map_err(|fault| ReadFault(fault.to_string()))?,
         };
-        let done = connection
-            .transaction()
-            .and_then(|snapshot| read(&snapshot));
+        let done = connection.transaction().and_then(|snapshot| read(&snapshot));
         self.keep(connection);
         done.map_err(|cause| ReadFault(cause.to_string()))
     }
@@ -102,9 +91,7 @@ impl Reads for SqliteReads {
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let key = params![blob(merchant.bits()), blob(refund.bits())];
-            statement
-                .query_row(key, |row| refund_view(merchant, row))
-                .optional()
+            statement.query_row(key, |row| refund_view(merchant, row)).optional()
         })
     }
 
@@ -132,9 +119,7 @@ impl Reads for SqliteReads {
     ) -> Result<Vec<PaymentView>, ReadFault> {
         self.snapshot(|connection| {
             let ids = payment_ids(connection, merchant, filter)?;
-            let views = ids
-                .into_iter()
-                .map(|id| payment_view(connection, merchant, id, None));
+            let views = ids.into_iter().map(|id| payment_view(connection, merchant, id, None));
             views.filter_map(Result::transpose).collect()
         })
     }
@@ -153,9 +138,7 @@ impl Reads for SqliteReads {
             where merchant_id = ?1";
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            statement
-                .query_row(params![blob(merchant.bits())], merchant_view)
-                .optional()
+            statement.query_row(params![blob(merchant.bits())], merchant_view).optional()
         })
     }
 
@@ -164,10 +147,7 @@ impl Reads for SqliteReads {
             select merchant_id, slug, name, profile, created_at_ms from merchant
             order by created_at_ms, merchant_id";
         self.snapshot(|connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map([], merchant_view)?
-                .collect()
+            connection.prepare_cached(sql)?.query_map([], merchant_view)?.collect()
         })
     }
 
@@ -214,10 +194,7 @@ impl Reads for SqliteReads {
             select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
             from person where email = ?1 order by created_at_ms limit 16";
         self.snapshot(|connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map(params![email], person_view)?
-                .collect()
+            connection.prepare_cached(sql)?.query_map(params![email], person_view)?.collect()
         })
     }
 
@@ -248,9 +225,7 @@ impl Reads for SqliteReads {
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
             let key = params![blob(merchant.bits()), blob(reason.bits())];
-            statement
-                .query_row(key, |row| reason_view(row, 0))
-                .optional()
+            statement.query_row(key, |row| reason_view(row, 0)).optional()
         })
     }
 
@@ -259,18 +234,13 @@ impl Reads for SqliteReads {
             select secret from secret where name = ?1";
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            statement
-                .query_row(params![name], |row| row.get(0))
-                .optional()
+            statement.query_row(params![name], |row| row.get(0)).optional()
         })
     }
 }
 
 fn words(text: &str) -> Vec<String> {
-    text.split(' ')
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
+    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn merchant_view(row: &Row<'_>) -> rusqlite::Result<MerchantView> {
@@ -331,11 +301,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         id: RefundId::new(id(row, 0)?),
         payment: PaymentId::new(id(row, 1)?),
         leg: LegId::new(id(row, 2)?),
-        leg_kind: if is_primary {
-            LegKind::PaymentMethod
-        } else {
-            LegKind::GiftCard
-        },
+        leg_kind: if is_primary { LegKind::PaymentMethod } else { LegKind::GiftCard },
         currency: currency(row, 4, 5)?,
         amount: minor(row, 6)?,
         status: status(row, 7)?,
@@ -345,11 +311,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         actor: row.get(12)?,
         reason_code: row.get(13)?,
         reason_text: row.get(14)?,
-        reason: if has_reason {
-            Some(reason_view(row, 29)?)
-        } else {
-            None
-        },
+        reason: if has_reason { Some(reason_view(row, 29)?) } else { None },
         note: row.get(15)?,
         external_identifier: row.get(16)?,
         given_id: given_id.map(u128::from_be_bytes),
@@ -370,11 +332,7 @@ fn payment_ids(
     merchant: MerchantId,
     filter: &PaymentFilter,
 ) -> rusqlite::Result<Vec<PaymentId>> {
-    let (compare, order) = if filter.newest_first {
-        ("<", "desc")
-    } else {
-        (">", "asc")
-    };
+    let (compare, order) = if filter.newest_first { ("<", "desc") } else { (">", "asc") };
     let sql = format!(
         "-- payment_ids
         select payment_id from payment
@@ -393,9 +351,7 @@ fn payment_ids(
         filter.after.map(|after| blob(after.bits())),
         filter.limit.min(PAGE_MAX),
     ];
-    statement
-        .query_map(bounds, |row| Ok(PaymentId::new(id(row, 0)?)))?
-        .collect()
+    statement.query_map(bounds, |row| Ok(PaymentId::new(id(row, 0)?)))?.collect()
 }
 
 fn list_refunds(
@@ -403,11 +359,7 @@ fn list_refunds(
     merchant: MerchantId,
     filter: &RefundFilter,
 ) -> rusqlite::Result<Vec<RefundView>> {
-    let (compare, order) = if filter.newest_first {
-        ("<", "desc")
-    } else {
-        (">", "asc")
-    };
+    let (compare, order) = if filter.newest_first { ("<", "desc") } else { (">", "asc") };
     let sql = format!(
         "-- list_refunds
         {REFUND_COLUMNS}
@@ -418,9 +370,10 @@ fn list_refunds(
             and (?9 is null or r.refund_id {compare} ?9)
         order by r.refund_id {order} limit ?10"
     );
-    let statuses = filter.statuses.iter().fold(0_i64, |set, status| {
-        set | 1_i64.wrapping_shl(u32::from(status.number()))
-    });
+    let statuses = filter
+        .statuses
+        .iter()
+        .fold(0_i64, |set, status| set | 1_i64.wrapping_shl(u32::from(status.number())));
     let mut statement = connection.prepare_cached(&sql)?;
     let bounds = params![
         blob(merchant.bits()),
@@ -434,7 +387,5 @@ fn list_refunds(
         filter.after.map(|after| blob(after.bits())),
         filter.limit.min(PAGE_MAX),
     ];
-    statement
-        .query_map(bounds, |row| refund_view(merchant, row))?
-        .collect()
+    statement.query_map(bounds, |row| refund_view(merchant, row))?.collect()
 }

@@ -19,16 +19,12 @@ impl SqliteRegistry {
     /// Opens the file as [`Sqlite::open`] does.
     pub fn open(path: &Path, open: Open) -> Result<SqliteRegistry, OpenFault> {
         let Sqlite { connection } = Sqlite::open(path, open)?;
-        Ok(SqliteRegistry {
-            connection: Mutex::new(connection),
-        })
+        Ok(SqliteRegistry { connection: Mutex::new(connection) })
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic between begin and commit rolled back; the connection is as good as before.
-        self.connection
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn write<T>(
@@ -37,13 +33,13 @@ impl SqliteRegistry {
         write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, RegistryFault> {
         let mut connection = self.connection();
-        let done = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .and_then(|transaction| {
+        let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(
+            |transaction| {
                 let value = write(&transaction)?;
                 transaction.commit()?;
                 Ok(value)
-            });
+            },
+        );
         done.map_err(|cause| match cause.sqlite_error_code() {
             Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 RegistryFault::Taken(taken.to_owned())
@@ -103,20 +99,10 @@ impl Registry for SqliteRegistry {
             let sql = "-- insert_merchant
                 insert into merchant (merchant_id, slug, name, profile, created_at_ms)
                 values (?1, ?2, ?3, ?4, ?5)";
-            let MerchantView {
-                id,
-                slug,
-                name,
-                profile,
-                created_at_ms,
-            } = merchant;
-            transaction.execute(
-                sql,
-                params![blob(id.bits()), slug, name, profile, created_at_ms],
-            )?;
-            reasons
-                .iter()
-                .try_for_each(|reason| put_reason(transaction, *id, reason))
+            let MerchantView { id, slug, name, profile, created_at_ms } = merchant;
+            transaction
+                .execute(sql, params![blob(id.bits()), slug, name, profile, created_at_ms])?;
+            reasons.iter().try_for_each(|reason| put_reason(transaction, *id, reason))
         })
     }
 
@@ -141,31 +127,26 @@ impl Registry for SqliteRegistry {
 
     fn create_person(&self, person: &PersonView) -> Result<(), RegistryFault> {
         self.check_merchant(person.merchant)?;
-        self.write(
-            &format!("the e-mail address {}", person.email),
-            |transaction| {
-                let sql = "-- insert_person
+        self.write(&format!("the e-mail address {}", person.email), |transaction| {
+            let sql = "-- insert_person
                 insert into person (merchant_id, person_id, email, password_hash, created_at_ms,
                     updated_at_ms)
                 values (?1, ?2, ?3, ?4, ?5, ?6)";
-                let row = params![
-                    blob(person.merchant.bits()),
-                    blob(person.id.bits()),
-                    person.email,
-                    person.password_hash,
-                    person.created_at_ms,
-                    person.updated_at_ms,
-                ];
-                transaction.execute(sql, row).map(|_| ())
-            },
-        )
+            let row = params![
+                blob(person.merchant.bits()),
+                blob(person.id.bits()),
+                person.email,
+                person.password_hash,
+                person.created_at_ms,
+                person.updated_at_ms,
+            ];
+            transaction.execute(sql, row).map(|_| ())
+        })
     }
 
     fn put_reason(&self, merchant: MerchantId, reason: &ReasonView) -> Result<(), RegistryFault> {
         self.check_merchant(merchant)?;
-        self.write("this reason", |transaction| {
-            put_reason(transaction, merchant, reason)
-        })
+        self.write("this reason", |transaction| put_reason(transaction, merchant, reason))
     }
 
     fn delete_reason(

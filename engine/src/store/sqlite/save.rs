@@ -80,18 +80,13 @@ fn insert_payment(tx: &Transaction<'_>, new: &Registration) -> rusqlite::Result<
             insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
             values (?1, ?2, ?3, ?4, ?5)";
         let leg_id = blob(leg.id.bits());
-        write_one(
-            tx,
-            sql,
-            params![merchant, payment, number, leg_id, leg.amount.units()],
-        )?;
+        write_one(tx, sql, params![merchant, payment, number, leg_id, leg.amount.units()])?;
     }
     for alias in new.aliases.iter().chain(&new.connector_payment) {
         let sql = "-- insert_alias
             insert into alias (merchant_id, alias, payment_id) values (?1, ?2, ?3)
             on conflict do nothing";
-        tx.prepare_cached(sql)?
-            .execute(params![merchant, alias, payment])?;
+        tx.prepare_cached(sql)?.execute(params![merchant, alias, payment])?;
     }
     Ok(())
 }
@@ -108,11 +103,7 @@ fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> 
             update payment_head set seq = ?3, hash = ?4, calls = ?5
             where merchant_id = ?1 and payment_id = ?2"
     };
-    write_one(
-        tx,
-        sql,
-        params![merchant, payment, book.seq, book.hash, book.calls],
-    )?;
+    write_one(tx, sql, params![merchant, payment, book.seq, book.hash, book.calls])?;
     for release in &change.new_releases {
         let leg_no = leg_number(book, release.leg)?;
         let sql = "-- insert_release
@@ -120,15 +111,7 @@ fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> 
                 released_at_ms)
             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let (id, amount) = (blob(release.id), release.amount.units());
-        let row = params![
-            merchant,
-            payment,
-            id,
-            leg_no,
-            release.seq,
-            amount,
-            release.at_ms
-        ];
+        let row = params![merchant, payment, id, leg_no, release.seq, amount, release.at_ms];
         write_one(tx, sql, row)?;
         let sql = "-- release_leg
             update leg set released_minor = released_minor + ?4
@@ -139,10 +122,7 @@ fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> 
 }
 
 fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> {
-    let (merchant, payment) = (
-        blob(change.merchant.bits()),
-        blob(change.book.payment.id().bits()),
-    );
+    let (merchant, payment) = (blob(change.merchant.bits()), blob(change.book.payment.id().bits()));
     for new in &change.new_captures {
         let sums = capture(&change.book, new.id)?.balance.sums();
         let leg_no = leg_number(&change.book, new.leg)?;
@@ -190,14 +170,8 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
 }
 
 fn leg_number(book: &Book, leg: requite_core::id::LegId) -> rusqlite::Result<i64> {
-    let at = book
-        .payment
-        .legs()
-        .iter()
-        .zip(0_i64..)
-        .find(|(known, _)| known.id() == leg);
-    at.map(|(_, number)| number)
-        .ok_or_else(|| corrupt("a change of a leg that is not there"))
+    let at = book.payment.legs().iter().zip(0_i64..).find(|(known, _)| known.id() == leg);
+    at.map(|(_, number)| number).ok_or_else(|| corrupt("a change of a leg that is not there"))
 }
 
 fn capture(book: &Book, id: requite_core::id::CaptureId) -> rusqlite::Result<&Capture> {
@@ -215,11 +189,7 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
             insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
             values (?1, ?2, ?3, ?4, ?5)";
         let capture = blob(part.capture.bits());
-        write_one(
-            tx,
-            sql,
-            params![merchant, refund_id, ordinal, capture, part.amount.units()],
-        )?;
+        write_one(tx, sql, params![merchant, refund_id, ordinal, capture, part.amount.units()])?;
         allocated = allocated.saturating_add(part.amount.units());
     }
     let sql = "-- insert_refund

@@ -35,9 +35,7 @@ pub(super) fn read(
     mut reader: Reader,
     sender: &SyncSender<Batch>,
 ) -> anyhow::Result<()> {
-    let mut file = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(file);
+    let mut file = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let columns = file.headers().context("the header cannot be read")?.clone();
     check(&columns)?;
     let mut collector = Collector::new(sender);
@@ -80,12 +78,7 @@ fn complaint(error: &csv::Error, columns: usize) -> String {
 }
 
 fn check(columns: &StringRecord) -> anyhow::Result<()> {
-    let known: Vec<&str> = NUMBERS
-        .iter()
-        .chain(&TEXTS)
-        .chain(&[CAPTURED])
-        .copied()
-        .collect();
+    let known: Vec<&str> = NUMBERS.iter().chain(&TEXTS).chain(&[CAPTURED]).copied().collect();
     for (at, name) in columns.iter().enumerate() {
         if !known.contains(&name) {
             let known = known.join(", ");
@@ -116,11 +109,7 @@ fn object(columns: &StringRecord, record: &StringRecord) -> String {
 /// Digits as they are; anything else as text, which then is refused as no number.
 fn number(cell: &str) -> String {
     let is_number = !cell.starts_with('0') && cell.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number {
-        cell.to_owned()
-    } else {
-        text(cell)
-    }
+    if is_number { cell.to_owned() } else { text(cell) }
 }
 
 fn text(cell: &str) -> String {

@@ -53,12 +53,7 @@ impl Reader {
     pub(crate) fn registration(&mut self, line: &[u8]) -> Result<Box<Registration>, Vec<String>> {
         let body = json::read(line).map_err(|fault| vec![format!("is not JSON: {fault}")])?;
         let merchant = self.merchant(body).map_err(|complaint| vec![complaint])?;
-        let origin = Origin {
-            merchant,
-            actor: ACTOR,
-            at_ms: self.at_ms,
-            ids: &self.ids,
-        };
+        let origin = Origin { merchant, actor: ACTOR, at_ms: self.at_ms, ids: &self.ids };
         let read = registration::read_line(body, &origin);
         let mut registration = read.map_err(|faults| {
             let complaints = faults.into_iter();
@@ -67,11 +62,8 @@ impl Reader {
                 .collect::<Vec<_>>()
         })?;
         if !has(body, "id") && registration.external_identifier.is_none() {
-            let created_at_ms = if has(body, "created_at") {
-                registration.created_at_ms
-            } else {
-                UNDATED_MS
-            };
+            let created_at_ms =
+                if has(body, "created_at") { registration.created_at_ms } else { UNDATED_MS };
             registration.payment = self.identity(&registration, created_at_ms);
         }
         Ok(Box::new(registration))
@@ -87,10 +79,7 @@ impl Reader {
             Some(value) => value.string().unwrap_or_default(),
         };
         let canonical = parse_uuid(&text).map(requite_core::id::uuid_text);
-        let found = self
-            .merchants
-            .get(canonical.as_ref().unwrap_or(&text))
-            .copied();
+        let found = self.merchants.get(canonical.as_ref().unwrap_or(&text)).copied();
         match (found, self.only) {
             (Some(found), Some(only)) if found != only => {
                 Err("names another merchant than --merchant does".to_owned())

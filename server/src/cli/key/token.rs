@@ -47,11 +47,7 @@ impl Token {
         let key = PrivateKey::from_pem(pem.expose())
             .map_err(|fault| anyhow!("{name} cannot be used: {fault}"))?;
         let given = self.scopes.iter().map(String::as_str).collect::<Vec<_>>();
-        let scopes = if given.is_empty() {
-            EVERYTHING.to_vec()
-        } else {
-            given
-        };
+        let scopes = if given.is_empty() { EVERYTHING.to_vec() } else { given };
         let token = sign(&key, &scopes, i64::from(self.seconds)).map_err(Trouble::Failed)?;
         let value = json!({"token": token.expose()});
         Ok(output.result(token.expose(), &value)?)
@@ -79,13 +75,9 @@ pub(crate) fn sign(key: &PrivateKey, scopes: &[&str], seconds: i64) -> anyhow::R
 fn text(path: &Path) -> std::io::Result<Secret> {
     let mut text = String::new();
     if path.as_os_str() == "-" {
-        std::io::stdin()
-            .take(PEM_BYTES_MAX)
-            .read_to_string(&mut text)?;
+        std::io::stdin().take(PEM_BYTES_MAX).read_to_string(&mut text)?;
     } else {
-        std::fs::File::open(path)?
-            .take(PEM_BYTES_MAX)
-            .read_to_string(&mut text)?;
+        std::fs::File::open(path)?.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
     }
     Ok(Secret::new(text))
 }

@@ -38,10 +38,7 @@ fn word(call: Call) -> String {
     };
     match outcome {
         Outcome::Succeeded { psp_refund } => {
-            assert_eq!(
-                psp_refund.as_deref(),
-                Some("sbx_01J7TTEH6KEGR8EE9DG21185NZ")
-            );
+            assert_eq!(psp_refund.as_deref(), Some("sbx_01J7TTEH6KEGR8EE9DG21185NZ"));
             "succeeded".to_owned()
         }
         Outcome::Pending { .. } => "pending".to_owned(),
@@ -57,21 +54,13 @@ fn word(call: Call) -> String {
 fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
     for (entry, sent, found) in [
         ("approve", "succeeded", "succeeded"),
-        (
-            "decline:expired_card",
-            "declined expired_card",
-            "declined expired_card",
-        ),
+        ("decline:expired_card", "declined expired_card", "declined expired_card"),
         ("decline:x:In words: no.", "declined x", "declined x"),
         ("fail", "failed failed", "failed failed"),
         ("fail:out of order", "failed failed", "failed failed"),
         ("pending", "pending", "pending"),
         ("pending:approve", "pending", "succeeded"),
-        (
-            "pending:decline:closed_account",
-            "pending",
-            "declined closed_account",
-        ),
+        ("pending:decline:closed_account", "pending", "declined closed_account"),
         ("lost", "silence", "succeeded"),
         ("lost:never", "silence", "absent"),
         ("lost:decline:no", "silence", "declined no"),
@@ -92,21 +81,12 @@ fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
 #[test]
 fn entries_are_used_in_order_and_then_everything_is_approved() {
     let script = ["lost:never", "decline:no"];
-    for (call_no, expected) in [
-        (0, "silence"),
-        (1, "declined no"),
-        (2, "succeeded"),
-        (9, "succeeded"),
-    ] {
-        assert_eq!(
-            word(call(&instruction(CallKind::Send, &script, call_no, 1000))),
-            expected
-        );
+    for (call_no, expected) in
+        [(0, "silence"), (1, "declined no"), (2, "succeeded"), (9, "succeeded")]
+    {
+        assert_eq!(word(call(&instruction(CallKind::Send, &script, call_no, 1000))), expected);
     }
-    assert_eq!(
-        word(call(&instruction(CallKind::Send, &[], 0, 1000))),
-        "succeeded"
-    );
+    assert_eq!(word(call(&instruction(CallKind::Send, &[], 0, 1000))), "succeeded");
 }
 
 #[test]
@@ -179,11 +159,7 @@ fn a_script_that_cannot_be_read_approves_nothing() {
         for kind in [CallKind::Send, CallKind::LookUp] {
             let mut instruction = instruction(kind, &[], 0, 1000);
             instruction.connector_settings = Some(script.to_owned());
-            assert_eq!(
-                word(call(&instruction)),
-                "unknown script_unreadable",
-                "{script}"
-            );
+            assert_eq!(word(call(&instruction)), "unknown script_unreadable", "{script}");
         }
     }
 }

@@ -14,10 +14,7 @@ const NOW: i64 = 1_795_290_000;
 const HS256_SECRET: &[u8] = b"a login secret of 36 bytes for tests";
 
 fn at(now_seconds: i64) -> Moment {
-    Moment {
-        now_seconds,
-        skew_seconds: SKEW_SECONDS,
-    }
+    Moment { now_seconds, skew_seconds: SKEW_SECONDS }
 }
 
 /// What the Gr4vy face does, with a store that knows one key.
@@ -228,37 +225,22 @@ fn a_token_is_valid_from_nbf_less_the_skew_until_just_before_exp() {
     ] {
         assert_eq!(judge(&token, &known, at(now)).err(), expected, "{now}");
     }
-    let strict = Moment {
-        now_seconds: NOW - 1,
-        skew_seconds: 0,
-    };
+    let strict = Moment { now_seconds: NOW - 1, skew_seconds: 0 };
     assert_eq!(judge(&token, &known, strict).err(), Some(Fault::NotYet));
 
     let aud = |aud: Value| signer.with_claim("aud", aud);
-    let rows = [
-        ("one", aud("another.example".into())),
-        ("two", aud(json!(["a", "b"]))),
-    ];
+    let rows = [("one", aud("another.example".into())), ("two", aud(json!(["a", "b"])))];
     signer.refuses(Fault::Audience, rows);
     signer.refuses(Fault::Audience, [("null", aud(Value::Null))]);
     let rows = [
-        (
-            "nbf far ahead",
-            signer.with_claim("nbf", (NOW + 3600).into()),
-        ),
-        (
-            "nbf in milliseconds",
-            signer.with_claim("nbf", (NOW * 100).into()),
-        ),
+        ("nbf far ahead", signer.with_claim("nbf", (NOW + 3600).into())),
+        ("nbf in milliseconds", signer.with_claim("nbf", (NOW * 100).into())),
     ];
     signer.refuses(Fault::NotYet, rows);
     let rows = [
         ("exp is now", signer.with_claim("exp", NOW.into())),
         ("exp is 0", signer.with_claim("exp", 0.into())),
-        (
-            "exp in minutes",
-            signer.with_claim("exp", (NOW / 60).into()),
-        ),
+        ("exp in minutes", signer.with_claim("exp", (NOW / 60).into())),
     ];
     signer.refuses(Fault::Expired, rows);
     // `iat` says when, not whether; Medusa's logins have no `nbf`.
@@ -289,14 +271,10 @@ fn claims_are_read_as_they_were_written() {
         (json!("*.write"), None),
         (Value::Null, None),
     ] {
-        let claims = signer
-            .judge(&signer.with_claim("scopes", scopes))
-            .expect("a good token");
+        let claims = signer.judge(&signer.with_claim("scopes", scopes)).expect("a good token");
         assert_eq!(claims.texts("scopes"), expected);
     }
-    let claims = signer
-        .judge(&signer.with_claim("iss", "".into()))
-        .expect("a good token");
+    let claims = signer.judge(&signer.with_claim("iss", "".into())).expect("a good token");
     assert_eq!(claims.text("iss"), None);
 }
 
@@ -324,10 +302,7 @@ fn an_hs256_token_of_the_rfc_is_read() {
     let key = Hs256Key::new(&secret).expect("64 bytes");
     let unverified = parse(token, Algorithm::Hs256).expect("good form");
     let verdict = |now| unverified.verify(VerifyingKey::Hs256(&key), at(now));
-    assert_eq!(
-        verdict(1_300_819_379).expect("valid").text("iss"),
-        Some("joe")
-    );
+    assert_eq!(verdict(1_300_819_379).expect("valid").text("iss"), Some("joe"));
     assert_eq!(verdict(1_300_819_380), Err(Fault::Expired));
 }
 
@@ -354,28 +329,12 @@ fn login_tokens_are_ours_or_nothing() {
     for (name, token, expected) in [
         ("none", format!("{none}."), Fault::Algorithm),
         ("none with a good tag", sign(none), Fault::Algorithm),
-        (
-            "HS512",
-            sign(header(r#"{"alg":"HS512"}"#)),
-            Fault::Algorithm,
-        ),
+        ("HS512", sign(header(r#"{"alg":"HS512"}"#)), Fault::Algorithm),
         ("ES512", Signer::new().good(), Fault::Algorithm),
         ("no tag", format!("{signed}."), Fault::Signature),
-        (
-            "half a tag",
-            format!("{signed}.{}", &tag[..20]),
-            Fault::Signature,
-        ),
-        (
-            "zeros",
-            format!("{signed}.{}", BASE64URL_NOPAD.encode(&[0; 32])),
-            Fault::Signature,
-        ),
-        (
-            "another secret",
-            sign_hs256(&claims(), &other_key),
-            Fault::Signature,
-        ),
+        ("half a tag", format!("{signed}.{}", &tag[..20]), Fault::Signature),
+        ("zeros", format!("{signed}.{}", BASE64URL_NOPAD.encode(&[0; 32])), Fault::Signature),
+        ("another secret", sign_hs256(&claims(), &other_key), Fault::Signature),
         (
             "another payload",
             format!("{}.{tag}", header(r#"{"alg":"HS256","typ":"JWT","a":1}"#)),

@@ -14,9 +14,7 @@ const P256_PUBLIC: &str = include_str!("testdata/p256_public.pem");
 
 fn recorded() -> Vec<Value> {
     let lines = include_str!("../testdata/es512_tokens.jsonl").lines();
-    lines
-        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
-        .collect()
+    lines.map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
 }
 
 #[test]
@@ -48,20 +46,13 @@ fn a_new_key_survives_being_written_and_read() {
     let read = PrivateKey::from_pem(pem.expose()).expect("our own form");
     assert_eq!(read.to_pem().expose(), pem.expose());
     assert_eq!(read.public(), key.public());
-    assert_eq!(
-        PublicKey::from_pem(&key.public().to_pem()),
-        Ok(key.public())
-    );
+    assert_eq!(PublicKey::from_pem(&key.public().to_pem()), Ok(key.public()));
     assert_ne!(PrivateKey::generate().public(), key.public());
 
     let signature = read.sign(b"message");
     assert!(key.public().is_signature(b"message", &signature));
     assert!(!key.public().is_signature(b"massage", &signature));
-    assert!(
-        !PrivateKey::generate()
-            .public()
-            .is_signature(b"message", &signature)
-    );
+    assert!(!PrivateKey::generate().public().is_signature(b"message", &signature));
 }
 
 #[test]
@@ -77,44 +68,23 @@ fn line_breaks_and_blanks_around_a_pem_do_not_matter() {
     let wide = PUBLIC.replace('\n', "").replace("KEY-----M", "KEY-----\nM");
     let indented = format!("\n  {}\n\n", PUBLIC.replace('\n', "\n    ").trim());
     for pem in [&crlf, &wide, &indented] {
-        assert_eq!(
-            PublicKey::from_pem(pem).expect("the same key").to_pem(),
-            PUBLIC
-        );
+        assert_eq!(PublicKey::from_pem(pem).expect("the same key").to_pem(), PUBLIC);
     }
 }
 
 #[test]
 fn other_texts_are_no_public_keys() {
-    let not_pem = KeyFault::NotPem {
-        expected: "PUBLIC KEY",
-    };
+    let not_pem = KeyFault::NotPem { expected: "PUBLIC KEY" };
     for (name, pem, expected) in [
         ("empty", String::new(), not_pem),
-        (
-            "only a label",
-            "-----BEGIN PUBLIC KEY-----".to_owned(),
-            not_pem,
-        ),
-        (
-            "label without end",
-            PUBLIC.replace("-----END", "END"),
-            not_pem,
-        ),
+        ("only a label", "-----BEGIN PUBLIC KEY-----".to_owned(), not_pem),
+        ("label without end", PUBLIC.replace("-----END", "END"), not_pem),
         ("two keys", PUBLIC.repeat(2), not_pem),
         ("text before", format!("key:\n{PUBLIC}"), not_pem),
-        (
-            "certificate",
-            PUBLIC.replace("PUBLIC KEY", "CERTIFICATE"),
-            not_pem,
-        ),
+        ("certificate", PUBLIC.replace("PUBLIC KEY", "CERTIFICATE"), not_pem),
         ("other alphabet", PUBLIC.replace('/', "_"), not_pem),
         ("no padding", PUBLIC.replace('=', ""), not_pem),
-        (
-            "empty block",
-            PUBLIC[..27].to_owned() + "-----END PUBLIC KEY-----",
-            KeyFault::NotP521,
-        ),
+        ("empty block", PUBLIC[..27].to_owned() + "-----END PUBLIC KEY-----", KeyFault::NotP521),
         ("cut", PUBLIC.replacen("MIGb", "", 1), KeyFault::NotP521),
         ("PKCS#8", PRIVATE.to_owned(), KeyFault::PrivateKeyGiven),
         ("SEC1", SEC1.to_owned(), KeyFault::PrivateKeyGiven),
@@ -129,9 +99,7 @@ fn other_texts_are_no_public_keys() {
 
 #[test]
 fn other_texts_are_no_private_keys() {
-    let not_pem = KeyFault::NotPem {
-        expected: "PRIVATE KEY",
-    };
+    let not_pem = KeyFault::NotPem { expected: "PRIVATE KEY" };
     for (name, pem, expected) in [
         ("public", PUBLIC, not_pem),
         ("SEC1", SEC1, not_pem),
@@ -166,18 +134,11 @@ fn other_bytes_are_no_points() {
         ("one long", [&good[..], &[0]].concat()),
         ("whole SPKI", [&SPKI_PREFIX[..], &good].concat()),
     ] {
-        assert_eq!(
-            PublicKey::from_point(&bytes),
-            Err(KeyFault::NotP521),
-            "{name}"
-        );
+        assert_eq!(PublicKey::from_point(&bytes), Err(KeyFault::NotP521), "{name}");
     }
 }
 
 #[test]
 fn debug_shows_nothing_of_a_private_key() {
-    assert_eq!(
-        format!("{:?}", PrivateKey::generate()),
-        "PrivateKey(hidden)"
-    );
+    assert_eq!(format!("{:?}", PrivateKey::generate()), "PrivateKey(hidden)");
 }

@@ -68,9 +68,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
 async fn verified(desk: &Desk, token: &str) -> Result<(KeyView, Claims), Failure> {
@@ -87,13 +85,9 @@ async fn verified(desk: &Desk, token: &str) -> Result<(KeyView, Claims), Failure
         tracing::error!(%fault, key = ?key.id, "the store holds a key that is none");
         Failure::Broken
     })?;
-    let moment = Moment {
-        now_seconds: desk.now_ms().div_euclid(1000),
-        skew_seconds: jws::SKEW_SECONDS,
-    };
-    let claims = token
-        .verify(VerifyingKey::Es512(&public), moment)
-        .map_err(refused)?;
+    let moment =
+        Moment { now_seconds: desk.now_ms().div_euclid(1000), skew_seconds: jws::SKEW_SECONDS };
+    let claims = token.verify(VerifyingKey::Es512(&public), moment).map_err(refused)?;
     Ok((key, claims))
 }
 
@@ -178,11 +172,7 @@ mod tests {
             (None, false, false),
         ] {
             let may = |scope: Scope| grants_any(listed, &scope.granted_by());
-            assert_eq!(
-                (may(Scope::Read), may(Scope::Write)),
-                (reads, writes),
-                "{listed:?}"
-            );
+            assert_eq!((may(Scope::Read), may(Scope::Write)), (reads, writes), "{listed:?}");
         }
     }
 }

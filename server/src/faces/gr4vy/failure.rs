@@ -49,12 +49,7 @@ impl Detail {
         message: impl Into<String>,
         kind: &'static str,
     ) -> Detail {
-        Detail {
-            location,
-            pointer: pointer.into(),
-            message: message.into(),
-            kind,
-        }
+        Detail { location, pointer: pointer.into(), message: message.into(), kind }
     }
 }
 
@@ -121,11 +116,7 @@ impl Failure {
             }
             Failure::NotAllowed => {
                 let message = "Method Not Allowed";
-                Answer::new(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "method_not_allowed",
-                    message,
-                )
+                Answer::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
             }
             Failure::Invalid(details) => Answer::bad_request("Request failed validation", details),
             Failure::TooLarge { max } => {
@@ -176,28 +167,24 @@ impl Failure {
 /// when the body names none.
 fn refused(refusal: &Refusal) -> Detail {
     let (pointer, message) = match refusal {
-        Refusal::LegUnknown => (
-            "/target_id",
-            "The transaction has no such gift card redemption".to_owned(),
-        ),
+        Refusal::LegUnknown => {
+            ("/target_id", "The transaction has no such gift card redemption".to_owned())
+        }
         Refusal::NotCaptured => (
             "/amount",
             "Nothing of the transaction is captured; void it instead of refunding it".to_owned(),
         ),
         Refusal::Cancelled => ("/amount", "The transaction is canceled".to_owned()),
-        Refusal::NothingLeft => (
-            "/amount",
-            "All that was captured is refunded or on its way: 0 is left".to_owned(),
-        ),
-        Refusal::CurrencyDiffers { asked, payment } => (
-            "/currency",
-            format!("The currency {asked} is not the transaction's, {payment}"),
-        ),
+        Refusal::NothingLeft => {
+            ("/amount", "All that was captured is refunded or on its way: 0 is left".to_owned())
+        }
+        Refusal::CurrencyDiffers { asked, payment } => {
+            ("/currency", format!("The currency {asked} is not the transaction's, {payment}"))
+        }
         Refusal::NotPositive => ("/amount", "The amount must be at least 1".to_owned()),
-        Refusal::Fraction { currency } => (
-            "/amount",
-            format!("The amount has more decimals than {currency}"),
-        ),
+        Refusal::Fraction { currency } => {
+            ("/amount", format!("The amount has more decimals than {currency}"))
+        }
         Refusal::ExceedsLeft { asked, left } => {
             let left = left.units();
             let message = match asked {

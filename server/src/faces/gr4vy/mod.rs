@@ -42,18 +42,9 @@ pub(crate) fn router(desk: Desk) -> Router {
 fn routes() -> Router<Desk> {
     Router::new()
         .route("/transactions/{transaction_id}", get(transaction::read))
-        .route(
-            "/transactions/{transaction_id}/refunds",
-            post(refund::create).get(refund::list),
-        )
-        .route(
-            "/transactions/{transaction_id}/refunds/all",
-            post(refund::create_all),
-        )
-        .route(
-            "/transactions/{transaction_id}/refunds/{refund_id}",
-            get(refund::read_below),
-        )
+        .route("/transactions/{transaction_id}/refunds", post(refund::create).get(refund::list))
+        .route("/transactions/{transaction_id}/refunds/all", post(refund::create_all))
+        .route("/transactions/{transaction_id}/refunds/{refund_id}", get(refund::read_below))
         .route("/refunds/{refund_id}", get(refund::read))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)

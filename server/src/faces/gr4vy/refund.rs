@@ -84,10 +84,7 @@ impl Asker {
     }
 
     async fn view(&self) -> Result<PaymentView, Failure> {
-        let view = self
-            .desk
-            .payment(self.actor.merchant, self.payment, None)
-            .await?;
+        let view = self.desk.payment(self.actor.merchant, self.payment, None).await?;
         view.ok_or(Failure::NotFound)
     }
 
@@ -114,10 +111,7 @@ impl Asker {
                 if is_gift_card(&self.view().await?, redemption) {
                     return Ok(decide::Target::Leg(LegId::new(redemption)));
                 }
-                Err(Failure::Refused {
-                    refusal: Refusal::LegUnknown,
-                    is_replay: false,
-                })
+                Err(Failure::Refused { refusal: Refusal::LegUnknown, is_replay: false })
             }
         }
     }
@@ -126,8 +120,7 @@ impl Asker {
     async fn refund(&self, wish: &Wish) -> Result<RefundReply, Failure> {
         let target = self.target(wish.target).await?;
         let amount = wish.amount.map_or(Amount::Remaining, Amount::Minor);
-        self.ask(target, amount, &["refunds"], &wish.meaning())
-            .await
+        self.ask(target, amount, &["refunds"], &wish.meaning()).await
     }
 
     /// One leg of `POST .../refunds/all`. Every leg has a key of its own, so that a repeat finds
@@ -136,8 +129,7 @@ impl Asker {
         let name = uuid_text(leg.bits());
         let operation = ["refunds/all", name.as_str()];
         let target = decide::Target::Leg(leg);
-        self.ask(target, Amount::Remaining, &operation, &self.note.meaning())
-            .await
+        self.ask(target, Amount::Remaining, &operation, &self.note.meaning()).await
     }
 
     /// All legs: the payment method first and alone, so that a key that cannot be used is found
@@ -207,23 +199,14 @@ async fn asker(desk: Desk, text: &str, headers: &HeaderMap) -> Result<Asker, Fai
     let actor = auth::actor(&desk, headers, Scope::Write).await?;
     let payment = spelling::transaction(&desk, actor.merchant, text).await?;
     let key_text = wire::key_text(headers)?;
-    Ok(Asker {
-        desk,
-        actor,
-        payment,
-        key_text,
-        note: Note::default(),
-    })
+    Ok(Asker { desk, actor, payment, key_text, note: Note::default() })
 }
 
 /// Where no transaction has this id: another that was registered with it as one of its names.
 async fn renamed(asker: &Asker, text: &str) -> Result<Asker, Failure> {
     let named = spelling::other_name(&asker.desk, asker.actor.merchant, text).await?;
     let payment = named.ok_or(Failure::NotFound)?;
-    Ok(Asker {
-        payment,
-        ..asker.clone()
-    })
+    Ok(Asker { payment, ..asker.clone() })
 }
 
 /// `POST /transactions/{transaction_id}/refunds`
@@ -281,9 +264,7 @@ pub(super) async fn list(
     let actor = auth::actor(&desk, &headers, Scope::Read).await?;
     let view = spelling::view(&desk, actor.merchant, &text).await?;
     let newest_first = view.refunds.iter().rev();
-    let items = newest_first
-        .map(|refund| Refund::new(&view, refund))
-        .collect();
+    let items = newest_first.map(|refund| Refund::new(&view, refund)).collect();
     Ok(json(StatusCode::OK, HeaderMap::new(), &Refunds::new(items)))
 }
 
@@ -319,9 +300,5 @@ pub(super) async fn read(
 
 fn answered(view: &PaymentView, id: RefundId) -> Result<Response, Failure> {
     let refund = view.refund(id).ok_or(Failure::NotFound)?;
-    Ok(json(
-        StatusCode::OK,
-        HeaderMap::new(),
-        &Refund::new(view, refund),
-    ))
+    Ok(json(StatusCode::OK, HeaderMap::new(), &Refund::new(view, refund)))
 }

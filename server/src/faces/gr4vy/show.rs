@@ -123,12 +123,7 @@ impl Refunds {
     /// `limit` is what the API's is: 20, and more where more are shown, up to its maximum of 100.
     pub(super) fn new(items: Vec<Refund>) -> Refunds {
         let limit = items.len().clamp(20, 100);
-        Refunds {
-            items,
-            limit,
-            next_cursor: None,
-            previous_cursor: None,
-        }
+        Refunds { items, limit, next_cursor: None, previous_cursor: None }
     }
 }
 
@@ -196,10 +191,7 @@ impl Error {
             ) => return Error::default(),
         };
         let Some(fault) = &refund.fault else {
-            return Error {
-                code: Some(otherwise),
-                ..Error::default()
-            };
+            return Error { code: Some(otherwise), ..Error::default() };
         };
         let documented = ERROR_CODES.iter().find(|code| **code == fault.code);
         let filled = |text: &String| (!text.is_empty()).then(|| text.clone());

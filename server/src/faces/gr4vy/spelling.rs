@@ -21,11 +21,7 @@ const PAYMENT_PREFIXES: [&str; 2] = ["pay_", "ch_"];
 const REFUND_PREFIXES: [&str; 2] = ["ref_", "re_"];
 
 fn bits(text: &str, prefixes: &[&str]) -> Option<u128> {
-    let prefixed = || {
-        prefixes
-            .iter()
-            .find_map(|prefix| parse_prefixed(prefix, text))
-    };
+    let prefixed = || prefixes.iter().find_map(|prefix| parse_prefixed(prefix, text));
     let base62 = || {
         let is_long = text.len() >= BASE62_DIGITS_MIN;
         is_long.then(|| parse_base62(text)).flatten()
@@ -107,59 +103,20 @@ mod tests {
     #[test]
     fn reconciliation_ids_are_spelt_as_the_original_spells_them() {
         for (uuid, base62) in [
-            (
-                "029d57f8-d07c-4712-b35b-de6f908f170f",
-                "4vtEc4uDfHNy7sZwRs3xv",
-            ),
-            (
-                "1eeb0f0b-4867-48ff-bea2-f60fdfbd0058",
-                "wLBtuq3XDb37xsgSzc1Vo",
-            ),
-            (
-                "2d600db6-f2fd-4622-bf1c-5cd07d8c7bd8",
-                "1NcYBGxgnYkHEGXcjINdtY",
-            ),
-            (
-                "71e6417d-b9dd-491c-9df8-88e4f71ff85a",
-                "3SvMKR8JG8ZaBAkyoIU4p0",
-            ),
-            (
-                "97f82c76-cabe-4e73-8939-f6241c355a3a",
-                "4clFwAJcgYcTGq3UQHlgoU",
-            ),
-            (
-                "b332ca0a-1dce-4ae6-b27b-04f70db8fae7",
-                "5S8puSJHjzWXtSEbjHoiP9",
-            ),
-            (
-                "debe4f63-1f9c-4737-a187-9e03aa6f43cb",
-                "6mJGeJcdjh4msthOLp2fwR",
-            ),
-            (
-                "f2b6147c-265c-46ab-9c65-9c8cba9d83ce",
-                "7NzLwVx5K7kG2TKcGduiWk",
-            ),
-            (
-                "f512af07-552d-4eab-b6ab-ecc378846275",
-                "7SRepcDStnqxuGbsGtT3zR",
-            ),
-            (
-                "fe26475d-ec3e-4884-9553-f7356683f7f9",
-                "7jZXl4gBUNl0CnaLEnfXbt",
-            ),
-            (
-                "6a1d4e46-14ed-4fe1-a45f-eff4e025d211",
-                "3EEZvK8BuKmvaxfFqI1dJ3",
-            ),
-            (
-                "7099948d-7286-47e4-aad8-b68f7eb44591",
-                "3QTKH1CHg26k4ctqfUo2in",
-            ),
+            ("029d57f8-d07c-4712-b35b-de6f908f170f", "4vtEc4uDfHNy7sZwRs3xv"),
+            ("1eeb0f0b-4867-48ff-bea2-f60fdfbd0058", "wLBtuq3XDb37xsgSzc1Vo"),
+            ("2d600db6-f2fd-4622-bf1c-5cd07d8c7bd8", "1NcYBGxgnYkHEGXcjINdtY"),
+            ("71e6417d-b9dd-491c-9df8-88e4f71ff85a", "3SvMKR8JG8ZaBAkyoIU4p0"),
+            ("97f82c76-cabe-4e73-8939-f6241c355a3a", "4clFwAJcgYcTGq3UQHlgoU"),
+            ("b332ca0a-1dce-4ae6-b27b-04f70db8fae7", "5S8puSJHjzWXtSEbjHoiP9"),
+            ("debe4f63-1f9c-4737-a187-9e03aa6f43cb", "6mJGeJcdjh4msthOLp2fwR"),
+            ("f2b6147c-265c-46ab-9c65-9c8cba9d83ce", "7NzLwVx5K7kG2TKcGduiWk"),
+            ("f512af07-552d-4eab-b6ab-ecc378846275", "7SRepcDStnqxuGbsGtT3zR"),
+            ("fe26475d-ec3e-4884-9553-f7356683f7f9", "7jZXl4gBUNl0CnaLEnfXbt"),
+            ("6a1d4e46-14ed-4fe1-a45f-eff4e025d211", "3EEZvK8BuKmvaxfFqI1dJ3"),
+            ("7099948d-7286-47e4-aad8-b68f7eb44591", "3QTKH1CHg26k4ctqfUo2in"),
             ("00000000-0000-4000-8000-000000000000", "1VgEh72lXvTXkG"),
-            (
-                "ffffffff-ffff-ffff-ffff-ffffffffffff",
-                "7n42DGM5Tflk9n8mt7Fhc7",
-            ),
+            ("ffffffff-ffff-ffff-ffff-ffffffffffff", "7n42DGM5Tflk9n8mt7Fhc7"),
         ] {
             let bits = parse_uuid(uuid).expect("a UUID");
             assert_eq!(base62_text(bits), base62, "{uuid}");

@@ -12,9 +12,7 @@ use crate::faces::testing::Answer;
 fn pointers(answer: &Answer) -> Vec<String> {
     let body = answer.json();
     let details = body["details"].as_array().expect("a list").iter();
-    details
-        .map(|detail| detail["pointer"].as_str().expect("a text").to_owned())
-        .collect()
+    details.map(|detail| detail["pointer"].as_str().expect("a text").to_owned()).collect()
 }
 
 fn assert_error(answer: &Answer, status: u16, code: &str) {

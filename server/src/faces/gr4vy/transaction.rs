@@ -70,11 +70,7 @@ fn add_money(members: &mut Members, view: &PaymentView, account: &str) {
     let primary = view.primary();
     let amount: i64 = view.legs.iter().map(|leg| leg.amount.units()).sum();
     let status = status(view);
-    let intent = if status == "capture_succeeded" {
-        "capture"
-    } else {
-        "authorize"
-    };
+    let intent = if status == "capture_succeeded" { "capture" } else { "authorize" };
     members.add([
         ("type", json!("transaction")),
         ("id", json!(uuid_text(view.id.bits()))),
@@ -96,10 +92,7 @@ fn add_money(members: &mut Members, view: &PaymentView, account: &str) {
 }
 
 fn add_instruments(members: &mut Members, view: &PaymentView, method: &Value) {
-    members.add([
-        ("payment_method", method.clone()),
-        ("method", method["method"].clone()),
-    ]);
+    members.add([("payment_method", method.clone()), ("method", method["method"].clone())]);
     members.add_nulls(["instrument_type", "error_code", "payment_service"]);
     members.add([("pending_review", json!(false))]);
     members.add_nulls([
@@ -126,9 +119,7 @@ fn add_circumstances(members: &mut Members, view: &PaymentView, profile: &Map<St
         0 => view.legs.last(),
         _ => view.legs.first(),
     };
-    let captured_at = taken_from
-        .and_then(|leg| leg.captures.first())
-        .map(|capture| capture.at_ms);
+    let captured_at = taken_from.and_then(|leg| leg.captures.first()).map(|capture| capture.at_ms);
     let voided_at = view.primary().releases.last().map(|release| release.at_ms);
     let time = |ms: Option<i64>| json!(ms.map(micros_text));
     members.add_nulls([
@@ -152,18 +143,12 @@ fn add_circumstances(members: &mut Members, view: &PaymentView, profile: &Map<St
         "three_d_secure",
     ]);
     members.add([
-        (
-            "payment_service_transaction_id",
-            json!(view.connector_payment),
-        ),
+        ("payment_service_transaction_id", json!(view.connector_payment)),
         ("additional_identifiers", json!({})),
         ("metadata", metadata(profile)),
         ("authorized_at", time(Some(view.created_at_ms))),
         ("captured_at", time(captured_at)),
-        (
-            "voided_at",
-            time(voided_at.filter(|_| captured_at.is_none())),
-        ),
+        ("voided_at", time(voided_at.filter(|_| captured_at.is_none()))),
         ("canceled_at", time(view.cancelled_at_ms)),
     ]);
     members.add_nulls(["approval_expires_at", "buyer_approval_timedout_at"]);

@@ -76,23 +76,14 @@ impl Note {
     pub(super) fn meaning(&self) -> Vec<String> {
         // The sign in front keeps an absent text and an empty one apart.
         let text = |part: &Option<String>| part.as_ref().map_or(String::new(), |t| format!("={t}"));
-        vec![
-            text(&self.reason),
-            text(&self.external_identifier),
-            text(&self.metadata),
-        ]
+        vec![text(&self.reason), text(&self.external_identifier), text(&self.metadata)]
     }
 }
 
 /// The text of the `Idempotency-Key` header, 1 to [`KEY_TEXT_MAX`] visible characters or blanks.
 pub(super) fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let invalid = |message: String| {
-        let detail = Detail::new(
-            Location::Header,
-            KEY_HEADER.as_str(),
-            message,
-            "value_error",
-        );
+        let detail = Detail::new(Location::Header, KEY_HEADER.as_str(), message, "value_error");
         Err(Failure::invalid(detail))
     };
     let mut values = headers.get_all(&KEY_HEADER).iter();
@@ -103,9 +94,9 @@ pub(super) fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     };
     match value.to_str() {
         Ok("") => invalid("the key is empty; leave the header out to send none".to_owned()),
-        Ok(text) if text.len() > KEY_TEXT_MAX => invalid(format!(
-            "ensure this value has at most {KEY_TEXT_MAX} characters"
-        )),
+        Ok(text) if text.len() > KEY_TEXT_MAX => {
+            invalid(format!("ensure this value has at most {KEY_TEXT_MAX} characters"))
+        }
         Ok(text) => Ok(Some(text.to_owned())),
         Err(_) => invalid("the key has characters that are not ASCII".to_owned()),
     }
@@ -132,9 +123,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         return false;
     };
     let mut parts = text.split(';').map(str::trim);
-    let is_named = parts
-        .next()
-        .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
     let is_utf8 = |part: &str| match part.split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
             value.trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -159,11 +148,7 @@ pub(super) fn wish(body: &[u8]) -> Result<Wish, Failure> {
         "external_identifier",
         "metadata",
     ])?;
-    Ok(Wish {
-        amount,
-        target,
-        note,
-    })
+    Ok(Wish { amount, target, note })
 }
 
 /// Reads the body of `POST .../refunds/all`, which may be empty, `null` or an object: the SDKs
@@ -208,26 +193,19 @@ impl<'a> Form<'a> {
 
     /// A member that is there and not null.
     fn member(&self, name: &str) -> Option<Json<'a>> {
-        self.object
-            .member(name)
-            .filter(|member| member.kind() != Kind::Null)
+        self.object.member(name).filter(|member| member.kind() != Kind::Null)
     }
 
     fn complain(&mut self, name: &str, message: impl Into<String>, kind: &'static str) {
         if self.details.len() < DETAILS_MAX {
             let pointer = pointer(name);
-            self.details
-                .push(Detail::new(Location::Body, pointer, message, kind));
+            self.details.push(Detail::new(Location::Body, pointer, message, kind));
         }
     }
 
     fn amount(&mut self) -> Option<i64> {
         let Value::Number(raw) = self.member("amount")?.value() else {
-            self.complain(
-                "amount",
-                "value is not a valid integer",
-                "type_error.integer",
-            );
+            self.complain("amount", "value is not a valid integer", "type_error.integer");
             return None;
         };
         match json::integer(raw) {
@@ -245,11 +223,7 @@ impl<'a> Form<'a> {
                 self.complain("amount", text, "value_error.number.not_le");
             }
             Err(NotInteger::Fraction) => {
-                self.complain(
-                    "amount",
-                    "value is not a valid integer",
-                    "type_error.integer",
-                );
+                self.complain("amount", "value is not a valid integer", "type_error.integer");
             }
         }
         None
@@ -334,11 +308,7 @@ impl<'a> Form<'a> {
         if let Some(name) = self.object.repeated_name().map(str::to_owned) {
             self.complain(&name, "the member is there more than once", "value_error");
         }
-        if self.details.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Invalid(self.details))
-        }
+        if self.details.is_empty() { Ok(()) } else { Err(Failure::Invalid(self.details)) }
     }
 }
 

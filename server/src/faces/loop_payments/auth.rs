@@ -18,18 +18,12 @@ pub(super) async fn actor(
     scopes: &[&str],
 ) -> Result<Actor, Failure> {
     let lookup = lookup_hash(bearer(headers).ok_or(Failure::Unauthenticated)?);
-    let key = access::key(desk, "loop", lookup)
-        .await
-        .map_err(Failure::Read)?;
+    let key = access::key(desk, "loop", lookup).await.map_err(Failure::Read)?;
     let Some(key) = key else {
         return Err(no_key(desk, lookup).await);
     };
     let actor = Actor::of_key(&key);
-    if actor.may(scopes) {
-        Ok(actor)
-    } else {
-        Err(Failure::ScopeMissing)
-    }
+    if actor.may(scopes) { Ok(actor) } else { Err(Failure::ScopeMissing) }
 }
 
 /// A token that was revoked has an error of its own.
@@ -67,10 +61,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             for value in sent {
-                headers.append(
-                    header::AUTHORIZATION,
-                    value.parse().expect("a header value"),
-                );
+                headers.append(header::AUTHORIZATION, value.parse().expect("a header value"));
             }
             assert_eq!(bearer(&headers), token, "{sent:?}");
         }

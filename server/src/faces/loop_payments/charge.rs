@@ -27,16 +27,10 @@ pub(super) async fn find(
             && reads.payment(merchant, id, None)?.is_some()
         {
             let charge = charge_id(id);
-            return Ok(Some(Named {
-                payment: id,
-                charge,
-            }));
+            return Ok(Some(Named { payment: id, charge }));
         }
         let named = reads.payment_named(merchant, &text)?;
-        Ok(named.map(|payment| Named {
-            payment,
-            charge: text,
-        }))
+        Ok(named.map(|payment| Named { payment, charge: text }))
     });
     found.await.map_err(Failure::Read)
 }
@@ -69,10 +63,8 @@ pub(super) fn psp_refund_id(refund: RefundId, known: Option<&str>) -> String {
 /// The charge of a payment where no caller named it: the PSP's charge if exactly one was
 /// registered, else our spelling.
 pub(super) fn charge_of(payment: &PaymentView) -> String {
-    let mut charges = payment
-        .aliases
-        .iter()
-        .filter(|alias| alias.starts_with("ch_") || alias.starts_with("py_"));
+    let mut charges =
+        payment.aliases.iter().filter(|alias| alias.starts_with("ch_") || alias.starts_with("py_"));
     match (charges.next(), charges.next()) {
         (Some(only), None) => only.clone(),
         _ => charge_id(payment.id),

@@ -45,9 +45,7 @@ fn spelled(prefix: &str, uuid: &str) -> String {
 #[tokio::test]
 async fn a_refund_is_told_and_listed() {
     let shop = open();
-    let id = shop
-        .payment(|new| new.customer = Some("cus_1".to_owned()))
-        .await;
+    let id = shop.payment(|new| new.customer = Some("cus_1".to_owned())).await;
     let (charge, payment) = (spelled("ch_", &id), spelled("pay_", &id));
     let body = format!(r#"{{"charge_id":"{charge}","amount_cents":2500,"reason":"late"}}"#);
     let answer = refund(&shop, &[], &body).await;
@@ -71,9 +69,7 @@ async fn a_refund_is_told_and_listed() {
     let all = shop.send("GET", REFUNDS, &[]).await.json();
     assert_eq!(all["refunds"][0]["amount_cents"], 10_000, "newest first");
     assert_eq!(all["refunds"][1]["refund_id"], made);
-    let shown = shop
-        .send("GET", &format!("/v1/payments/{payment}"), &[])
-        .await;
+    let shown = shop.send("GET", &format!("/v1/payments/{payment}"), &[]).await;
     assert_eq!(
         shown.told(),
         format!(
@@ -86,9 +82,7 @@ async fn a_refund_is_told_and_listed() {
 async fn a_charge_has_several_names() {
     let shop = open();
     let names = ["ch_3Oabc", "pi_3Oabc", "basket 7"];
-    let id = shop
-        .payment(|new| new.aliases = names.map(str::to_owned).to_vec())
-        .await;
+    let id = shop.payment(|new| new.aliases = names.map(str::to_owned).to_vec()).await;
     let ours = spelled("ch_", &id);
     let payment = spelled("pay_", &id);
     for (named, echoed) in [
@@ -125,50 +119,22 @@ async fn complaints_come_in_the_documented_order() {
     let shop_token = format!("Bearer {}", TOKEN);
     for (authorization, body, told) in [
         ("", "{".to_owned(), r#"401 {"error":"unauthenticated""#),
-        (
-            "Bearer nobody",
-            "{".to_owned(),
-            r#"401 {"error":"unauthenticated""#,
-        ),
-        (
-            "Bearer reader",
-            "{".to_owned(),
-            r#"403 {"error":"insufficient_scope""#,
-        ),
-        (
-            &shop_token,
-            "{".to_owned(),
-            r#"422 {"error":"validation_error""#,
-        ),
-        (
-            &shop_token,
-            r#"{"charge_id":"nobody"}"#.to_owned(),
-            r#"422 {"#,
-        ),
+        ("Bearer nobody", "{".to_owned(), r#"401 {"error":"unauthenticated""#),
+        ("Bearer reader", "{".to_owned(), r#"403 {"error":"insufficient_scope""#),
+        (&shop_token, "{".to_owned(), r#"422 {"error":"validation_error""#),
+        (&shop_token, r#"{"charge_id":"nobody"}"#.to_owned(), r#"422 {"#),
         (&shop_token, full("nobody"), not_found),
         (&other, full(&some), not_found),
         (&shop_token, full(&spent), spent_told),
         (&shop_token, part(&spent, 99_999), spent_told),
-        (
-            &shop_token,
-            full(&open_payment),
-            r#"412 {"error":"payment_not_succeeded""#,
-        ),
-        (
-            &shop_token,
-            full(&cancelled),
-            r#"412 {"error":"payment_not_succeeded""#,
-        ),
+        (&shop_token, full(&open_payment), r#"412 {"error":"payment_not_succeeded""#),
+        (&shop_token, full(&cancelled), r#"412 {"error":"payment_not_succeeded""#),
         (
             &shop_token,
             part(&some, 10_001),
             r#"422 {"error":"validation_error","message":"amount_cents 10001 is more than is left to refund, which is 10000"}"#,
         ),
-        (
-            &shop_token,
-            format!(r#"{{"charge_id":"{some}","amount_cents":1e30}}"#),
-            r#"422 {"#,
-        ),
+        (&shop_token, format!(r#"{{"charge_id":"{some}","amount_cents":1e30}}"#), r#"422 {"#),
         (&shop_token, full(&some), r#"201 {"#),
     ] {
         let answer = refund(&shop, &[("authorization", authorization)], &body).await;
@@ -207,10 +173,7 @@ async fn full_is_all_that_is_left_and_a_payment_route_defaults_to_it() {
             json!({"error": "payment_not_found", "message": "Payment not found"}),
         ),
     ] {
-        let mut answer = shop
-            .send_body("POST", "/v1/refunds", &[], &body)
-            .await
-            .json();
+        let mut answer = shop.send_body("POST", "/v1/refunds", &[], &body).await.json();
         let members = answer.as_object_mut().expect("an object");
         members.remove("refund_id");
         assert_eq!(answer, told, "{body}");
@@ -221,19 +184,10 @@ async fn full_is_all_that_is_left_and_a_payment_route_defaults_to_it() {
 async fn what_the_psp_refuses_is_an_error_and_its_repeat_the_same() {
     let shop = open();
     for (settings, told) in [
-        (
-            "decline:charge_already_refunded",
-            r#"409 {"error":"already_refunded""#,
-        ),
+        ("decline:charge_already_refunded", r#"409 {"error":"already_refunded""#),
         ("decline:charge_disputed", r#"409 {"error":"conflict""#),
-        (
-            "decline:resource_missing",
-            r#"404 {"error":"charge_not_found""#,
-        ),
-        (
-            "decline:amount_too_large",
-            r#"422 {"error":"validation_error""#,
-        ),
+        ("decline:resource_missing", r#"404 {"error":"charge_not_found""#),
+        ("decline:amount_too_large", r#"422 {"error":"validation_error""#),
         ("decline:51", r#"502 {"error":"stripe_error""#),
         ("fail", r#"502 {"error":"stripe_error""#),
     ] {
@@ -244,10 +198,7 @@ async fn what_the_psp_refuses_is_an_error_and_its_repeat_the_same() {
         let repeat = refund(&shop, &key, &part(&id, 400)).await;
         assert_eq!(repeat.told(), answer.told());
         assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
-        let list = shop
-            .send("GET", "/v1/admin/refunds?limit=1", &[])
-            .await
-            .json();
+        let list = shop.send("GET", "/v1/admin/refunds?limit=1", &[]).await.json();
         assert_eq!(list["refunds"][0]["status"], "failed");
         assert_eq!(list["refunds"][0]["stripe_refund_id"], json!(null));
     }
@@ -284,10 +235,7 @@ async fn an_unknown_outcome_is_503_and_the_retry_joins() {
     assert_eq!(told.status, 201, "{}", told.text);
     assert_eq!(told.header("requite-refund-id"), refund_id);
     assert_eq!(told.json()["status"], "succeeded");
-    assert_eq!(
-        refund(&shop, &keyed, &part(&id, 4000)).await.told(),
-        told.told()
-    );
+    assert_eq!(refund(&shop, &keyed, &part(&id, 4000)).await.told(), told.told());
     // A retry without a key that comes after the outcome still hears it; the next one is new.
     let told = outcome(&shop, &[], &part(&id, 5000)).await;
     assert_eq!(told.status, 201, "{}", told.text);
@@ -338,22 +286,10 @@ async fn of_two_full_refunds_at_once_one_is_made() {
 async fn unknown_routes_are_answered_in_the_dialect() {
     let shop = open();
     for (method, path, told) in [
-        (
-            "GET",
-            "/v1/charges",
-            r#"404 {"error":"not_found","message":"Route not found"}"#,
-        ),
+        ("GET", "/v1/charges", r#"404 {"error":"not_found","message":"Route not found"}"#),
         ("DELETE", REFUNDS, r#"405 {"error":"method_not_allowed""#),
-        (
-            "GET",
-            "/v1/payments/pay_nope",
-            r#"404 {"error":"payment_not_found""#,
-        ),
-        (
-            "GET",
-            "/v1/payments/%00",
-            r#"400 {"error":"validation_error""#,
-        ),
+        ("GET", "/v1/payments/pay_nope", r#"404 {"error":"payment_not_found""#),
+        ("GET", "/v1/payments/%00", r#"400 {"error":"validation_error""#),
     ] {
         let answer = shop.send(method, path, &[]).await.told();
         assert!(answer.starts_with(told), "{path}: {answer}");

@@ -85,19 +85,11 @@ struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Answer {
-        Answer {
-            status,
-            error,
-            message: message.into(),
-        }
+        Answer { status, error, message: message.into() }
     }
 
     fn invalid(message: impl Into<String>) -> Answer {
-        Answer::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "validation_error",
-            message,
-        )
+        Answer::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_error", message)
     }
 
     fn internal() -> Answer {
@@ -165,17 +157,9 @@ impl Failure {
     }
 
     fn retry_after(&self) -> Option<HeaderValue> {
-        let is_unknown = matches!(
-            self,
-            Failure::Unmade {
-                unmade: Unmade::Open,
-                ..
-            }
-        );
-        let is_passing = matches!(
-            self,
-            Failure::Command(CommandError::Overloaded | CommandError::Stopping)
-        );
+        let is_unknown = matches!(self, Failure::Unmade { unmade: Unmade::Open, .. });
+        let is_passing =
+            matches!(self, Failure::Command(CommandError::Overloaded | CommandError::Stopping));
         let after = is_unknown.then_some(RETRY_UNKNOWN_AFTER_S);
         after.or(is_passing.then_some(RETRY_AFTER_S))
     }
@@ -190,19 +174,11 @@ impl Failure {
 }
 
 fn charge_unknown() -> Answer {
-    Answer::new(
-        StatusCode::NOT_FOUND,
-        "charge_not_found",
-        "Charge not found",
-    )
+    Answer::new(StatusCode::NOT_FOUND, "charge_not_found", "Charge not found")
 }
 
 fn payment_unknown() -> Answer {
-    Answer::new(
-        StatusCode::NOT_FOUND,
-        "payment_not_found",
-        "Payment not found",
-    )
+    Answer::new(StatusCode::NOT_FOUND, "payment_not_found", "Payment not found")
 }
 
 fn already_refunded() -> Answer {
@@ -266,9 +242,9 @@ fn refused(refusal: &Refusal) -> Answer {
             Answer::invalid(format!("currency is {asked}, the payment's is {payment}"))
         }
         Refusal::NotPositive => Answer::invalid("amount_cents must be greater than 0"),
-        Refusal::Fraction { currency } => Answer::invalid(format!(
-            "amount_cents has more decimals than {currency} has"
-        )),
+        Refusal::Fraction { currency } => {
+            Answer::invalid(format!("amount_cents has more decimals than {currency} has"))
+        }
         Refusal::ExceedsLeft { asked, left } => {
             let left = left.units();
             let asked = asked.map_or_else(String::new, |asked| format!("{} ", asked.units()));
@@ -323,11 +299,9 @@ fn declined(fault: &Fault) -> Answer {
             Answer::invalid(format!("amount_cents was refused by the PSP{told}"))
         }
         "resource_missing" => charge_unknown(),
-        "charge_disputed" | "disputed" => Answer::new(
-            StatusCode::CONFLICT,
-            "conflict",
-            format!("the charge is disputed{told}"),
-        ),
+        "charge_disputed" | "disputed" => {
+            Answer::new(StatusCode::CONFLICT, "conflict", format!("the charge is disputed{told}"))
+        }
         _ => Answer::new(
             StatusCode::BAD_GATEWAY,
             "stripe_error",
@@ -359,10 +333,7 @@ impl IntoResponse for Failure {
         if let Some(after) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, after);
         }
-        if let Failure::Command(CommandError::Refused {
-            is_replay: true, ..
-        }) = &self
-        {
+        if let Failure::Command(CommandError::Refused { is_replay: true, .. }) = &self {
             let replayed = HeaderName::from_static("idempotent-replayed");
             headers.insert(replayed, HeaderValue::from_static("true"));
         }
@@ -375,11 +346,7 @@ impl IntoResponse for Failure {
 
 /// An error that no handler of this face made, in its shape.
 pub(super) fn render(status: StatusCode, message: &str, _id: &RequestId) -> Response {
-    let error = if status.is_server_error() {
-        "server_error"
-    } else {
-        "validation_error"
-    };
+    let error = if status.is_server_error() { "server_error" } else { "validation_error" };
     wire::json(status, &Answer::new(status, error, message))
 }
 
@@ -390,43 +357,21 @@ mod tests {
     #[test]
     fn what_the_psp_refuses_has_the_dialects_word() {
         for (code, text, said) in [
-            (
-                "charge_already_refunded",
-                "x",
-                "409 already_refunded: Already refunded",
-            ),
-            (
-                "resource_missing",
-                "x",
-                "404 charge_not_found: Charge not found",
-            ),
-            (
-                "charge_disputed",
-                "",
-                "409 conflict: the charge is disputed: charge_disputed",
-            ),
+            ("charge_already_refunded", "x", "409 already_refunded: Already refunded"),
+            ("resource_missing", "x", "404 charge_not_found: Charge not found"),
+            ("charge_disputed", "", "409 conflict: the charge is disputed: charge_disputed"),
             (
                 "amount_too_large",
                 "",
                 "422 validation_error: amount_cents was refused by the PSP: amount_too_large",
             ),
-            (
-                "51",
-                "No funds",
-                "502 stripe_error: the PSP refused the refund: 51, No funds",
-            ),
+            ("51", "No funds", "502 stripe_error: the PSP refused the refund: 51, No funds"),
             ("", "", "502 stripe_error: the PSP refused the refund"),
         ] {
-            let fault = Fault {
-                code: code.to_owned(),
-                text: text.to_owned(),
-            };
+            let fault = Fault { code: code.to_owned(), text: text.to_owned() };
             let answer = declined(&fault);
             let status = answer.status.as_u16();
-            assert_eq!(
-                format!("{status} {}: {}", answer.error, answer.message),
-                said
-            );
+            assert_eq!(format!("{status} {}: {}", answer.error, answer.message), said);
         }
     }
 

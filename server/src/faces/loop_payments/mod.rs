@@ -36,10 +36,7 @@ use failure::Failure;
 
 pub(crate) fn router(desk: Desk) -> Router {
     let routes = Router::new()
-        .route(
-            "/v1/admin/refunds",
-            post(refund::create_by_charge).get(list::recent),
-        )
+        .route("/v1/admin/refunds", post(refund::create_by_charge).get(list::recent))
         .route("/v1/refunds", post(refund::create_by_payment))
         .route("/v1/payments/{id}", get(payment::show))
         .method_not_allowed_fallback(|| async { Failure::MethodUnknown })

@@ -82,8 +82,5 @@ fn status(payment: &PaymentView) -> &'static str {
 /// The PSP's payment intent, where the payment is known by one.
 fn intent(payment: &PaymentView) -> Option<String> {
     let names = payment.connector_payment.iter().chain(&payment.aliases);
-    names
-        .into_iter()
-        .find(|name| name.starts_with("pi_"))
-        .cloned()
+    names.into_iter().find(|name| name.starts_with("pi_")).cloned()
 }

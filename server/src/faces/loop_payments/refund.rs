@@ -94,17 +94,10 @@ async fn create(desk: &Desk, mut request: Request, route: Route) -> Result<Made,
         Err(error) => return Err(explain(desk, &actor, &named, error).await),
     };
     let refund = shown(desk, &reply).await;
-    let refund = refund.ok_or(Failure::Unmade {
-        reply,
-        unmade: Unmade::Unshown,
-    })?;
+    let refund = refund.ok_or(Failure::Unmade { reply, unmade: Unmade::Unshown })?;
     match unmade(reply.status, refund.fault.as_ref()) {
         Some(unmade) => Err(Failure::Unmade { reply, unmade }),
-        None => Ok(Made {
-            named,
-            reply,
-            refund,
-        }),
+        None => Ok(Made { named, reply, refund }),
     }
 }
 
@@ -180,11 +173,7 @@ fn keys(named: &Named, wish: &CreateRefund, route: Route) -> Vec<Key> {
 /// Nothing left comes before everything else that is wrong with a payment (decision L2); a payment
 /// that was cancelled after all of it was given back is already refunded.
 async fn explain(desk: &Desk, actor: &Actor, named: &Named, error: CommandError) -> Failure {
-    let CommandError::Refused {
-        refusal: Refusal::Cancelled,
-        is_replay,
-    } = error
-    else {
+    let CommandError::Refused { refusal: Refusal::Cancelled, is_replay } = error else {
         return Failure::Command(error);
     };
     let payment = match desk.payment(actor.merchant, named.payment, None).await {
@@ -195,10 +184,6 @@ async fn explain(desk: &Desk, actor: &Actor, named: &Named, error: CommandError)
         let leg = payment.primary();
         leg.captured() <= payment.refunded_or_open(leg.id)
     });
-    let refusal = if is_spent {
-        Refusal::NothingLeft
-    } else {
-        Refusal::Cancelled
-    };
+    let refusal = if is_spent { Refusal::NothingLeft } else { Refusal::Cancelled };
     Failure::Command(CommandError::Refused { refusal, is_replay })
 }

@@ -56,18 +56,13 @@ pub(super) async fn create_refund(
     request: &mut Request,
     route: Route,
 ) -> Result<CreateRefund, Failure> {
-    let body = read_body(request, REFUND_BODY_MAX, Codings::Plain)
-        .await
-        .map_err(Failure::Body)?;
+    let body = read_body(request, REFUND_BODY_MAX, Codings::Plain).await.map_err(Failure::Body)?;
     if !body.is_empty() && !is_json(request.headers()) {
         return Err(Failure::NotJson);
     }
     let wish = parse(&body, route)?;
     let idempotency_key = key_text(request.headers())?;
-    Ok(CreateRefund {
-        idempotency_key,
-        ..wish
-    })
+    Ok(CreateRefund { idempotency_key, ..wish })
 }
 
 fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
@@ -88,12 +83,7 @@ fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
         Route::Payment => cents.map_or(Amount::Remaining, Amount::Minor),
     };
     let reason = reason(member("reason"))?;
-    Ok(CreateRefund {
-        named,
-        amount,
-        reason,
-        idempotency_key: None,
-    })
+    Ok(CreateRefund { named, amount, reason, idempotency_key: None })
 }
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Failure> {
@@ -123,11 +113,7 @@ fn amount_cents(sent: Option<Json<'_>>) -> Result<Option<i64>, Failure> {
         // More than any payment has; the engine says so, after what it checks before.
         Err(NotInteger::OutOfRange) => i64::MAX,
     };
-    if cents > 0 {
-        Ok(Some(cents))
-    } else {
-        invalid("amount_cents must be greater than 0")
-    }
+    if cents > 0 { Ok(Some(cents)) } else { invalid("amount_cents must be greater than 0") }
 }
 
 fn is_full(sent: Option<Json<'_>>) -> Result<bool, Failure> {
@@ -175,9 +161,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let sent = headers.get(header::CONTENT_TYPE);
     let text = sent.and_then(|value| value.to_str().ok()).unwrap_or("");
     let mut parts = text.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -256,9 +240,7 @@ mod tests {
                     Amount::Remaining => "all".to_owned(),
                     Amount::Major(_) | Amount::Whole => "no amount of this face".to_owned(),
                 };
-                let reason = wish
-                    .reason
-                    .map_or("-".to_owned(), |text| format!("{text:?}"));
+                let reason = wish.reason.map_or("-".to_owned(), |text| format!("{text:?}"));
                 format!("{} {amount} {reason}", wish.named)
             }
             Err(failure) => failure.summary(),
@@ -274,20 +256,11 @@ mod tests {
         let boolean = "422 validation_error: full must be a boolean";
         for (body, read) in [
             (r#"{"charge_id":"c","amount_cents":5}"#, "c 5 -"),
-            (
-                r#"{"charge_id":"c","amount_cents":5,"full":false,"x":1}"#,
-                "c 5 -",
-            ),
+            (r#"{"charge_id":"c","amount_cents":5,"full":false,"x":1}"#, "c 5 -"),
             (r#"{"charge_id":"c","amount_cents":5.0}"#, "c 5 -"),
-            (
-                r#"{"charge_id":"c","amount_cents":1e40}"#,
-                "c 9223372036854775807 -",
-            ),
+            (r#"{"charge_id":"c","amount_cents":1e40}"#, "c 9223372036854775807 -"),
             (r#"{"charge_id":"c","full":true,"reason":null}"#, "c all -"),
-            (
-                r#"{"charge_id":"c","full":true,"reason":"late"}"#,
-                "c all \"late\"",
-            ),
+            (r#"{"charge_id":"c","full":true,"reason":"late"}"#, "c all \"late\""),
             (r#"{"charge_id":"c","full":true,"reason":""}"#, "c all \"\""),
             ("", required),
             ("{}", required),
@@ -296,10 +269,7 @@ mod tests {
                 r#"{"charge_id":"","full":true}"#,
                 "422 validation_error: charge_id must not be empty",
             ),
-            (
-                r#"{"charge_id":7,"full":true}"#,
-                "422 validation_error: charge_id must be a string",
-            ),
+            (r#"{"charge_id":7,"full":true}"#, "422 validation_error: charge_id must be a string"),
             (
                 r#"{"charge_id":null,"full":true}"#,
                 "422 validation_error: charge_id must be a string",
@@ -320,10 +290,7 @@ mod tests {
             (r#"{"charge_id":"c","amount_cents":0.5}"#, integer),
             (r#"{"charge_id":"c","amount_cents":"500"}"#, integer),
             (r#"{"charge_id":"c","amount_cents":null}"#, integer),
-            (
-                r#"{"charge_id":"c","amount_cents":null,"full":true}"#,
-                integer,
-            ),
+            (r#"{"charge_id":"c","amount_cents":null,"full":true}"#, integer),
             (r#"{"charge_id":"c","full":"true"}"#, boolean),
             (r#"{"charge_id":"c","full":null,"amount_cents":5}"#, boolean),
             (
@@ -350,10 +317,7 @@ mod tests {
             (r#"{"payment_id":"p","amount_cents":5}"#, "p 5 -"),
             (r#"{"payment_id":"p"}"#, "p all -"),
             (r#"{"payment_id":"p","full":"unread"}"#, "p all -"),
-            (
-                r#"{"charge_id":"p"}"#,
-                "422 validation_error: payment_id is required",
-            ),
+            (r#"{"charge_id":"p"}"#, "422 validation_error: payment_id is required"),
             (
                 r#"{"payment_id":"p","amount_cents":0}"#,
                 "422 validation_error: amount_cents must be greater than 0",
@@ -377,10 +341,7 @@ mod tests {
             ("?limit=-1", wrong),
             ("?limit=", wrong),
             ("?limit=ten", wrong),
-            (
-                "?customer_id=%00",
-                "422 validation_error: customer_id must not contain NUL",
-            ),
+            ("?customer_id=%00", "422 validation_error: customer_id must not contain NUL"),
         ] {
             let uri: Uri = format!("/v1/admin/refunds{query}").parse().expect("a URI");
             let text = match list_refunds(&uri) {

@@ -47,9 +47,7 @@ pub(super) struct Logins {
 
 impl Logins {
     pub(super) fn new() -> Logins {
-        Logins {
-            key: Arc::new(OnceCell::new()),
-        }
+        Logins { key: Arc::new(OnceCell::new()) }
     }
 }
 
@@ -84,9 +82,7 @@ pub(super) fn require(actor: &Actor, scopes: &[&str]) -> Result<(), Failure> {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = text.trim().split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim_start())
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
 }
 
 /// The person whom a log-in token names; `None` if it is worth nothing.
@@ -95,16 +91,11 @@ async fn person(face: &Face, token: &str) -> Result<Option<Actor>, Failure> {
         return Ok(None);
     };
     let key = login_key(face).await?;
-    let moment = Moment {
-        now_seconds: now_seconds(face),
-        skew_seconds: SKEW_SECONDS,
-    };
+    let moment = Moment { now_seconds: now_seconds(face), skew_seconds: SKEW_SECONDS };
     let Ok(claims) = token.verify(VerifyingKey::Hs256(&key), moment) else {
         return Ok(None);
     };
-    let user = claims
-        .text("user_id")
-        .and_then(|id| parse_prefixed(USER_PREFIX, id));
+    let user = claims.text("user_id").and_then(|id| parse_prefixed(USER_PREFIX, id));
     let merchant = claims.text("merchant_id").and_then(parse_uuid);
     let (Some("admin"), Some(user), Some(merchant)) = (claims.text("domain"), user, merchant)
     else {

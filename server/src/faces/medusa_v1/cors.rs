@@ -50,9 +50,7 @@ pub(super) fn is_admin(path: &str) -> bool {
 /// The sender's origin if it is listed.
 fn allowed(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    let is_listed = origins
-        .iter()
-        .any(|listed| listed.as_bytes() == origin.as_bytes());
+    let is_listed = origins.iter().any(|listed| listed.as_bytes() == origin.as_bytes());
     is_listed.then(|| origin.clone())
 }
 

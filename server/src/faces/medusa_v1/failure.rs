@@ -68,13 +68,7 @@ impl Failure {
         message: String,
     ) -> Failure {
         let headers = HeaderMap::new();
-        Failure::Complaint(Box::new(Complaint {
-            status,
-            code,
-            kind,
-            message,
-            headers,
-        }))
+        Failure::Complaint(Box::new(Complaint { status, code, kind, message, headers }))
     }
 
     /// The same answer with these headers besides.
@@ -116,11 +110,7 @@ impl Failure {
     /// Final, and the money is free again. The official client does not resend on 500.
     pub(super) fn refund_failed(payment: &str) -> Failure {
         let message = format!("Failed to refund Payment {payment}");
-        Failure::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "unexpected_state",
-            message,
-        )
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_state", message)
     }
 
     /// 500: ours is broken. Says nothing; the request id leads to the log.
@@ -226,9 +216,7 @@ fn cancelled(payment: &str) -> Failure {
 }
 
 fn only(left: i64, payment: &str) -> Failure {
-    Failure::not_allowed(format!(
-        "Only {left} can be refunded from Payment {payment}"
-    ))
+    Failure::not_allowed(format!("Only {left} can be refunded from Payment {payment}"))
 }
 
 /// The original knows one failure of a capture: that of the payment provider.
@@ -270,18 +258,8 @@ impl IntoResponse for Failure {
             Failure::Unauthorized => return unauthorized(None),
             Failure::WrongPassword => return unauthorized(Some("text/plain; charset=utf-8")),
         };
-        let Complaint {
-            status,
-            code,
-            kind,
-            message,
-            headers,
-        } = *complaint;
-        let body = ComplaintBody {
-            code,
-            kind,
-            message: &message,
-        };
+        let Complaint { status, code, kind, message, headers } = *complaint;
+        let body = ComplaintBody { code, kind, message: &message };
         (headers, wire::json(status, &body)).into_response()
     }
 }

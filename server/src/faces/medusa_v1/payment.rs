@@ -73,9 +73,7 @@ async fn captured(
         at_ms: face.desk.now_ms(),
     };
     let booked = face.desk.capture(request).await;
-    let view = face
-        .desk
-        .payment(merchant, payment, booked.as_ref().ok().copied());
+    let view = face.desk.payment(merchant, payment, booked.as_ref().ok().copied());
     let view = view.await?.ok_or_else(Failure::unknown)?;
     match booked {
         Ok(_) => Ok(view),
@@ -120,9 +118,7 @@ pub(super) async fn alias(
     text: &str,
 ) -> Result<Option<PaymentId>, Failure> {
     let text = text.to_owned();
-    let named = face
-        .desk
-        .read(move |reads| reads.payment_named(merchant, &text));
+    let named = face.desk.read(move |reads| reads.payment_named(merchant, &text));
     Ok(named.await?)
 }
 
@@ -135,11 +131,7 @@ struct Field {
 
 const fn field(name: &'static str, of: fn(&PaymentView) -> Box<RawValue>) -> Field {
     let is_default = true;
-    Field {
-        name,
-        is_default,
-        of,
-    }
+    Field { name, is_default, of }
 }
 
 /// Every member: the twelve that are shown unless others are asked for, then three more.
@@ -151,33 +143,18 @@ const FIELDS: [Field; 15] = [
     field("amount", |p| raw(&p.primary().amount.units())),
     field("currency_code", |p| raw(&currency(p))),
     // Open refunds count: their money is promised.
-    field("amount_refunded", |p| {
-        raw(&p.refunded_or_open(p.primary().id))
-    }),
+    field("amount_refunded", |p| raw(&p.refunded_or_open(p.primary().id))),
     field("provider_id", |p| raw(&p.connector)),
-    field("data", |p| {
-        profile_object(p, "data").unwrap_or_else(|| raw(&Members(Vec::new())))
-    }),
+    field("data", |p| profile_object(p, "data").unwrap_or_else(|| raw(&Members(Vec::new())))),
     field("captured_at", |p| {
         let first = p.primary().captures.first();
         raw(&first.map(|capture| millis_text(capture.at_ms)))
     }),
     field("canceled_at", |p| raw(&p.cancelled_at_ms.map(millis_text))),
-    field("metadata", |p| {
-        profile_object(p, "metadata").unwrap_or_else(|| raw(&()))
-    }),
-    Field {
-        is_default: false,
-        ..field("created_at", |p| raw(&millis_text(p.created_at_ms)))
-    },
-    Field {
-        is_default: false,
-        ..field("updated_at", |p| raw(&millis_text(p.updated_at_ms)))
-    },
-    Field {
-        is_default: false,
-        ..field("idempotency_key", |_| raw(&()))
-    },
+    field("metadata", |p| profile_object(p, "metadata").unwrap_or_else(|| raw(&()))),
+    Field { is_default: false, ..field("created_at", |p| raw(&millis_text(p.created_at_ms))) },
+    Field { is_default: false, ..field("updated_at", |p| raw(&millis_text(p.updated_at_ms))) },
+    Field { is_default: false, ..field("idempotency_key", |_| raw(&())) },
 ];
 
 /// Something beside the payment that can be shown inside it.
@@ -188,22 +165,10 @@ struct Relation {
 }
 
 const RELATIONS: [Relation; 4] = [
-    Relation {
-        name: "order",
-        of: order,
-    },
-    Relation {
-        name: "currency",
-        of: |p| raw(&Members(vec![("code", raw(&currency(p)))])),
-    },
-    Relation {
-        name: "cart",
-        of: |_| raw(&()),
-    },
-    Relation {
-        name: "swap",
-        of: |_| raw(&()),
-    },
+    Relation { name: "order", of: order },
+    Relation { name: "currency", of: |p| raw(&Members(vec![("code", raw(&currency(p)))])) },
+    Relation { name: "cart", of: |_| raw(&()) },
+    Relation { name: "swap", of: |_| raw(&()) },
 ];
 
 /// What is known of the order, or null. The shop keeps the rest.
@@ -318,10 +283,7 @@ fn only_text<'q>(
     name: &str,
     complaints: &mut Vec<String>,
 ) -> Option<&'q str> {
-    let given: Vec<_> = query
-        .iter()
-        .filter(|(sent, _)| stem(sent) == name)
-        .collect();
+    let given: Vec<_> = query.iter().filter(|(sent, _)| stem(sent) == name).collect();
     match given.as_slice() {
         [] => None,
         [(sent, text)] if sent == name => Some(text),

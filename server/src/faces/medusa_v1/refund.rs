@@ -55,10 +55,7 @@ pub(super) async fn create(
     if is_hidden(reply.status) {
         return Err(Failure::refund_failed(&shown).with(headers));
     }
-    let view = face
-        .desk
-        .payment(wish.actor.merchant, payment, reply.as_of)
-        .await;
+    let view = face.desk.payment(wish.actor.merchant, payment, reply.as_of).await;
     let body = answer(&wish, &reply, view, is_expanded(&query))?;
     Ok((headers, wire::json(StatusCode::OK, &body)).into_response())
 }
@@ -142,9 +139,7 @@ fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     }
     let text = std::str::from_utf8(value.as_bytes()).ok();
     match text.filter(|text| !text.contains(char::is_control)) {
-        None => Err(Failure::invalid(
-            "Idempotency-Key must be UTF-8 without control characters",
-        )),
+        None => Err(Failure::invalid("Idempotency-Key must be UTF-8 without control characters")),
         Some(text) if text.chars().count() > KEY_TEXT_MAX => Err(Failure::invalid(format!(
             "Idempotency-Key must be shorter than or equal to {KEY_TEXT_MAX} characters"
         ))),
@@ -157,9 +152,7 @@ fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
 fn is_expanded(query: &[(String, String)]) -> bool {
     let expand = query.iter().find(|(name, _)| name == "expand");
     expand.is_some_and(|(_, text)| {
-        ["order", "payment"]
-            .iter()
-            .all(|wanted| text.split(',').any(|name| name == *wanted))
+        ["order", "payment"].iter().all(|wanted| text.split(',').any(|name| name == *wanted))
     })
 }
 

@@ -66,8 +66,7 @@ impl Shop {
     }
 
     async fn refund(&self, id: &str, body: &str) -> Answer {
-        self.refund_with(id, &[("x-medusa-access-token", TOKEN)], body)
-            .await
+        self.refund_with(id, &[("x-medusa-access-token", TOKEN)], body).await
     }
 
     async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -75,8 +74,7 @@ impl Shop {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        self.get_with(path, &[("x-medusa-access-token", TOKEN)])
-            .await
+        self.get_with(path, &[("x-medusa-access-token", TOKEN)]).await
     }
 
     async fn amount_refunded(&self, id: &str) -> i64 {

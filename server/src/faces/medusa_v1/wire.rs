@@ -91,9 +91,9 @@ impl<'a> Members<'a> {
             Value::Object(object) => Ok(Members::Object(object)),
             Value::Array(items) if items.is_empty() => Members::read(b"{}"),
             Value::Array(items) => Ok(Members::List(items.len())),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => Err(
-                Failure::invalid("The body is not valid JSON: an object was expected"),
-            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {
+                Err(Failure::invalid("The body is not valid JSON: an object was expected"))
+            }
         }
     }
 
@@ -123,9 +123,7 @@ impl<'a> Members<'a> {
 fn distinct<'o>(object: &'o Object<'_>) -> impl Iterator<Item = Cow<'o, str>> {
     let mut seen = std::collections::HashSet::new();
     let names = object.members().iter().map(|member| member.name.as_str());
-    names
-        .filter(move |name| seen.insert(*name))
-        .map(Cow::Borrowed)
+    names.filter(move |name| seen.insert(*name)).map(Cow::Borrowed)
 }
 
 /// Absent, null and `""`: what the validator calls empty.
@@ -159,11 +157,9 @@ impl RefundBody {
         let reason = reason(members.member("reason"), &mut complaints);
         let note = note(members.member("note"), &mut complaints);
         match (amount, reason) {
-            (Some(amount), Some(reason)) if complaints.is_empty() => Ok(RefundBody {
-                amount,
-                reason,
-                note,
-            }),
+            (Some(amount), Some(reason)) if complaints.is_empty() => {
+                Ok(RefundBody { amount, reason, note })
+            }
             _ => Err(invalid(&complaints)),
         }
     }
@@ -171,11 +167,7 @@ impl RefundBody {
     /// Equal for bodies that ask for the same, however they are spelt. A note of `""` is a note.
     pub(super) fn meaning(&self) -> [String; 3] {
         let note = self.note.as_ref().map(|note| format!("note {note}"));
-        [
-            self.amount.to_string(),
-            self.reason.to_owned(),
-            note.unwrap_or_default(),
-        ]
+        [self.amount.to_string(), self.reason.to_owned(), note.unwrap_or_default()]
     }
 }
 
@@ -187,8 +179,7 @@ fn amount(value: Option<Json<'_>>, complaints: &mut Complaints) -> Option<i64> {
         Some(Value::Number(raw)) => whole_number(raw),
         _ => Err(AMOUNT_NOT_INTEGER),
     };
-    read.map_err(|complaint| complaints.push(complaint.into()))
-        .ok()
+    read.map_err(|complaint| complaints.push(complaint.into())).ok()
 }
 
 /// An integer of 1 or more. One that 64 bits do not hold is more than any payment has left, and is
@@ -210,9 +201,7 @@ fn reason(value: Option<Json<'_>>, complaints: &mut Complaints) -> Option<&'stat
         complaints.push(REASON_EMPTY.into());
     }
     let text = value.and_then(Json::string);
-    let reason = REASONS
-        .into_iter()
-        .find(|reason| text.as_deref() == Some(*reason));
+    let reason = REASONS.into_iter().find(|reason| text.as_deref() == Some(*reason));
     if reason.is_none() {
         complaints.push(REASON_UNKNOWN.into());
     }

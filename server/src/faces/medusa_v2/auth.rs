@@ -80,9 +80,7 @@ pub(super) async fn actor(face: &Face, headers: &HeaderMap) -> Result<Actor, Fai
         Credential::SecretKey(key) => {
             let found = access::key(&face.desk, FACE, lookup_hash(&key)).await;
             let found = found.map_err(Failure::Read)?;
-            found
-                .map(|key| Actor::of_key(&key))
-                .ok_or(Failure::Unauthorized)
+            found.map(|key| Actor::of_key(&key)).ok_or(Failure::Unauthorized)
         }
         Credential::Token(token) => person(face, &token).await.map(|person| Actor {
             merchant: person.merchant,
@@ -140,10 +138,7 @@ async fn login_key(face: &Face) -> Result<Hs256Key, Failure> {
 
 /// Merchant and person of a token that is genuine and valid now.
 fn claimed(token: &str, key: &Hs256Key, now_seconds: i64) -> Option<(MerchantId, PersonId)> {
-    let moment = Moment {
-        now_seconds,
-        skew_seconds: SKEW_SECONDS,
-    };
+    let moment = Moment { now_seconds, skew_seconds: SKEW_SECONDS };
     let unverified = jws::parse(token, Algorithm::Hs256).ok()?;
     let claims = unverified.verify(VerifyingKey::Hs256(key), moment).ok()?;
     if claims.text("actor_type") != Some("user") {
@@ -166,10 +161,7 @@ fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
     let claims = [
         ("actor_id", json!(user)),
         ("actor_type", json!("user")),
-        (
-            "auth_identity_id",
-            json!(prefixed_text(prefix::IDENTITY, person.id.bits())),
-        ),
+        ("auth_identity_id", json!(prefixed_text(prefix::IDENTITY, person.id.bits()))),
         ("auth_provider", json!("emailpass")),
         ("mfa_enabled", json!(false)),
         ("mfa_challenge_completed_at", Value::Null),
@@ -179,10 +171,7 @@ fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
         ("iat", json!(now_seconds)),
         ("exp", json!(now_seconds.saturating_add(TOKEN_SECONDS))),
     ];
-    claims
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 #[cfg(test)]
@@ -201,20 +190,11 @@ mod tests {
             (format!("bAsIc {key}"), known()),
             (format!("Basic {}", base64(&key)), known()),
             (format!("Basic {}", base64(&format!("{key}:"))), known()),
-            (
-                format!("Basic {with_password}"),
-                Credential::SecretKey(format!("{key}:pw")),
-            ),
+            (format!("Basic {with_password}"), Credential::SecretKey(format!("{key}:pw"))),
             (format!("Basic pk_{digits}"), Credential::None),
-            (
-                format!("Basic {}", base64(&format!("pk_{digits}"))),
-                Credential::None,
-            ),
+            (format!("Basic {}", base64(&format!("pk_{digits}"))), Credential::None),
             (format!("Bearer {key}"), Credential::KeyAsBearer),
-            (
-                "bearer a.b.c".to_owned(),
-                Credential::Token("a.b.c".to_owned()),
-            ),
+            ("bearer a.b.c".to_owned(), Credential::Token("a.b.c".to_owned())),
             ("a.b.c".to_owned(), Credential::None),
             (key.clone(), Credential::None),
             (String::new(), Credential::None),

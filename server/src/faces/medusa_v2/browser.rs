@@ -32,11 +32,7 @@ pub(super) async fn complete(State(face): State<Face>, request: Request, next: N
         unchanged(&method, &asked, next.run(request).await)
     };
     if is_shared {
-        share(
-            response.headers_mut(),
-            &asked,
-            &face.desk.settings().cors_origins,
-        );
+        share(response.headers_mut(), &asked, &face.desk.settings().cors_origins);
     }
     response
 }
@@ -48,11 +44,9 @@ fn is_guarded(path: &str) -> bool {
 }
 
 fn share(headers: &mut HeaderMap, asked: &HeaderMap, origins: &[String]) {
-    let origin = asked.get(header::ORIGIN).filter(|origin| {
-        origins
-            .iter()
-            .any(|listed| listed.as_bytes() == origin.as_bytes())
-    });
+    let origin = asked
+        .get(header::ORIGIN)
+        .filter(|origin| origins.iter().any(|listed| listed.as_bytes() == origin.as_bytes()));
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
@@ -94,9 +88,7 @@ fn unchanged(method: &Method, asked: &HeaderMap, mut response: Response) -> Resp
         return response;
     };
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let is_known = have
-        .split(',')
-        .any(|have| have.trim() == "*" || bare(have) == bare(tag));
+    let is_known = have.split(',').any(|have| have.trim() == "*" || bare(have) == bare(tag));
     if is_read && is_known && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Body::empty();

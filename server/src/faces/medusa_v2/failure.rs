@@ -116,11 +116,7 @@ enum Form {
 }
 
 fn spoken(status: u16, form: Form, message: impl Into<String>) -> Spoken {
-    Spoken {
-        status,
-        form,
-        message: message.into(),
-    }
+    Spoken { status, form, message: message.into() }
 }
 
 fn invalid(message: impl Into<String>) -> Spoken {
@@ -145,11 +141,7 @@ fn no_room() -> Spoken {
 }
 
 fn conflict() -> Spoken {
-    spoken(
-        409,
-        Form::Coded("invalid_state_error", "conflict"),
-        CONFLICT,
-    )
+    spoken(409, Form::Coded("invalid_state_error", "conflict"), CONFLICT)
 }
 
 impl Failure {
@@ -161,16 +153,11 @@ impl Failure {
             Failure::Charset(name) => parser(415, format!("unsupported charset {}", text(&name))),
             Failure::MediaType(name) => parser(
                 415,
-                format!(
-                    "unsupported content type {}, send application/json",
-                    text(&name)
-                ),
+                format!("unsupported content type {}, send application/json", text(&name)),
             ),
-            Failure::Syntax(fault) => spoken(
-                400,
-                Form::Parser("invalid_data"),
-                format!("Not valid JSON: {fault}"),
-            ),
+            Failure::Syntax(fault) => {
+                spoken(400, Form::Parser("invalid_data"), format!("Not valid JSON: {fault}"))
+            }
             Failure::NoObject => spoken(
                 400,
                 Form::Parser("invalid_data"),
@@ -238,11 +225,9 @@ fn refused(error: CommandError, asked: Asked) -> Spoken {
             not_found(format!("Payment id not found: {}", asked.payment))
         }
         CommandError::Refused { refusal, .. } => refusal_spoken(&refusal, asked),
-        CommandError::KeyReused => spoken(
-            422,
-            Form::Coded("invalid_request_error", "duplicate_error"),
-            KEY_REUSED,
-        ),
+        CommandError::KeyReused => {
+            spoken(422, Form::Coded("invalid_request_error", "duplicate_error"), KEY_REUSED)
+        }
         CommandError::KeyInProgress => conflict(),
         CommandError::Overloaded | CommandError::Stopping => no_room(),
         CommandError::Store(fault) => {
@@ -261,17 +246,14 @@ fn refusal_spoken(refusal: &Refusal, asked: Asked) -> Spoken {
         Refusal::NotCaptured
         | Refusal::Cancelled
         | Refusal::NothingLeft
-        | Refusal::ExceedsLeft { .. } => invalid(if asked.has_amount {
-            MORE_THAN_CAPTURED
-        } else {
-            WHOLE_NOT_THERE
-        }),
+        | Refusal::ExceedsLeft { .. } => {
+            invalid(if asked.has_amount { MORE_THAN_CAPTURED } else { WHOLE_NOT_THERE })
+        }
         Refusal::NotPositive => invalid(super::schema::TOO_SMALL),
         Refusal::Fraction { currency } => too_many_decimals(*currency),
-        Refusal::ReasonUnknown => not_found(format!(
-            "RefundReason id not found: {}",
-            asked.reason.unwrap_or_default()
-        )),
+        Refusal::ReasonUnknown => {
+            not_found(format!("RefundReason id not found: {}", asked.reason.unwrap_or_default()))
+        }
         Refusal::LegUnknown | Refusal::CurrencyDiffers { .. } => {
             tracing::error!(?refusal, "refused for what this dialect cannot ask");
             unknown_error()
@@ -324,11 +306,9 @@ fn provider_error(fault: Option<Fault>) -> Spoken {
         "forbidden" => spoken(403, Form::Typed("forbidden"), text),
         "not_found" => not_found(text),
         "conflict" => conflict(),
-        "duplicate_error" => spoken(
-            422,
-            Form::Coded("invalid_request_error", "duplicate_error"),
-            text,
-        ),
+        "duplicate_error" => {
+            spoken(422, Form::Coded("invalid_request_error", "duplicate_error"), text)
+        }
         "payment_authorization_error" => {
             spoken(422, Form::Typed("payment_authorization_error"), text)
         }
@@ -356,9 +336,7 @@ impl Spoken {
         let status = StatusCode::from_u16(self.status).expect("the statuses above are statuses");
         let mut response = json_response(status, self.body());
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER);
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
     }

@@ -77,9 +77,7 @@ impl Selection {
             (None, Some((scalar, relations))) => (relations, Some(*scalar)),
             _ => (names.as_slice(), None),
         };
-        let inner = relations
-            .iter()
-            .fold(self, |entity, name| entity.relation(name));
+        let inner = relations.iter().fold(self, |entity, name| entity.relation(name));
         match scalar {
             Some(scalar) => inner.scalars.push(scalar.to_owned()),
             None => inner.is_whole = true,
@@ -107,9 +105,7 @@ fn is_change(part: &str) -> bool {
 
 /// A part of a list that takes the defaults' place: of its prefix only a star means anything.
 fn bare(part: &str) -> &str {
-    part.trim()
-        .trim_start_matches(['+', '-'])
-        .trim_start_matches(' ')
+    part.trim().trim_start_matches(['+', '-']).trim_start_matches(' ')
 }
 
 fn change<'a>(list: &mut Vec<&'a str>, tail: &mut Vec<&'static str>, part: &'a str) {
@@ -136,15 +132,9 @@ pub(super) enum Column {
     /// Shown where it is named, and never by a star.
     Named(&'static str),
     /// The entity that this one names by the column `key`. A star shows its id in passing.
-    Parent {
-        name: &'static str,
-        key: &'static str,
-    },
+    Parent { name: &'static str, key: &'static str },
     /// The parent from which this entity was reached: not shown again, only its key is.
-    Back {
-        name: &'static str,
-        key: &'static str,
-    },
+    Back { name: &'static str, key: &'static str },
     /// Found from the other side; shown where it is selected.
     Relation(&'static str),
 }
@@ -177,11 +167,7 @@ pub(super) trait Entity {
 
 /// The selected part of an entity as JSON text.
 pub(super) fn render(entity: &dyn Entity, selection: &Selection) -> String {
-    let mut object = Object {
-        entity,
-        text: String::from("{"),
-        shown: Vec::new(),
-    };
+    let mut object = Object { entity, text: String::from("{"), shown: Vec::new() };
     if selection.is_whole {
         object.table(selection);
     } else {
@@ -244,32 +230,22 @@ impl Object<'_> {
     }
 
     fn key(&mut self, relation: &str) {
-        let key = self
-            .entity
-            .columns()
-            .iter()
-            .find_map(|column| match *column {
-                Column::Parent { name, key } | Column::Back { name, key } if name == relation => {
-                    Some(key)
-                }
-                _ => None,
-            });
+        let key = self.entity.columns().iter().find_map(|column| match *column {
+            Column::Parent { name, key } | Column::Back { name, key } if name == relation => {
+                Some(key)
+            }
+            _ => None,
+        });
         if let Some(key) = key {
             self.member(key, |entity| entity.scalar(key));
         }
     }
 
     fn relation(&mut self, relation: &str, inner: &Selection) {
-        let known = self
-            .entity
-            .columns()
-            .iter()
-            .find_map(|column| match *column {
-                Column::Parent { name, .. } | Column::Relation(name) if name == relation => {
-                    Some(name)
-                }
-                _ => None,
-            });
+        let known = self.entity.columns().iter().find_map(|column| match *column {
+            Column::Parent { name, .. } | Column::Relation(name) if name == relation => Some(name),
+            _ => None,
+        });
         if let Some(known) = known {
             self.member(known, |entity| match entity.related(known) {
                 Related::One(None) => "null".to_owned(),

@@ -55,10 +55,7 @@ fn number(query: &Query, name: &str, faults: &mut Faults) -> Option<usize> {
         Value::List(_) | Value::Object(_) => "",
     };
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let end = unsigned
-        .bytes()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(unsigned.len());
+    let end = unsigned.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(unsigned.len());
     let digits = &unsigned[..end];
     if digits.is_empty() {
         faults.wrong_type(name, "number", &value.script_text());
@@ -87,9 +84,7 @@ pub(super) fn order(
     let column = columns.iter().find(|column| **column == name);
     if column.is_none() {
         let columns = columns.join(", ");
-        faults.other(format!(
-            "Value for field 'order' is no column, expected one of: '{columns}'"
-        ));
+        faults.other(format!("Value for field 'order' is no column, expected one of: '{columns}'"));
     }
     column.map(|column| (*column, is_descending))
 }
@@ -244,10 +239,7 @@ mod tests {
             ("offset=-1", None),
         ] {
             let query_read = Query::read(Some(query));
-            let mut read = Page {
-                offset: 0,
-                limit: 0,
-            };
+            let mut read = Page { offset: 0, limit: 0 };
             let faults = faults(|faults| read = Page::read(&query_read, 15, faults));
             let seen = faults.result().ok().map(|()| (read.offset, read.limit));
             assert_eq!(seen, page, "{query}");

@@ -58,9 +58,7 @@ const REASONS: &str = "/admin/refund-reasons";
 const REASON: &str = "/admin/refund-reasons/{id}";
 
 /// Every route, for paths that are spelt otherwise.
-const ROUTES: [&str; 8] = [
-    LOG_IN, REFRESH, PAYMENTS, PAYMENT, CAPTURE, REFUND, REASONS, REASON,
-];
+const ROUTES: [&str; 8] = [LOG_IN, REFRESH, PAYMENTS, PAYMENT, CAPTURE, REFUND, REASONS, REASON];
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -70,10 +68,7 @@ struct Face {
 }
 
 pub(crate) fn router(desk: Desk) -> Router {
-    let face = Face {
-        desk,
-        login_key: Arc::default(),
-    };
+    let face = Face { desk, login_key: Arc::default() };
     let exact = routes().fallback(nowhere).with_state(face.clone());
     let respelt = routes().fallback(move |State(face): State<Face>, request: Request| {
         respelt(exact.clone(), face, request)
@@ -99,12 +94,7 @@ fn routes() -> Router<Face> {
         .route(CAPTURE, post(payments::capture))
         .route(REFUND, post(refund::refund))
         .route(REASONS, get(reasons::list).post(reasons::create))
-        .route(
-            REASON,
-            get(reasons::retrieve)
-                .post(reasons::update)
-                .delete(reasons::delete),
-        )
+        .route(REASON, get(reasons::retrieve).post(reasons::update).delete(reasons::delete))
         // Without an id there is no such route; the router alone would take it as empty.
         .route("/admin/payments//capture", any(nowhere))
         .route("/admin/payments//refund", any(nowhere))
@@ -137,10 +127,7 @@ async fn respelt(exact: Router, face: Face, mut request: Request) -> Response {
         return nowhere(State(face), request).await;
     };
     *request.uri_mut() = uri;
-    exact
-        .oneshot(request)
-        .await
-        .unwrap_or_else(|never| match never {})
+    exact.oneshot(request).await.unwrap_or_else(|never| match never {})
 }
 
 /// The path as the route that it matches spells it: fixed words in lower case, no slash at the end.

@@ -46,15 +46,7 @@ pub(super) const PAYMENT_DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const REASON_DEFAULTS: Defaults = Defaults {
-    fields: &[
-        "id",
-        "label",
-        "code",
-        "description",
-        "created_at",
-        "updated_at",
-        "deleted_at",
-    ],
+    fields: &["id", "label", "code", "description", "created_at", "updated_at", "deleted_at"],
     tail: &[],
 };
 
@@ -69,10 +61,7 @@ impl<'a> Payment<'a> {
         let leg = view.primary();
         let is_complete = leg.captured() >= leg.amount.units();
         let newest = leg.captures.iter().map(|capture| capture.at_ms).max();
-        Payment {
-            view,
-            captured_at_ms: newest.filter(|_| is_complete),
-        }
+        Payment { view, captured_at_ms: newest.filter(|_| is_complete) }
     }
 
     fn authorized(&self) -> i64 {
@@ -89,10 +78,7 @@ impl<'a> Payment<'a> {
 
     fn refunds(&self) -> impl Iterator<Item = &'a RefundView> {
         let leg = self.view.primary().id;
-        self.view
-            .refunds
-            .iter()
-            .filter(move |refund| refund.leg == leg && is_shown(refund.status))
+        self.view.refunds.iter().filter(move |refund| refund.leg == leg && is_shown(refund.status))
     }
 
     fn provider_data(&self) -> String {
@@ -105,12 +91,10 @@ impl<'a> Payment<'a> {
     /// As it was registered; an empty object is none.
     fn metadata(&self) -> String {
         let profile = json::read(self.view.profile.as_bytes()).ok();
-        let metadata = profile
-            .and_then(json::Json::object)
-            .and_then(|profile| profile.member("metadata"));
-        let is_some = metadata
-            .and_then(json::Json::object)
-            .is_some_and(|object| !object.is_empty());
+        let metadata =
+            profile.and_then(json::Json::object).and_then(|profile| profile.member("metadata"));
+        let is_some =
+            metadata.and_then(json::Json::object).is_some_and(|object| !object.is_empty());
         match metadata {
             Some(metadata) if is_some => metadata.text().to_owned(),
             _ => NULL.to_owned(),
@@ -145,14 +129,8 @@ pub(super) const PAYMENT_COLUMNS: &[Column] = &[
     Column::Named("authorized_amount"),
     Column::Named("captured_amount"),
     Column::Named("refunded_amount"),
-    Column::Parent {
-        name: "payment_collection",
-        key: "payment_collection_id",
-    },
-    Column::Parent {
-        name: "payment_session",
-        key: "payment_session_id",
-    },
+    Column::Parent { name: "payment_collection", key: "payment_collection_id" },
+    Column::Parent { name: "payment_session", key: "payment_session_id" },
     Column::Relation("captures"),
     Column::Relation("refunds"),
 ];
@@ -194,18 +172,13 @@ impl Entity for Payment<'_> {
                 Related::Many(
                     captures
                         .map(|capture| {
-                            Box::new(Capture {
-                                payment: self.view,
-                                capture,
-                            }) as Box<dyn Entity>
+                            Box::new(Capture { payment: self.view, capture }) as Box<dyn Entity>
                         })
                         .collect(),
                 )
             }
             _ => Related::Many(
-                self.refunds()
-                    .map(|refund| Box::new(Refund(refund)) as Box<dyn Entity>)
-                    .collect(),
+                self.refunds().map(|refund| Box::new(Refund(refund)) as Box<dyn Entity>).collect(),
             ),
         }
     }
@@ -228,10 +201,7 @@ impl Entity for Capture<'_> {
             Column::Scalar("updated_at"),
             Column::Scalar("deleted_at"),
             Column::Scalar("amount"),
-            Column::Back {
-                name: "payment",
-                key: "payment_id",
-            },
+            Column::Back { name: "payment", key: "payment_id" },
         ]
     }
 
@@ -260,10 +230,7 @@ impl Entity for Refund<'_> {
             Column::Scalar("id"),
             Column::Scalar("payment_id"),
             Column::Scalar("refund_reason_id"),
-            Column::Parent {
-                name: "refund_reason",
-                key: "refund_reason_id",
-            },
+            Column::Parent { name: "refund_reason", key: "refund_reason_id" },
             Column::Scalar("note"),
             Column::Scalar("created_by"),
             Column::Scalar("metadata"),
@@ -273,10 +240,7 @@ impl Entity for Refund<'_> {
             Column::Scalar("deleted_at"),
             Column::Scalar("amount"),
             Column::Named("status"),
-            Column::Back {
-                name: "payment",
-                key: "payment_id",
-            },
+            Column::Back { name: "payment", key: "payment_id" },
         ]
     }
 
@@ -357,9 +321,7 @@ impl Collection<'_> {
     /// Each refund completes it anew.
     fn completed_at_ms(&self) -> Option<i64> {
         let refunded = self.0.refunds().map(|refund| refund.asked_at_ms).max();
-        self.0
-            .captured_at_ms
-            .max(refunded.filter(|_| self.is_complete()))
+        self.0.captured_at_ms.max(refunded.filter(|_| self.is_complete()))
     }
 }
 
@@ -452,10 +414,7 @@ pub(super) const SESSION_COLUMNS: &[Column] = &[
     Column::Scalar("status"),
     Column::Scalar("authorized_at"),
     Column::Scalar("payment_collection_id"),
-    Column::Parent {
-        name: "payment_collection",
-        key: "payment_collection_id",
-    },
+    Column::Parent { name: "payment_collection", key: "payment_collection_id" },
     Column::Scalar("metadata"),
     Column::Scalar("raw_amount"),
     Column::Scalar("created_at"),

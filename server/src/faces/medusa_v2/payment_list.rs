@@ -39,17 +39,9 @@ pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<R
     let scopes = ["payments.read", "refunds.read"];
     let actor = auth::actor_with(&face, request.headers(), &scopes).await?;
     let wanted = Wanted::read(&Query::read(request.uri().query()))?;
-    let Wanted {
-        page,
-        order,
-        selection,
-        filter,
-    } = wanted;
+    let Wanted { page, order, selection, filter } = wanted;
     let merchant = actor.merchant;
-    let found = face
-        .desk
-        .read(move |reads| found(reads, merchant, &filter))
-        .await;
+    let found = face.desk.read(move |reads| found(reads, merchant, &filter)).await;
     let mut found = found.map_err(Failure::Read)?.ok_or_else(too_many)?;
     if let Some(order) = &order {
         found.sort_by_cached_key(|view| order.key(view));
@@ -58,15 +50,9 @@ pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<R
         }
     }
     let count = found.len();
-    let rows: Vec<String> = page
-        .of(found)
-        .map(|view| render(&Payment::new(&view), &selection))
-        .collect();
-    let body = format!(
-        "{{\"payments\":[{}],{}}}",
-        rows.join(","),
-        page.members(count)
-    );
+    let rows: Vec<String> =
+        page.of(found).map(|view| render(&Payment::new(&view), &selection)).collect();
+    let body = format!("{{\"payments\":[{}],{}}}", rows.join(","), page.members(count));
     Ok(json_response(StatusCode::OK, body))
 }
 
@@ -97,12 +83,7 @@ impl Wanted {
         let filter = Filter::read(query, &mut faults);
         list::with_deleted(query, &mut faults);
         list::settle(query, &KNOWN, faults)?;
-        Ok(Wanted {
-            page,
-            order,
-            selection: read_fields(fields, &PAYMENT_DEFAULTS)?,
-            filter,
-        })
+        Ok(Wanted { page, order, selection: read_fields(fields, &PAYMENT_DEFAULTS)?, filter })
     }
 }
 
@@ -175,13 +156,7 @@ fn groups(query: &Query, name: &str, faults: &mut Faults) -> Vec<Filter> {
         });
         groups[at].1.add(&rest, value.clone());
     }
-    let known = [
-        "id",
-        "payment_session_id",
-        "created_at",
-        "updated_at",
-        "deleted_at",
-    ];
+    let known = ["id", "payment_session_id", "created_at", "updated_at", "deleted_at"];
     let read = |(_, query): (&str, Query)| {
         faults.unknown(query.names(), &known);
         Filter::read(&query, faults)
@@ -199,9 +174,7 @@ fn found(
         let mut ids: Vec<u128> = ids.iter().copied().flatten().collect();
         ids.sort_unstable();
         ids.dedup();
-        let views = ids
-            .into_iter()
-            .map(|bits| reads.payment(merchant, PaymentId::new(bits), None));
+        let views = ids.into_iter().map(|bits| reads.payment(merchant, PaymentId::new(bits), None));
         let views: Result<Vec<Option<PaymentView>>, ReadFault> = views.collect();
         let views = views?.into_iter().flatten();
         return Ok(Some(views.filter(|view| filter.fits(view)).collect()));
@@ -256,11 +229,7 @@ impl Order {
         if column.is_none() {
             faults.other("Value for field 'order' is no column".to_owned());
         }
-        column.map(|column| Order {
-            relation: relation.map(str::to_owned),
-            column,
-            is_descending,
-        })
+        column.map(|column| Order { relation: relation.map(str::to_owned), column, is_descending })
     }
 
     /// Payments come in the order of their ids, and equal keys leave them there.
@@ -286,9 +255,7 @@ enum Key {
 
 impl Key {
     fn of(json: &str) -> Key {
-        let is_number = json
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_number = json.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         match json.split_once('.') {
             _ if json == NULL => Key::Null,
             _ if !is_number => Key::Text(json.to_owned()),

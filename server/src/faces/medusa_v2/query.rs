@@ -86,9 +86,8 @@ fn decoded(text: &str) -> String {
             bytes.push(*byte);
             continue;
         }
-        let escaped = after
-            .split_at_checked(2)
-            .and_then(|(digits, after)| Some((escaped(digits)?, after)));
+        let escaped =
+            after.split_at_checked(2).and_then(|(digits, after)| Some((escaped(digits)?, after)));
         let Some((byte, after)) = escaped else {
             return spaced;
         };

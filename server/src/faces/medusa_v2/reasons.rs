@@ -26,14 +26,7 @@ const WRITE: [&str; 1] = ["admin"];
 /// Rows of a list whose length nobody asked for.
 const LIMIT: usize = 15;
 
-const ORDERS: [&str; 6] = [
-    "id",
-    "label",
-    "code",
-    "description",
-    "created_at",
-    "updated_at",
-];
+const ORDERS: [&str; 6] = ["id", "label", "code", "description", "created_at", "updated_at"];
 
 /// `GET /admin/refund-reasons/{id}`
 pub(super) async fn retrieve(
@@ -86,9 +79,7 @@ pub(super) async fn update(
     let mut reason = ReasonView {
         label: texts.label.unwrap_or_else(|| before.label.clone()),
         code: texts.code.unwrap_or_else(|| before.code.clone()),
-        description: texts
-            .description
-            .unwrap_or_else(|| before.description.clone()),
+        description: texts.description.unwrap_or_else(|| before.description.clone()),
         ..before.clone()
     };
     if reason != before {
@@ -107,9 +98,8 @@ pub(super) async fn delete(
     let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
     if let Some(reason) = reason_id(&written) {
         let at_ms = face.desk.now_ms();
-        let write = face
-            .desk
-            .write(move |registry| registry.delete_reason(actor.merchant, reason, at_ms));
+        let write =
+            face.desk.write(move |registry| registry.delete_reason(actor.merchant, reason, at_ms));
         written_down(write.await)?;
     }
     let id = text(&written);
@@ -129,17 +119,12 @@ pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<R
     let (column, is_descending) = wanted.order;
     reasons.sort_by(|one, other| {
         let order = compared(column, one, other);
-        if is_descending {
-            order.reverse()
-        } else {
-            order
-        }
+        if is_descending { order.reverse() } else { order }
     });
     let count = reasons.len();
     let rows = wanted.page.of(reasons);
-    let rows: Vec<String> = rows
-        .map(|reason| render(&Reason(&reason), &wanted.selection))
-        .collect();
+    let rows: Vec<String> =
+        rows.map(|reason| render(&Reason(&reason), &wanted.selection)).collect();
     let page = wanted.page.members(count);
     let body = format!("{{\"refund_reasons\":[{}],{page}}}", rows.join(","));
     Ok(json_response(StatusCode::OK, body))
@@ -184,10 +169,10 @@ impl<'a> Wanted<'a> {
     }
 
     fn fits(&self, reason: &ReasonView) -> bool {
-        let is_named = self.ids.as_ref().is_none_or(|ids| {
-            ids.iter()
-                .any(|written| reason_id(written) == Some(reason.id))
-        });
+        let is_named = self
+            .ids
+            .as_ref()
+            .is_none_or(|ids| ids.iter().any(|written| reason_id(written) == Some(reason.id)));
         let is_found = self.search.as_ref().is_none_or(|search| {
             let has = |text: &str| text.to_lowercase().contains(search);
             has(&reason.label)
@@ -239,18 +224,12 @@ impl Texts {
         };
         let label = required("label");
         let code = required("code");
-        let description = object
-            .as_ref()
-            .and_then(|object| description(object, &mut faults));
+        let description = object.as_ref().and_then(|object| description(object, &mut faults));
         let members = object.iter().flat_map(Object::members);
         let names = members.map(|member| member.name.as_str());
         faults.unknown(names, &["label", "code", "description"]);
         faults.result()?;
-        Ok(Texts {
-            label,
-            code,
-            description,
-        })
+        Ok(Texts { label, code, description })
     }
 }
 
@@ -270,18 +249,13 @@ fn reason_id(written: &str) -> Option<ReasonId> {
 async fn kept(face: &Face, merchant: MerchantId, written: &str) -> Result<ReasonView, Failure> {
     let unknown = || Failure::ReasonUnknown(written.to_owned());
     let id = reason_id(written).ok_or_else(unknown)?;
-    let found = face
-        .desk
-        .read(move |reads| reads.reason(merchant, id))
-        .await;
+    let found = face.desk.read(move |reads| reads.reason(merchant, id)).await;
     found.map_err(Failure::Read)?.ok_or_else(unknown)
 }
 
 async fn put(face: &Face, merchant: MerchantId, reason: &ReasonView) -> Result<(), Failure> {
     let reason = reason.clone();
-    let write = face
-        .desk
-        .write(move |registry| registry.put_reason(merchant, &reason));
+    let write = face.desk.write(move |registry| registry.put_reason(merchant, &reason));
     written_down(write.await)
 }
 
@@ -296,9 +270,6 @@ fn written_down(
 }
 
 fn one(reason: &ReasonView, selection: &Selection) -> Response {
-    let body = format!(
-        "{{\"refund_reason\":{}}}",
-        render(&Reason(reason), selection)
-    );
+    let body = format!("{{\"refund_reason\":{}}}", render(&Reason(reason), selection));
     json_response(StatusCode::OK, body)
 }

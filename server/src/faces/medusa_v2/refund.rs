@@ -33,12 +33,7 @@ pub(super) async fn refund(
     let actor = auth::actor_with(&face, request.headers(), &["refunds.create"]).await?;
     let wish = Wish::read(&body, json)?;
     let selection = selection(request.uri().query(), &PAYMENT_DEFAULTS)?;
-    let wanted = Wanted {
-        key: key_text(request.headers())?,
-        actor,
-        written,
-        wish,
-    };
+    let wanted = Wanted { key: key_text(request.headers())?, actor, written, wish };
     match wanted.ask(&face).await {
         Ok(reply) => Ok(answer(&face, &reply, &selection).await),
         Err(error) => Ok(wanted.refused(error)),
@@ -122,13 +117,7 @@ impl Wanted {
             No::Read(failure) => return failure.into_response(),
             No::Command(error) => error,
         };
-        let is_replay = matches!(
-            &error,
-            CommandError::Refused {
-                is_replay: true,
-                ..
-            }
-        );
+        let is_replay = matches!(&error, CommandError::Refused { is_replay: true, .. });
         let asked = Asked {
             has_amount: self.wish.has_amount(),
             payment: self.written,
@@ -156,9 +145,7 @@ async fn answer(face: &Face, reply: &RefundReply, selection: &Selection) -> Resp
             json_response(StatusCode::OK, format!("{{\"payment\":{{\"id\":{id}}}}}"))
         }
         view => {
-            let refund = view
-                .as_ref()
-                .and_then(|view| view.refund(reply.refund.refund));
+            let refund = view.as_ref().and_then(|view| view.refund(reply.refund.refund));
             let fault = refund.and_then(|refund| refund.fault.clone());
             Failure::Provider(fault).into_response()
         }
@@ -171,11 +158,7 @@ async fn answer(face: &Face, reply: &RefundReply, selection: &Selection) -> Resp
 async fn refunded(face: &Face, reply: &RefundReply) -> Option<PaymentView> {
     let of = reply.refund;
     for _ in 0..READS_MAX {
-        match face
-            .desk
-            .payment(of.merchant, of.payment, reply.as_of)
-            .await
-        {
+        match face.desk.payment(of.merchant, of.payment, reply.as_of).await {
             Ok(view) => return view,
             Err(fault) => tracing::error!(%fault, "a refund was made and cannot be read back"),
         }

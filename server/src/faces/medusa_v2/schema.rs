@@ -17,9 +17,7 @@ pub(super) struct Faults(Vec<String>);
 
 impl Faults {
     pub(super) fn wrong_type(&mut self, field: &str, wanted: &str, got: &str) {
-        self.0.push(format!(
-            "Expected type: '{wanted}' for field '{field}', got: '{got}'"
-        ));
+        self.0.push(format!("Expected type: '{wanted}' for field '{field}', got: '{got}'"));
     }
 
     pub(super) fn missing(&mut self, field: &str) {
@@ -27,9 +25,7 @@ impl Faults {
     }
 
     pub(super) fn too_small(&mut self, field: &str) {
-        self.0.push(format!(
-            "Value for field '{field}' too small, expected at least: '0'"
-        ));
+        self.0.push(format!("Value for field '{field}' too small, expected at least: '0'"));
     }
 
     pub(super) fn other(&mut self, fault: String) {
@@ -45,8 +41,7 @@ impl Faults {
             }
         }
         if !unknown.is_empty() {
-            self.0
-                .push(format!("Unrecognized fields: '{}'", unknown.join(", ")));
+            self.0.push(format!("Unrecognized fields: '{}'", unknown.join(", ")));
         }
     }
 
@@ -55,10 +50,7 @@ impl Faults {
             return Ok(());
         }
         let told: Vec<String> = self.0.into_iter().take(TOLD_MAX).collect();
-        Err(Failure::Invalid(format!(
-            "Invalid request: {}",
-            told.join("; ")
-        )))
+        Err(Failure::Invalid(format!("Invalid request: {}", told.join("; "))))
     }
 }
 
@@ -83,9 +75,7 @@ pub(super) fn text(object: &Object<'_>, field: &str, faults: &mut Faults) -> Opt
     let value = object.member(field)?;
     match value.value() {
         Value::Text(text) if text.contains('\0') => {
-            faults.other(format!(
-                "Value for field '{field}' contains a NUL character"
-            ));
+            faults.other(format!("Value for field '{field}' contains a NUL character"));
             None
         }
         Value::Text(text) => Some(text),
@@ -148,16 +138,12 @@ pub(super) fn size(raw: &str) -> Size {
     };
     let length = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
     // An exponent of ten digits and more decides alone: no text is long enough to make up for it.
-    let exponent = exponent
-        .parse::<i64>()
-        .unwrap_or(if exponent.starts_with('-') {
-            i64::MIN
-        } else {
-            i64::MAX
-        });
-    let before_point = length(whole.len())
-        .saturating_sub(length(zeros))
-        .saturating_add(exponent);
+    let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    });
+    let before_point = length(whole.len()).saturating_sub(length(zeros)).saturating_add(exponent);
     if before_point >= INFINITE_FROM {
         Size::Infinite
     } else if before_point <= -ZERO_FROM {

@@ -56,8 +56,7 @@ impl Shop {
 
     /// Sends as the shop, with a JSON body where there is one.
     async fn ask(&self, call: &str, body: &str) -> Answer {
-        self.ask_as(&[("authorization", &format!("Basic {KEY}"))], call, body)
-            .await
+        self.ask_as(&[("authorization", &format!("Basic {KEY}"))], call, body).await
     }
 
     /// `call` is a method and a path.

@@ -32,9 +32,7 @@ impl Body {
     /// # Errors
     /// What cannot be read is refused and never counts as empty (decisions A2 and V2-10).
     pub(super) async fn take(request: &mut Request, max: usize) -> Result<Body, Failure> {
-        let bytes = read_body(request, max, Codings::Inflate)
-            .await
-            .map_err(Failure::Body)?;
+        let bytes = read_body(request, max, Codings::Inflate).await.map_err(Failure::Body)?;
         if bytes.is_empty() {
             return Ok(Body::Empty);
         }
@@ -78,9 +76,8 @@ impl Body {
 /// Media type in lower case, and the charset as sent.
 fn content_type(headers: &HeaderMap) -> (String, Option<String>) {
     let value = headers.get(header::CONTENT_TYPE);
-    let value = value.map_or_else(String::new, |value| {
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
-    });
+    let value = value
+        .map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let mut parts = value.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_ascii_lowercase();
     let charset = parts.find_map(|part| {
@@ -114,9 +111,7 @@ impl Wish {
             });
         };
         let mut faults = Faults::default();
-        let amount = object
-            .member("amount")
-            .map(|value| amount(value, &mut faults));
+        let amount = object.member("amount").map(|value| amount(value, &mut faults));
         let reason = schema::text(&object, "refund_reason_id", &mut faults);
         if reason.as_deref() == Some("") {
             faults.other("Value for field 'refund_reason_id' is empty".to_owned());
@@ -144,9 +139,7 @@ pub(super) fn capture_amount(body: &Body, json: Option<Json<'_>>) -> Result<Amou
         return Ok(Amount::Whole);
     };
     let mut faults = Faults::default();
-    let asked = object
-        .member("amount")
-        .map(|value| amount(value, &mut faults));
+    let asked = object.member("amount").map(|value| amount(value, &mut faults));
     let names = object.members().iter().map(|member| member.name.as_str());
     faults.unknown(names, &["amount"]);
     faults.result()?;
@@ -243,42 +236,18 @@ mod tests {
     #[tokio::test]
     async fn bodies_that_do_not_fit_are_told_as_the_original_tells_them() {
         for (body, message) in [
-            (
-                r#"{"amount":0}"#,
-                "Value for field 'amount' too small, expected at least: '0'",
-            ),
-            (
-                r#"{"amount":-0}"#,
-                "Value for field 'amount' too small, expected at least: '0'",
-            ),
-            (
-                r#"{"amount":-5.5}"#,
-                "Value for field 'amount' too small, expected at least: '0'",
-            ),
-            (
-                r#"{"amount":"10"}"#,
-                "Expected type: 'number' for field 'amount', got: '10'",
-            ),
-            (
-                r#"{"amount":null}"#,
-                "Expected type: 'number' for field 'amount', got: 'null'",
-            ),
-            (
-                r#"{"amount":[10]}"#,
-                "Expected type: 'number' for field 'amount', got: '10'",
-            ),
+            (r#"{"amount":0}"#, "Value for field 'amount' too small, expected at least: '0'"),
+            (r#"{"amount":-0}"#, "Value for field 'amount' too small, expected at least: '0'"),
+            (r#"{"amount":-5.5}"#, "Value for field 'amount' too small, expected at least: '0'"),
+            (r#"{"amount":"10"}"#, "Expected type: 'number' for field 'amount', got: '10'"),
+            (r#"{"amount":null}"#, "Expected type: 'number' for field 'amount', got: 'null'"),
+            (r#"{"amount":[10]}"#, "Expected type: 'number' for field 'amount', got: '10'"),
             (
                 r#"{"amount":{}}"#,
                 "Expected type: 'number' for field 'amount', got: '[object Object]'",
             ),
-            (
-                r#"{"amount":true}"#,
-                "Expected type: 'number' for field 'amount', got: 'true'",
-            ),
-            (
-                r#"{"amount":1e400}"#,
-                "Expected type: 'number' for field 'amount', got: 'Infinity'",
-            ),
+            (r#"{"amount":true}"#, "Expected type: 'number' for field 'amount', got: 'true'"),
+            (r#"{"amount":1e400}"#, "Expected type: 'number' for field 'amount', got: 'Infinity'"),
             (
                 r#"{"amount":-1e400}"#,
                 "Expected type: 'number' for field 'amount', got: '-Infinity'",
@@ -299,14 +268,8 @@ mod tests {
                 "Expected type: 'number' for field 'amount', got: 'x'; Expected type: 'string' for field 'refund_reason_id', got: '3'; Expected type: 'string' for field 'note', got: '1'",
             ),
             ("[]", "Field '' is required"),
-            (
-                r#"{"refund_reason_id":""}"#,
-                "Value for field 'refund_reason_id' is empty",
-            ),
-            (
-                r#"{"note":"a\u0000b"}"#,
-                "Value for field 'note' contains a NUL character",
-            ),
+            (r#"{"refund_reason_id":""}"#, "Value for field 'refund_reason_id' is empty"),
+            (r#"{"note":"a\u0000b"}"#, "Value for field 'note' contains a NUL character"),
         ] {
             let expected = format!(
                 "400 {{\"type\":\"invalid_data\",\"message\":\"Invalid request: {message}\"}}"
@@ -342,18 +305,10 @@ mod tests {
             ("\u{feff}{\"amount\":1}", major("1"), None),
             (r#"{"amount":1e1,"note":""}"#, major("10"), Some("")),
             (r#"{"amount":1e21}"#, major("1e21"), None),
-            (
-                r#"{"amount":0.30000000000000004}"#,
-                major("0.30000000000000004"),
-                None,
-            ),
+            (r#"{"amount":0.30000000000000004}"#, major("0.30000000000000004"), None),
         ] {
             let wish = wish(body).await.expect(body);
-            assert_eq!(
-                (wish.amount, wish.note.as_deref()),
-                (amount, note),
-                "{body}"
-            );
+            assert_eq!((wish.amount, wish.note.as_deref()), (amount, note), "{body}");
         }
     }
 
@@ -402,10 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_may_say_fields_once_and_nothing_else() {
-        let defaults = Defaults {
-            fields: &["id"],
-            tail: &[],
-        };
+        let defaults = Defaults { fields: &["id"], tail: &[] };
         for (query, message) in [
             (
                 "fields=amount&fields=currency_code",

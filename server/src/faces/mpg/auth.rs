@@ -10,15 +10,9 @@ use crate::desk::Desk;
 /// The actor behind the request, who may do what `scope` names.
 pub(super) async fn actor(desk: &Desk, headers: &HeaderMap, scope: &str) -> Result<Actor, Failure> {
     let lookup = lookup_hash(bearer(headers).ok_or(Failure::Unauthenticated)?);
-    let key = access::key(desk, "mpg", lookup)
-        .await
-        .map_err(Failure::Read)?;
+    let key = access::key(desk, "mpg", lookup).await.map_err(Failure::Read)?;
     let actor = Actor::of_key(&key.ok_or(Failure::Unauthenticated)?);
-    if actor.may(&[scope]) {
-        Ok(actor)
-    } else {
-        Err(Failure::Forbidden)
-    }
+    if actor.may(&[scope]) { Ok(actor) } else { Err(Failure::Forbidden) }
 }
 
 /// The token of `Authorization: Bearer ...`; `None` when there is none, or more than one.
@@ -48,10 +42,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             for value in sent {
-                headers.append(
-                    header::AUTHORIZATION,
-                    value.parse().expect("a header value"),
-                );
+                headers.append(header::AUTHORIZATION, value.parse().expect("a header value"));
             }
             assert_eq!(bearer(&headers), token, "{sent:?}");
         }

@@ -55,10 +55,7 @@ async fn an_approved_refund_is_a_row_of_the_order() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(order(&shop, &id).await.told(), answer.told());
     let next = refund(&shop, &id, &[], r#"{"amount":1}"#).await.json();
-    assert_eq!(
-        next["transactions"][2]["retrieval_reference"],
-        "242590000002"
-    );
+    assert_eq!(next["transactions"][2]["retrieval_reference"], "242590000002");
     assert_eq!(next["refunded_amount"], 2501);
 }
 
@@ -75,12 +72,7 @@ async fn complaints_come_in_the_documented_order() {
     for (order, authorization, body, told) in [
         (unknown, "", in_body, missing),
         (unknown, "Bearer nobody", in_body, missing),
-        (
-            unknown,
-            "Bearer reader",
-            in_body,
-            r#"403 {"message":"Unauthorized"}"#,
-        ),
+        (unknown, "Bearer reader", in_body, r#"403 {"message":"Unauthorized"}"#),
         (unknown, other.as_str(), in_body, NOT_FOUND),
         (unknown, other.as_str(), "{", NOT_FOUND),
         (unknown, other.as_str(), r#"{"amount":1}"#, NOT_FOUND),
@@ -138,24 +130,12 @@ async fn a_repeat_by_transaction_id_shows_the_present_order() {
     assert_eq!(repeat.status, 200);
     assert_eq!(repeat.text, order(&shop, &id).await.text);
     assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
-    assert_eq!(
-        repeat.header("requite-refund-id"),
-        first.header("requite-refund-id")
-    );
-    let used = invalid(
-        "transaction_id",
-        "The value was already used for another request.",
-    );
+    assert_eq!(repeat.header("requite-refund-id"), first.header("requite-refund-id"));
+    let used = invalid("transaction_id", "The value was already used for another request.");
     assert_eq!(refund(&shop, &id, &[], &wish(4001, T1)).await.told(), used);
-    assert_eq!(
-        refund(&shop, &other, &[], &wish(4000, T1)).await.told(),
-        used
-    );
+    assert_eq!(refund(&shop, &other, &[], &wish(4000, T1)).await.told(), used);
     let nowhere = "0191f5a7-ffff-7000-8000-000000000000";
-    assert_eq!(
-        refund(&shop, nowhere, &[], &wish(4000, T1)).await.told(),
-        NOT_FOUND
-    );
+    assert_eq!(refund(&shop, nowhere, &[], &wish(4000, T1)).await.told(), NOT_FOUND);
 }
 
 #[tokio::test]
@@ -194,12 +174,7 @@ async fn what_became_of_a_refund_is_its_row_and_not_the_answers_status() {
     let shop = open();
     for (settings, status, code, after) in [
         ("decline:51", "failed", json!("51"), 200),
-        (
-            "decline:charge_already_refunded",
-            "failed",
-            json!("13"),
-            200,
-        ),
+        ("decline:charge_already_refunded", "failed", json!("13"), 200),
         ("fail", "system_error", json!(null), 200),
         ("late", "timeout", json!(null), 400),
         ("pending", "initiated", json!(null), 400),
@@ -210,10 +185,7 @@ async fn what_became_of_a_refund_is_its_row_and_not_the_answers_status() {
         let shown = answer.json();
         assert_eq!(shown["refunded_amount"], 0);
         assert_eq!(shown["transactions"][1]["status"], status, "{settings}");
-        assert_eq!(
-            shown["transactions"][1]["response_code"], code,
-            "{settings}"
-        );
+        assert_eq!(shown["transactions"][1]["response_code"], code, "{settings}");
         // Money of an open refund is held back though it is not shown.
         let next = refund(&shop, &id, &[], r#"{"amount":2000}"#).await;
         assert_eq!(next.status, after, "{settings}: {}", next.text);
@@ -264,21 +236,9 @@ async fn unknown_routes_are_answered_in_the_dialect() {
     let id = shop.payment(|_| ()).await;
     let refund = format!("/v1/orders/{id}/refund");
     for (method, path, told) in [
-        (
-            "GET",
-            "/v1/nothing",
-            r#"404 {"message":"The route was not found."}"#,
-        ),
-        (
-            "PUT",
-            refund.as_str(),
-            r#"405 {"message":"The route does not take this method."}"#,
-        ),
-        (
-            "GET",
-            "/v1/orders/%zz",
-            r#"400 {"message":"the path has a malformed % escape"}"#,
-        ),
+        ("GET", "/v1/nothing", r#"404 {"message":"The route was not found."}"#),
+        ("PUT", refund.as_str(), r#"405 {"message":"The route does not take this method."}"#),
+        ("GET", "/v1/orders/%zz", r#"400 {"message":"the path has a malformed % escape"}"#),
         ("GET", "/v1/orders/1", NOT_FOUND),
     ] {
         assert_eq!(shop.send(method, path, &[]).await.told(), told, "{path}");

@@ -100,11 +100,7 @@ struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, message: impl Into<String>) -> Answer {
-        Answer {
-            status,
-            message: message.into(),
-            complaints: Vec::new(),
-        }
+        Answer { status, message: message.into(), complaints: Vec::new() }
     }
 
     fn invalid(complaints: Vec<(Field, Complaint)>) -> Answer {
@@ -120,14 +116,12 @@ impl Failure {
     fn answer(&self) -> Answer {
         match self {
             Failure::RouteUnknown => Answer::new(StatusCode::NOT_FOUND, "The route was not found."),
-            Failure::MethodUnknown => Answer::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "The route does not take this method.",
-            ),
-            Failure::Unauthenticated => Answer::new(
-                StatusCode::UNAUTHORIZED,
-                "Missing authentication information",
-            ),
+            Failure::MethodUnknown => {
+                Answer::new(StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method.")
+            }
+            Failure::Unauthenticated => {
+                Answer::new(StatusCode::UNAUTHORIZED, "Missing authentication information")
+            }
             Failure::Forbidden => Answer::new(StatusCode::FORBIDDEN, "Unauthorized"),
             Failure::OrderUnknown => order_unknown(),
             Failure::Body(fault) => body(fault),
@@ -139,21 +133,17 @@ impl Failure {
                 StatusCode::BAD_REQUEST,
                 format!("The request body is not valid JSON: {fault}."),
             ),
-            Failure::NotAnObject => Answer::new(
-                StatusCode::BAD_REQUEST,
-                "The request body must be a JSON object.",
-            ),
+            Failure::NotAnObject => {
+                Answer::new(StatusCode::BAD_REQUEST, "The request body must be a JSON object.")
+            }
             Failure::MemberRepeated(name) => Answer::new(
                 StatusCode::BAD_REQUEST,
                 format!("The request body names {name:?} more than once."),
             ),
             Failure::Invalid(complaints) => Answer::invalid(complaints.clone()),
-            Failure::KeyReused(fields) => Answer::invalid(
-                fields
-                    .iter()
-                    .map(|field| (*field, Complaint::Reused))
-                    .collect(),
-            ),
+            Failure::KeyReused(fields) => {
+                Answer::invalid(fields.iter().map(|field| (*field, Complaint::Reused)).collect())
+            }
             Failure::Command(error) => command(error),
             Failure::Read(_) => Answer::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -187,20 +177,13 @@ impl Failure {
             .iter()
             .map(|(field, complaint)| format!("{}: {}", field.name(), complaint.text()))
             .collect();
-        let text = if texts.is_empty() {
-            answer.message
-        } else {
-            texts.join(", ")
-        };
+        let text = if texts.is_empty() { answer.message } else { texts.join(", ") };
         format!("{} {text}", answer.status.as_u16())
     }
 }
 
 fn order_unknown() -> Answer {
-    Answer::new(
-        StatusCode::NOT_FOUND,
-        "The Order you are looking for was not found.",
-    )
+    Answer::new(StatusCode::NOT_FOUND, "The Order you are looking for was not found.")
 }
 
 fn body(fault: &BodyFault) -> Answer {
@@ -219,10 +202,9 @@ fn command(error: &CommandError) -> Answer {
         CommandError::Refused { refusal, .. } => refused(refusal),
         CommandError::CaptureRefused(refusal) => capture_refused(refusal),
         CommandError::KeyReused => Answer::invalid(vec![(Field::TransactionId, Complaint::Reused)]),
-        CommandError::KeyInProgress => Answer::new(
-            StatusCode::BAD_REQUEST,
-            "Initial request is still processing.",
-        ),
+        CommandError::KeyInProgress => {
+            Answer::new(StatusCode::BAD_REQUEST, "Initial request is still processing.")
+        }
         CommandError::Overloaded => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The server is overloaded. Nothing was done, send the request again shortly.",
@@ -277,10 +259,9 @@ fn capture_refused(refusal: &CaptureRefusal) -> Answer {
         CaptureRefusal::NotPositive => {
             return Answer::invalid(vec![(Field::Amount, Complaint::TooSmall(1))]);
         }
-        CaptureRefusal::ExceedsCapturable { capturable, .. } => format!(
-            "The amount exceeds the capturable amount, which is {}.",
-            capturable.units()
-        ),
+        CaptureRefusal::ExceedsCapturable { capturable, .. } => {
+            format!("The amount exceeds the capturable amount, which is {}.", capturable.units())
+        }
         CaptureRefusal::TooMany => "The Order has too many captures.".to_owned(),
     };
     Answer::new(StatusCode::BAD_REQUEST, text)
@@ -307,11 +288,8 @@ struct Errors<'a>(&'a [(Field, Complaint)]);
 
 impl Serialize for Errors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.0
-                .iter()
-                .map(|(field, complaint)| (field.name(), [complaint.text()])),
-        )
+        serializer
+            .collect_map(self.0.iter().map(|(field, complaint)| (field.name(), [complaint.text()])))
     }
 }
 
@@ -319,10 +297,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         self.log();
         let answer = self.answer();
-        let words = Words {
-            message: &answer.message,
-            complaints: &answer.complaints,
-        };
+        let words = Words { message: &answer.message, complaints: &answer.complaints };
         let mut response = wire::json(answer.status, &words);
         let headers = response.headers_mut();
         if answer.status == StatusCode::UNAUTHORIZED {
@@ -332,10 +307,7 @@ impl IntoResponse for Failure {
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
         }
-        if let Failure::Command(CommandError::Refused {
-            is_replay: true, ..
-        }) = &self
-        {
+        if let Failure::Command(CommandError::Refused { is_replay: true, .. }) = &self {
             let replayed = HeaderName::from_static("idempotent-replayed");
             headers.insert(replayed, HeaderValue::from_static("true"));
         }
@@ -348,9 +320,6 @@ impl IntoResponse for Failure {
 
 /// An error that no handler of this face made, in its shape.
 pub(super) fn render(status: StatusCode, message: &str, _id: &RequestId) -> Response {
-    let words = Words {
-        message,
-        complaints: &[],
-    };
+    let words = Words { message, complaints: &[] };
     wire::json(status, &words)
 }

@@ -105,12 +105,7 @@ fn keys(order: PaymentId, wish: &CreateRefund) -> Vec<Key> {
     });
     let by_transaction = transaction.as_deref().map(|text| Key {
         answers_present: true,
-        ..key(
-            "mpg",
-            &["transaction_id"],
-            text,
-            &[&order, "refund", &amount],
-        )
+        ..key("mpg", &["transaction_id"], text, &[&order, "refund", &amount])
     });
     by_header.into_iter().chain(by_transaction).collect()
 }

@@ -67,22 +67,13 @@ pub(super) fn rows(
 }
 
 fn of_capture(capture: &CaptureView, known: &Profile<'_>, shows_allocation: bool) -> Row {
-    let refunded = if shows_allocation {
-        capture.refunded.units()
-    } else {
-        0
-    };
+    let refunded = if shows_allocation { capture.refunded.units() } else { 0 };
     Row {
         retrieval_reference: known.text("retrieval_reference"),
         stan: known.text("stan"),
         auth_code: known.text("auth_code"),
         refunded_amount: refunded,
-        ..approved(
-            "capture",
-            capture.id.bits(),
-            capture.amount.units(),
-            capture.at_ms,
-        )
+        ..approved("capture", capture.id.bits(), capture.amount.units(), capture.at_ms)
     }
 }
 
@@ -91,11 +82,7 @@ fn of_void(void: &ReleaseView) -> Row {
 }
 
 fn of_refund(refund: &RefundView) -> Row {
-    let Outcome {
-        status,
-        message,
-        code,
-    } = outcome(refund);
+    let Outcome { status, message, code } = outcome(refund);
     let id = refund.given_id.unwrap_or(refund.id.bits());
     Row {
         status,
@@ -125,10 +112,7 @@ fn of_reversal(refund: &RefundView) -> Option<(i64, Row)> {
 }
 
 fn is_proven_undone(refund: &RefundView) -> bool {
-    let is_undone = matches!(
-        refund.status,
-        Status::Declined | Status::Failed | Status::Voided
-    );
+    let is_undone = matches!(refund.status, Status::Declined | Status::Failed | Status::Voided);
     is_undone && refund.unknown_at_ms.is_some()
 }
 
@@ -165,11 +149,7 @@ fn stan(counter: u32) -> String {
 }
 
 fn outcome(refund: &RefundView) -> Outcome {
-    let plain = |status, message: &str| Outcome {
-        status,
-        message: message.to_owned(),
-        code: None,
-    };
+    let plain = |status, message: &str| Outcome { status, message: message.to_owned(), code: None };
     if is_proven_undone(refund) {
         return plain("timeout", "TIMEOUT");
     }
@@ -182,10 +162,9 @@ fn outcome(refund: &RefundView) -> Outcome {
         | Status::Pending
         | Status::RequiresAction => plain("initiated", "INITIATED"),
         Status::Unknown => plain("timeout", "TIMEOUT"),
-        Status::Succeeded => Outcome {
-            code: Some("00".to_owned()),
-            ..plain("approved", "APPROVED")
-        },
+        Status::Succeeded => {
+            Outcome { code: Some("00".to_owned()), ..plain("approved", "APPROVED") }
+        }
         Status::Declined | Status::Reversed => declined(refund.fault.as_ref()),
         // Once the PSP has named the refund, it was sent: what failed then failed there.
         Status::Failed if refund.psp_refund.is_some() => declined(refund.fault.as_ref()),
@@ -204,11 +183,7 @@ fn declined(fault: Option<&Fault>) -> Outcome {
         None if text.is_empty() => "DECLINED".to_owned(),
         None => text.to_owned(),
     };
-    Outcome {
-        status: "failed",
-        message,
-        code: Some(code.to_owned()),
-    }
+    Outcome { status: "failed", message, code: Some(code.to_owned()) }
 }
 
 /// A PSP's complaint as the response code of a card message: its own where it is one.
@@ -309,10 +284,7 @@ mod tests {
             ("88", " ", "88", "DECLINED"),
             ("7", "", "05", "DO NOT HONOUR"),
         ] {
-            let fault = Fault {
-                code: code.to_owned(),
-                text: text.to_owned(),
-            };
+            let fault = Fault { code: code.to_owned(), text: text.to_owned() };
             let shown = declined(Some(&fault));
             assert_eq!(shown.status, "failed", "{code}");
             assert_eq!(shown.code.as_deref(), Some(response), "{code}");

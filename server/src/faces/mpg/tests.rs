@@ -135,54 +135,21 @@ fn capture_rows_show_the_allocation_where_asked_to() {
 fn a_refunds_row_tells_what_became_of_it() {
     for (status, shown, message, code, counts) in [
         (Status::Requested, "initiated", "INITIATED", "null", false),
-        (
-            Status::AwaitingApproval,
-            "initiated",
-            "INITIATED",
-            "null",
-            false,
-        ),
+        (Status::AwaitingApproval, "initiated", "INITIATED", "null", false),
         (Status::Held, "initiated", "INITIATED", "null", false),
         (Status::Ready, "initiated", "INITIATED", "null", false),
         (Status::Dispatched, "initiated", "INITIATED", "null", false),
         (Status::Pending, "initiated", "INITIATED", "null", false),
-        (
-            Status::RequiresAction,
-            "initiated",
-            "INITIATED",
-            "null",
-            false,
-        ),
+        (Status::RequiresAction, "initiated", "INITIATED", "null", false),
         (Status::Unknown, "timeout", "TIMEOUT", "null", false),
         (Status::Succeeded, "approved", "APPROVED", "\"00\"", true),
-        (
-            Status::Declined,
-            "failed",
-            "INSUFFICIENT FUNDS",
-            "\"51\"",
-            false,
-        ),
-        (
-            Status::Reversed,
-            "failed",
-            "INSUFFICIENT FUNDS",
-            "\"51\"",
-            false,
-        ),
-        (
-            Status::Failed,
-            "system_error",
-            "SYSTEM ERROR",
-            "null",
-            false,
-        ),
+        (Status::Declined, "failed", "INSUFFICIENT FUNDS", "\"51\"", false),
+        (Status::Reversed, "failed", "INSUFFICIENT FUNDS", "\"51\"", false),
+        (Status::Failed, "system_error", "SYSTEM ERROR", "null", false),
         (Status::Voided, "system_error", "VOIDED", "null", false),
     ] {
         let mut made = refund(status);
-        made.fault = Some(Fault {
-            code: "51".to_owned(),
-            text: "No funds".to_owned(),
-        });
+        made.fault = Some(Fault { code: "51".to_owned(), text: "No funds".to_owned() });
         let text = text(&payment(vec![made]), false);
         let row = text.rsplit_once("{\"id\"").expect("a row").1;
         assert!(row.contains(&format!(r#""status":"{shown}","#)), "{row}");

@@ -34,9 +34,7 @@ pub(super) fn order_id(text: &str) -> Option<PaymentId> {
 
 /// Reads a request's body and key. What is unreadable comes before what is not valid.
 pub(super) async fn create_refund(request: &mut Request) -> Result<CreateRefund, Failure> {
-    let body = read_body(request, REFUND_BODY_MAX, Codings::Plain)
-        .await
-        .map_err(Failure::Body)?;
+    let body = read_body(request, REFUND_BODY_MAX, Codings::Plain).await.map_err(Failure::Body)?;
     if !body.is_empty() && !is_json(request.headers()) {
         return Err(Failure::NotJson);
     }
@@ -61,11 +59,9 @@ fn parse(body: &[u8], idempotency_key: Read<Option<String>>) -> Result<CreateRef
     let amount = amount(member("amount"));
     let transaction_id = transaction_id(member("transaction_id"));
     match (amount, transaction_id, idempotency_key) {
-        (Ok(amount), Ok(transaction_id), Ok(idempotency_key)) => Ok(CreateRefund {
-            amount,
-            transaction_id,
-            idempotency_key,
-        }),
+        (Ok(amount), Ok(transaction_id), Ok(idempotency_key)) => {
+            Ok(CreateRefund { amount, transaction_id, idempotency_key })
+        }
         (amount, transaction_id, key) => {
             let complaints = [amount.err(), transaction_id.err(), key.err()];
             Err(Failure::Invalid(complaints.into_iter().flatten().collect()))
@@ -121,9 +117,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let sent = headers.get(header::CONTENT_TYPE);
     let text = sent.and_then(|value| value.to_str().ok()).unwrap_or("");
     let mut parts = text.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")

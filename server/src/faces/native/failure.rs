@@ -55,16 +55,8 @@ impl Failure {
         let first = faults.first();
         let message = first.map_or("the request is invalid".to_owned(), |fault| {
             let more = faults.len().saturating_sub(1);
-            let more = if more == 0 {
-                String::new()
-            } else {
-                format!(" (and {more} more)")
-            };
-            let place = if fault.pointer.is_empty() {
-                "the body"
-            } else {
-                &fault.pointer
-            };
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+            let place = if fault.pointer.is_empty() { "the body" } else { &fault.pointer };
             format!("{place} {}{more}", fault.message)
         });
         let mut failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message);
@@ -112,14 +104,8 @@ impl Failure {
 
 /// The rendering of faults that happen around the handlers (a panic, an undecodable path).
 pub(crate) fn render(status: StatusCode, text: &str, id: &RequestId) -> Response {
-    let code = if status.is_server_error() {
-        "internal"
-    } else {
-        "bad_request"
-    };
-    Failure::new(status, code, text)
-        .with("request_id", json!(id.as_str()))
-        .into_response()
+    let code = if status.is_server_error() { "internal" } else { "bad_request" };
+    Failure::new(status, code, text).with("request_id", json!(id.as_str())).into_response()
 }
 
 impl IntoResponse for Failure {
@@ -172,10 +158,7 @@ impl From<BodyFault> for Failure {
 pub(crate) fn of_command(error: CommandError) -> Failure {
     match error {
         CommandError::PaymentUnknown => Failure::not_found("payment"),
-        CommandError::Refused { refusal, is_replay } => Failure {
-            is_replay,
-            ..refused(&refusal)
-        },
+        CommandError::Refused { refusal, is_replay } => Failure { is_replay, ..refused(&refusal) },
         CommandError::CaptureRefused(refusal) => capture_refused(refusal),
         CommandError::KeyReused => Failure::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -31,29 +31,19 @@ impl<'a> Fields<'a> {
             pointer: at.to_owned(),
             message: "must be an object".to_owned(),
         })?;
-        let mut fields = Fields {
-            object,
-            at: at.to_owned(),
-            faults: Vec::new(),
-        };
+        let mut fields = Fields { object, at: at.to_owned(), faults: Vec::new() };
         if let Some(name) = fields.object.repeated_name().map(str::to_owned) {
             fields.fault(&escaped(&name), "is given twice; give it once");
         }
         if let Some(name) = fields.object.name_outside(known).map(str::to_owned) {
-            fields.fault(
-                &escaped(&name),
-                format!("is not known; there are {}", known.join(", ")),
-            );
+            fields.fault(&escaped(&name), format!("is not known; there are {}", known.join(", ")));
         }
         Ok(fields)
     }
 
     /// `name` may be a path of several members.
     pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
-        self.faults.push(Fault {
-            pointer: format!("{}/{name}", self.at),
-            message: message.into(),
-        });
+        self.faults.push(Fault { pointer: format!("{}/{name}", self.at), message: message.into() });
     }
 
     /// Takes over the faults of a part.
@@ -165,10 +155,7 @@ impl<'a> Fields<'a> {
         if is_taken && !value.contains_nul() {
             return Some(value);
         }
-        self.fault(
-            name,
-            format!("must be an object of at most {max} bytes, without NUL"),
-        );
+        self.fault(name, format!("must be an object of at most {max} bytes, without NUL"));
         None
     }
 }

@@ -54,15 +54,9 @@ pub(crate) fn router(desk: Desk) -> Router {
     let routes = Router::new()
         .route("/payments", get(page::payments).post(create_payment))
         .route("/payments/{id}", get(show_payment))
-        .route(
-            "/payments/{id}/captures",
-            axum::routing::post(create_capture),
-        )
+        .route("/payments/{id}/captures", axum::routing::post(create_capture))
         .route("/payments/{id}/voids", axum::routing::post(create_void))
-        .route(
-            "/payments/{id}/refunds",
-            get(page::refunds_of).post(create_refund),
-        )
+        .route("/payments/{id}/refunds", get(page::refunds_of).post(create_refund))
         .route("/refunds", get(page::refunds))
         .route("/refunds/{id}", get(show_refund))
         .fallback(async || {
@@ -72,11 +66,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         .method_not_allowed_fallback(async || {
             let message =
                 "this route does not take this method; the header allow says which it takes";
-            Failure::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                message,
-            )
+            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
         })
         .with_state(desk);
     refuse_bad_paths(catch_panics(routes, failure::render), failure::render)
@@ -104,11 +94,7 @@ async fn actor(desk: &Desk, headers: &HeaderMap, scope: &str) -> Result<Actor, F
     let found = access::key(desk, FACE, token::lookup_hash(token)).await?;
     let key = found.ok_or_else(Failure::unauthorized)?;
     let actor = Actor::of_key(&key);
-    if actor.may(&[scope]) {
-        Ok(actor)
-    } else {
-        Err(Failure::forbidden(scope))
-    }
+    if actor.may(&[scope]) { Ok(actor) } else { Err(Failure::forbidden(scope)) }
 }
 
 /// The bytes of a JSON body. Anything else with a body is refused; no body is no bytes.
@@ -169,21 +155,14 @@ async fn create_payment(
         let body = read(&bytes, false)?;
         registration::read(body, &origin).map_err(|faults| Failure::invalid(&faults))?
     };
-    let registered = desk
-        .register(registration)
-        .await
-        .map_err(failure::of_command)?;
+    let registered = desk.register(registration).await.map_err(failure::of_command)?;
     let (status, payment) = match registered {
         Registered::Created(payment) => (StatusCode::CREATED, payment),
         Registered::Present(payment) => (StatusCode::OK, payment),
         Registered::Differs(payment) => return Err(Failure::differs(payment)),
     };
     let text = payment_text(&desk, actor.merchant, payment, None).await?;
-    Ok(located(
-        status,
-        text,
-        &format!("/api/payments/{}", uuid_text(payment.bits())),
-    ))
+    Ok(located(status, text, &format!("/api/payments/{}", uuid_text(payment.bits()))))
 }
 
 fn located(status: StatusCode, text: String, location: &str) -> Response {
@@ -216,9 +195,7 @@ async fn named(
         return Ok(None);
     }
     let alias = text.to_owned();
-    let found = desk
-        .read(move |reads| reads.payment_named(merchant, &alias))
-        .await?;
+    let found = desk.read(move |reads| reads.payment_named(merchant, &alias)).await?;
     Ok(found.or(bits))
 }
 
@@ -245,11 +222,7 @@ fn optional_amount(bytes: &[u8]) -> Result<Option<i64>, Failure> {
         Fields::open(body, "", &["amount"]).map_err(|fault| Failure::invalid(&[fault]))?;
     let amount = fields.integer("amount");
     let faults = fields.into_faults();
-    if faults.is_empty() {
-        Ok(amount)
-    } else {
-        Err(Failure::invalid(&faults))
-    }
+    if faults.is_empty() { Ok(amount) } else { Err(Failure::invalid(&faults)) }
 }
 
 async fn create_capture(
@@ -329,11 +302,7 @@ fn wish(bytes: &[u8]) -> Result<Wish, Failure> {
         meaning: body.canonical(),
     };
     let faults = fields.into_faults();
-    if faults.is_empty() {
-        Ok(wish)
-    } else {
-        Err(Failure::invalid(&faults))
-    }
+    if faults.is_empty() { Ok(wish) } else { Err(Failure::invalid(&faults)) }
 }
 
 /// The text of the one `Idempotency-Key`, if there is one.
@@ -349,11 +318,7 @@ fn key_text(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     };
     let text = value.to_str().map_err(|_| refuse())?.trim();
     let is_fine = given.next().is_none() && (1..=KEY_TEXT_MAX).contains(&text.len());
-    if is_fine {
-        Ok(Some(text))
-    } else {
-        Err(refuse())
-    }
+    if is_fine { Ok(Some(text)) } else { Err(refuse()) }
 }
 
 async fn create_refund(
@@ -404,9 +369,7 @@ async fn refund_answer(desk: &Desk, reply: &RefundReply) -> Result<Response, Fai
     let of = reply.refund;
     let view = desk.payment(of.merchant, of.payment, reply.as_of).await?;
     let view = view.ok_or_else(|| Failure::not_found("payment"))?;
-    let refund = view
-        .refund(of.refund)
-        .ok_or_else(|| Failure::not_found("refund"))?;
+    let refund = view.refund(of.refund).ok_or_else(|| Failure::not_found("refund"))?;
     let location = format!("/api/refunds/{}", uuid_text(of.refund.bits()));
     let mut response = located(StatusCode::CREATED, view::refund(refund), &location);
     response.headers_mut().extend(desk::refund_headers(reply));
@@ -421,9 +384,7 @@ async fn show_refund(
     let actor = actor(&desk, &headers, "refunds.read").await?;
     let not_found = || Failure::not_found("refund");
     let refund = RefundId::new(spelling::refund_bits(&id).ok_or_else(not_found)?);
-    let found = desk
-        .read(move |reads| reads.refund(actor.merchant, refund))
-        .await?;
+    let found = desk.read(move |reads| reads.refund(actor.merchant, refund)).await?;
     let view = found.ok_or_else(not_found)?;
     Ok(json_answer(StatusCode::OK, view::refund(&view)))
 }

@@ -31,10 +31,7 @@ impl Parameters {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
             return Err(Failure::parameter("", "list is malformed"));
         };
-        if let Some((name, _)) = pairs
-            .iter()
-            .find(|(name, _)| !known.contains(&name.as_str()))
-        {
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             let rule = format!("is not known; there are {}", known.join(", "));
             return Err(Failure::parameter(name, &rule));
         }
@@ -52,17 +49,14 @@ impl Parameters {
     }
 
     fn one(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         match self.one(name) {
-            Some(text) if text.is_empty() || text.len() > 255 || text.contains('\0') => Err(
-                Failure::parameter(name, "must be text of 1 to 255 bytes, without NUL"),
-            ),
+            Some(text) if text.is_empty() || text.len() > 255 || text.contains('\0') => {
+                Err(Failure::parameter(name, "must be text of 1 to 255 bytes, without NUL"))
+            }
             other => Ok(other.map(str::to_owned)),
         }
     }
@@ -84,9 +78,7 @@ impl Parameters {
         let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let units: Option<i64> = is_digits.then(|| text.parse().ok()).flatten();
         let rule = "must be a whole number of minor units";
-        units
-            .map(Some)
-            .ok_or_else(|| Failure::parameter(name, rule))
+        units.map(Some).ok_or_else(|| Failure::parameter(name, rule))
     }
 
     fn limit(&self) -> Result<u32, Failure> {
@@ -138,14 +130,10 @@ fn page(found: Vec<(u128, String)>, limit: u32) -> Response {
     let is_more = found.len() > limit;
     let last = limit.checked_sub(1).and_then(|at| found.get(at));
     let cursor = last.filter(|_| is_more);
-    let cursor = cursor
-        .map(|(bits, _)| bits)
-        .map(|bits| BASE64URL_NOPAD.encode(&bits.to_be_bytes()));
+    let cursor =
+        cursor.map(|(bits, _)| bits).map(|bits| BASE64URL_NOPAD.encode(&bits.to_be_bytes()));
     let items = view::list(found.into_iter().take(limit).map(|(_, text)| text));
-    let text = Shown::new()
-        .raw("items", &items)
-        .member("next_cursor", cursor)
-        .text();
+    let text = Shown::new().raw("items", &items).member("next_cursor", cursor).text();
     super::json_answer(StatusCode::OK, text)
 }
 
@@ -175,12 +163,8 @@ pub(crate) async fn payments(
         newest_first: parameters.is_newest_first()?,
         limit: limit.saturating_add(1),
     };
-    let found = desk
-        .read(move |reads| reads.payments(actor.merchant, &filter))
-        .await?;
-    let shown = found
-        .iter()
-        .map(|view| (view.id.bits(), view::payment(view)));
+    let found = desk.read(move |reads| reads.payments(actor.merchant, &filter)).await?;
+    let shown = found.iter().map(|view| (view.id.bits(), view::payment(view)));
     Ok(page(shown.collect(), limit))
 }
 
@@ -248,11 +232,7 @@ async fn refund_page(
         newest_first: parameters.is_newest_first()?,
         limit: limit.saturating_add(1),
     };
-    let found = desk
-        .read(move |reads| reads.refunds(merchant, &filter))
-        .await?;
-    let shown = found
-        .iter()
-        .map(|view| (view.id.bits(), view::refund(view)));
+    let found = desk.read(move |reads| reads.refunds(merchant, &filter)).await?;
+    let shown = found.iter().map(|view| (view.id.bits(), view::refund(view)));
     Ok(page(shown.collect(), limit))
 }

@@ -58,14 +58,7 @@ const MEMBERS: [&str; 22] = [
 ];
 /// Members that a line of an import may have besides.
 const LINE_MEMBERS: [&str; 1] = ["merchant"];
-const KEPT: [&str; 6] = [
-    "source",
-    "airline",
-    "sub_merchant",
-    "agreement",
-    "metadata",
-    "data",
-];
+const KEPT: [&str; 6] = ["source", "airline", "sub_merchant", "agreement", "metadata", "data"];
 
 /// Card-message references that a capture may have, which Moyasar's face shows.
 const CAPTURE_TEXTS: [&str; 3] = ["retrieval_reference", "stan", "auth_code"];
@@ -161,19 +154,13 @@ fn money(fields: &mut Fields<'_>, ids: &dyn Ids) -> Option<Money> {
         .collect();
     let gift_cards: Vec<NewLeg> = cards
         .into_iter()
-        .map(|(id, amount)| NewLeg {
-            id: LegId::new(id.unwrap_or_else(|| ids.next())),
-            amount,
-        })
+        .map(|(id, amount)| NewLeg { id: LegId::new(id.unwrap_or_else(|| ids.next())), amount })
         .collect();
     let (amount, currency) = (amount?, currency?);
     check_sums(fields, amount, &captures, &gift_cards);
     Some(Money {
         currency,
-        primary: NewLeg {
-            id: LegId::new(ids.next()),
-            amount,
-        },
+        primary: NewLeg { id: LegId::new(ids.next()), amount },
         gift_cards,
         captures,
     })
@@ -189,26 +176,15 @@ fn check_sums(
     if captured.is_none_or(|captured| captured > amount) {
         let sum = captured.map_or("too much".to_owned(), |sum| sum.units().to_string());
         let most = amount.units();
-        fields.fault(
-            "captures",
-            format!("take {sum} in all; at most the amount, {most}"),
-        );
+        fields.fault("captures", format!("take {sum} in all; at most the amount, {most}"));
     }
-    let all = [amount]
-        .into_iter()
-        .chain(gift_cards.iter().map(|card| card.amount));
+    let all = [amount].into_iter().chain(gift_cards.iter().map(|card| card.amount));
     if Minor::checked_sum(all).is_none() {
-        fields.fault(
-            "gift_cards",
-            "and amount together are more than 9007199254740991",
-        );
+        fields.fault("gift_cards", "and amount together are more than 9007199254740991");
     }
     let mut seen = std::collections::BTreeSet::new();
     if !gift_cards.iter().all(|card| seen.insert(card.id)) {
-        fields.fault(
-            "gift_cards",
-            "name one id twice; each gift card has its own",
-        );
+        fields.fault("gift_cards", "name one id twice; each gift card has its own");
     }
 }
 
@@ -291,9 +267,7 @@ fn texts(fields: &mut Fields<'_>) -> Texts {
     let in_metadata = || {
         let metadata = fields.member("metadata")?.object()?;
         let customer = metadata.member("customer_id")?.string()?;
-        (1..=REFERENCE_BYTES_MAX)
-            .contains(&customer.len())
-            .then_some(customer)
+        (1..=REFERENCE_BYTES_MAX).contains(&customer.len()).then_some(customer)
     };
     let customer = customer.or_else(in_metadata);
     Texts {
@@ -326,15 +300,9 @@ fn profile(fields: &mut Fields<'_>) -> String {
         }
     }
     if let Some(order) = fields.text("reauthorized_order_id", REFERENCE_BYTES_MAX) {
-        kept.push(format!(
-            "\"reauthorized_order_id\":{}",
-            serde_json::json!(order)
-        ));
+        kept.push(format!("\"reauthorized_order_id\":{}", serde_json::json!(order)));
     }
-    if let Some(captures) = fields
-        .member("captures")
-        .filter(|list| holds_references(*list))
-    {
+    if let Some(captures) = fields.member("captures").filter(|list| holds_references(*list)) {
         kept.push(format!("\"captures\":{}", captures.text()));
     }
     if let Some(value) = fields.member("source") {
@@ -350,11 +318,8 @@ fn holds_references(captures: Json<'_>) -> bool {
     };
     let holds = |item: Json<'_>| {
         let capture = item.object();
-        capture.is_some_and(|capture| {
-            CAPTURE_TEXTS
-                .iter()
-                .any(|name| capture.member(name).is_some())
-        })
+        capture
+            .is_some_and(|capture| CAPTURE_TEXTS.iter().any(|name| capture.member(name).is_some()))
     };
     items.into_iter().any(holds)
 }

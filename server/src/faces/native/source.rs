@@ -3,14 +3,7 @@
 use super::fields::{Fault, Fields};
 use crate::json::{Json, Value, integer};
 
-const TEXTS: [&str; 6] = [
-    "type",
-    "scheme",
-    "issuer",
-    "card_type",
-    "category",
-    "country_alpha2",
-];
+const TEXTS: [&str; 6] = ["type", "scheme", "issuer", "card_type", "category", "country_alpha2"];
 const MEMBERS: [&str; 10] = [
     "type",
     "scheme",
@@ -42,14 +35,8 @@ pub(crate) fn faults(source: Json<'_>, at: &str) -> Vec<Fault> {
         Err(fault) => return vec![fault],
     };
     for name in TEXTS {
-        if fields
-            .text(name, TEXT_BYTES_MAX)
-            .is_some_and(|text| holds_card_number(&text))
-        {
-            fields.fault(
-                name,
-                "holds a card number; keep first_digits and last_digits only",
-            );
+        if fields.text(name, TEXT_BYTES_MAX).is_some_and(|text| holds_card_number(&text)) {
+            fields.fault(name, "holds a card number; keep first_digits and last_digits only");
         }
     }
     digits(&mut fields, "first_digits", FIRST_DIGITS_MAX);
@@ -61,10 +48,7 @@ pub(crate) fn faults(source: Json<'_>, at: &str) -> Vec<Fault> {
         });
         let is_wrong = number.is_some_and(|n| n.is_none_or(|n| !(least..=most).contains(&n)));
         if is_wrong {
-            fields.fault(
-                name,
-                format!("must be a whole number from {least} to {most}"),
-            );
+            fields.fault(name, format!("must be a whole number from {least} to {most}"));
         }
     }
     fields.into_faults()
@@ -78,10 +62,8 @@ fn digits(fields: &mut Fields<'_>, name: &str, max: usize) {
         (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
     };
     if !value.string().as_ref().is_some_and(is_digits) {
-        fields.fault(
-            name,
-            format!("must be text of 1 to {max} digits; more of a card is not kept"),
-        );
+        fields
+            .fault(name, format!("must be text of 1 to {max} digits; more of a card is not kept"));
     }
 }
 
@@ -112,20 +94,11 @@ mod tests {
             (r#"{"type":null,"issuer":null}"#, vec![]),
             (r#"{"number":"5555555555554444"}"#, vec!["/source/number"]),
             (r#"{"security_code":"123"}"#, vec!["/source/security_code"]),
-            (
-                r#"{"issuer":"5555 5555-5555 4444"}"#,
-                vec!["/source/issuer"],
-            ),
-            (
-                r#"{"first_digits":"555555555"}"#,
-                vec!["/source/first_digits"],
-            ),
+            (r#"{"issuer":"5555 5555-5555 4444"}"#, vec!["/source/issuer"]),
+            (r#"{"first_digits":"555555555"}"#, vec!["/source/first_digits"]),
             (r#"{"last_digits":"54444"}"#, vec!["/source/last_digits"]),
             (r#"{"last_digits":4444}"#, vec!["/source/last_digits"]),
-            (
-                r#"{"month":13,"year":30}"#,
-                vec!["/source/month", "/source/year"],
-            ),
+            (r#"{"month":13,"year":30}"#, vec!["/source/month", "/source/year"]),
         ] {
             let json = crate::json::read(source.as_bytes()).expect("JSON");
             let found = faults(json, "/source");

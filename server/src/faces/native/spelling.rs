@@ -30,11 +30,9 @@ fn bits(text: &str, prefixes: &[&str]) -> Option<u128> {
         let rest = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
         parse_ulid(rest.unwrap_or(text))
     };
-    parse_uuid(text).or_else(unprefixed).or_else(|| {
-        (text.len() >= BASE62_LEAST)
-            .then(|| parse_base62(text))
-            .flatten()
-    })
+    parse_uuid(text)
+        .or_else(unprefixed)
+        .or_else(|| (text.len() >= BASE62_LEAST).then(|| parse_base62(text)).flatten())
 }
 
 /// Shorter words of letters and digits are names, not numbers.
@@ -81,13 +79,7 @@ mod tests {
         ] {
             assert_eq!(payment_bits(text), Some(bits), "{text}");
         }
-        for text in [
-            "",
-            "pay_",
-            "ref_01J7TTEH6KEGR8EE9DG21185NZ",
-            "order-1001",
-            "1001",
-        ] {
+        for text in ["", "pay_", "ref_01J7TTEH6KEGR8EE9DG21185NZ", "order-1001", "1001"] {
             assert_eq!(payment_bits(text), None, "{text}");
         }
     }

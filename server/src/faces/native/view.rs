@@ -58,10 +58,7 @@ pub(crate) fn payment(view: &PaymentView) -> String {
         .member("amount", primary.amount.units())
         .member("currency", view.currency.code())
         .member("totals", totals(&sums))
-        .raw(
-            "legs",
-            &list(view.legs.iter().map(|shown| leg(view, shown))),
-        )
+        .raw("legs", &list(view.legs.iter().map(|shown| leg(view, shown))))
         .raw("captures", &list(primary.captures.iter().map(capture)))
         .raw("voids", &list(primary.releases.iter().map(void)))
         .member("gift_cards", gift_cards(view))
@@ -80,8 +77,7 @@ pub(crate) fn payment(view: &PaymentView) -> String {
         serde_json::from_str(&view.profile).unwrap_or_default();
     // Captures are shown with what became of them, above.
     let kept = kept.iter().filter(|(name, _)| *name != "captures");
-    kept.fold(shown, |shown, (name, value)| shown.raw(name, value.get()))
-        .text()
+    kept.fold(shown, |shown, (name, value)| shown.raw(name, value.get())).text()
 }
 
 /// What became of one leg's money, in minor units.
@@ -109,10 +105,8 @@ impl Sums {
 
 /// `refundable` is what may still be given back, `capturable` what may still be taken or voided.
 fn totals(legs: &[Sums]) -> Value {
-    let total = |part: fn(&Sums) -> i64| {
-        legs.iter()
-            .fold(0_i64, |sum, leg| sum.saturating_add(part(leg)))
-    };
+    let total =
+        |part: fn(&Sums) -> i64| legs.iter().fold(0_i64, |sum, leg| sum.saturating_add(part(leg)));
     let captured = total(|leg| leg.captured);
     let gone = total(|leg| leg.refunded.saturating_add(leg.reserved));
     let taken = total(|leg| leg.captured.saturating_add(leg.voided));
@@ -161,9 +155,7 @@ fn void(release: &ReleaseView) -> String {
 
 fn gift_cards(view: &PaymentView) -> Vec<Value> {
     let cards = view.legs.iter().filter(|leg| leg.kind == LegKind::GiftCard);
-    cards
-        .map(|leg| json!({"id": uuid_text(leg.id.bits()), "amount": leg.amount.units()}))
-        .collect()
+    cards.map(|leg| json!({"id": uuid_text(leg.id.bits()), "amount": leg.amount.units()})).collect()
 }
 
 /// A refund, whichever face it came through. `attempts` counts the refund calls sent to the PSP.
@@ -176,18 +168,12 @@ pub(crate) fn refund(view: &RefundView) -> String {
         .member("status", view.status.word())
         .member("amount", view.amount.units())
         .member("currency", view.currency.code())
-        .member(
-            "leg",
-            json!({"id": uuid_text(view.leg.bits()), "kind": kind(view.leg_kind)}),
-        )
+        .member("leg", json!({"id": uuid_text(view.leg.bits()), "kind": kind(view.leg_kind)}))
         .member("reason", reason(view))
         .member("note", &view.note)
         .member("external_identifier", &view.external_identifier)
         .member("psp_refund_id", &view.psp_refund)
-        .member(
-            "error",
-            fault.map(|fault| json!({"code": fault.code, "text": fault.text})),
-        )
+        .member("error", fault.map(|fault| json!({"code": fault.code, "text": fault.text})))
         .member("attempts", view.sends)
         .member("face", &view.face)
         .member("actor", &view.actor)
@@ -202,8 +188,5 @@ pub(crate) fn refund(view: &RefundView) -> String {
 /// One text, whichever dialect gave it: a fixed word, free text, or a reason that is kept.
 fn reason(view: &RefundView) -> Option<&str> {
     let kept = view.reason.as_ref().map(|reason| reason.code.as_str());
-    view.reason_code
-        .as_deref()
-        .or(view.reason_text.as_deref())
-        .or(kept)
+    view.reason_code.as_deref().or(view.reason_text.as_deref()).or(kept)
 }

@@ -68,10 +68,7 @@ impl Psp for Bank {
             return held.push(on_outcome);
         }
         on_outcome(match (word.as_str(), instruction.kind) {
-            ("decline", _) => Outcome::Declined {
-                psp_refund: None,
-                fault,
-            },
+            ("decline", _) => Outcome::Declined { psp_refund: None, fault },
             ("fail", _) => Outcome::Failed { fault },
             ("pending", _) => Outcome::Pending { psp_refund },
             ("unknown" | "hold", _) | ("late", CallKind::Send) => Outcome::Unknown { fault },

@@ -34,9 +34,7 @@ impl Ids {
     pub(super) fn translate(&self, text: &str) -> String {
         self.ours
             .iter()
-            .fold(text.to_owned(), |text, (recorded, ours)| {
-                text.replace(recorded, ours)
-            })
+            .fold(text.to_owned(), |text, (recorded, ours)| text.replace(recorded, ours))
     }
 }
 
@@ -68,11 +66,7 @@ pub(super) fn compare(
     recorded: &Tree,
     ours: &Tree,
 ) -> Findings {
-    let mut walk = Walk {
-        dialect,
-        ids,
-        findings: Findings::default(),
-    };
+    let mut walk = Walk { dialect, ids, findings: Findings::default() };
     walk.value("", recorded, ours);
     walk.findings
 }
@@ -109,10 +103,8 @@ impl Walk<'_> {
         for (name, value) in recorded {
             match ours.iter().find(|(have, _)| have == name) {
                 Some((_, ours)) => self.value(&format!("{path}/{name}"), value, ours),
-                None => self.differs(
-                    &format!("{path}/{name}"),
-                    format!("recorded {value}, ours has none"),
-                ),
+                None => self
+                    .differs(&format!("{path}/{name}"), format!("recorded {value}, ours has none")),
             }
         }
         let mut common = Vec::new();
@@ -126,11 +118,8 @@ impl Walk<'_> {
                 self.differs(&path, format!("only ours has it: {value}"));
             }
         }
-        let wanted: Vec<&String> = recorded
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| common.contains(name))
-            .collect();
+        let wanted: Vec<&String> =
+            recorded.iter().map(|(name, _)| name).filter(|name| common.contains(name)).collect();
         if self.dialect.ordered() && common != wanted {
             self.differs(path, format!("recorded order {wanted:?}, ours {common:?}"));
         }
@@ -138,10 +127,7 @@ impl Walk<'_> {
         let first_known = ours.iter().rev().position(known).unwrap_or(0);
         let added = ours.len().saturating_sub(common.len());
         if self.dialect.ordered() && !common.is_empty() && first_known != added {
-            self.differs(
-                path,
-                "members that only ours has stand before recorded ones".to_owned(),
-            );
+            self.differs(path, "members that only ours has stand before recorded ones".to_owned());
         }
     }
 
@@ -150,11 +136,7 @@ impl Walk<'_> {
             let shown = Tree::List(ours.to_vec());
             self.differs(
                 path,
-                format!(
-                    "recorded {} items, ours {}: {shown}",
-                    recorded.len(),
-                    ours.len()
-                ),
+                format!("recorded {} items, ours {}: {shown}", recorded.len(), ours.len()),
             );
         }
         for (i, (recorded, ours)) in recorded.iter().zip(ours).enumerate() {
@@ -200,13 +182,11 @@ pub(super) fn is_time(text: &str) -> bool {
 /// `d` in the form stands for a digit, everything else for itself.
 pub(super) fn matches_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
-        && text.bytes().zip(form.bytes()).all(|(c, f)| {
-            if f == b'd' {
-                c.is_ascii_digit()
-            } else {
-                c == f
-            }
-        })
+        && text.bytes().zip(form.bytes()).all(
+            |(c, f)| {
+                if f == b'd' { c.is_ascii_digit() } else { c == f }
+            },
+        )
 }
 
 #[cfg(test)]
@@ -243,11 +223,7 @@ mod tests {
         assert_eq!(check(a, b).0, 0);
         let other = b.replacen("ref_01J7TTEH6K", "ref_01J7TTEH6M", 1);
         assert_eq!(check(a, &other).0, 1, "one recorded id may not become two");
-        assert_eq!(
-            check(a, &b.replace("ref_", "pay_")).0,
-            2,
-            "the prefix is part of an id"
-        );
+        assert_eq!(check(a, &b.replace("ref_", "pay_")).0, 2, "the prefix is part of an id");
         assert_eq!(check(a, &b.replace(".000Z", "Z")).0, 1, "three decimals");
     }
 
@@ -256,17 +232,10 @@ mod tests {
         assert_eq!(check(r#"{"a":1,"b":2}"#, r#"{"a":1,"b":2}"#).0, 0);
         assert_eq!(check(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#).0, 1);
         assert_eq!(check(r#"{"a":1}"#, r#"{"a":1,"b":2}"#).0, 1);
-        assert_eq!(
-            check(r#"{"a":1}"#, r#"{"a":1,"extra":2}"#),
-            (0, vec!["X-1"])
-        );
+        assert_eq!(check(r#"{"a":1}"#, r#"{"a":1,"extra":2}"#), (0, vec!["X-1"]));
         assert_eq!(check(r#"{"a":null}"#, r#"{}"#).0, 1, "null is not absent");
         assert_eq!(check(r#"{"a":1}"#, r#"{"a":"1"}"#).0, 1);
-        assert_eq!(
-            check(r#"{"a":1}"#, r#"{"a":1.0}"#).0,
-            1,
-            "a client sees the text"
-        );
+        assert_eq!(check(r#"{"a":1}"#, r#"{"a":1.0}"#).0, 1, "a client sees the text");
         assert_eq!(check(r#"{"a":[1,2]}"#, r#"{"a":[1]}"#).0, 1);
         assert_eq!(check(r#"{"data":{"x":1}}"#, r#"{"data":{}}"#).0, 0);
         assert_eq!(check(r#"{"data":{"x":1}}"#, r#"{"data":null}"#).0, 1);

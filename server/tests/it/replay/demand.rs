@@ -10,11 +10,7 @@ pub(super) enum Demand {
     /// The recorded status and body, after the decision's changes to the body.
     Body { status: u16, body: Tree },
     /// A JSON error of the dialect: `type` if named, `message` if named, else any text.
-    Error {
-        status: &'static [u16],
-        kind: Option<&'static str>,
-        message: Option<String>,
-    },
+    Error { status: &'static [u16], kind: Option<&'static str>, message: Option<String> },
     /// The very bytes that the first call with the key got, and the header that says so.
     Replay(Box<Response>),
     /// This status and this text, which is no JSON.
@@ -41,11 +37,7 @@ pub(super) fn refund_headers(target: &str, method: &str, answer: &Response) -> V
     let accepted = refunds && matches!(answer.status, 200 | 201);
     let missing = |name: &&str| accepted && answer.header(name).is_none();
     let names = ["Requite-Refund-Id", "Requite-Refund-Status"];
-    names
-        .iter()
-        .filter(|name| missing(name))
-        .map(|name| format!("no header {name} (A8)"))
-        .collect()
+    names.iter().filter(|name| missing(name)).map(|name| format!("no header {name} (A8)")).collect()
 }
 
 /// What is wrong with an answer, and which decisions it took to call it right.
@@ -71,22 +63,14 @@ pub(super) fn judge(
                 problems.push(format!("recorded the text {text:?}"));
             }
         }
-        Demand::Error {
-            status,
-            kind,
-            message,
-        } => {
+        Demand::Error { status, kind, message } => {
             expect_status(status, answer, &mut problems);
             error(answer, *kind, message.as_deref(), &mut problems);
         }
         Demand::Replay(first) => {
             expect_status(&[first.status], answer, &mut problems);
             if first.body != answer.body {
-                problems.push(format!(
-                    "first {:?}, repeat {:?}",
-                    first.text(),
-                    answer.text()
-                ));
+                problems.push(format!("first {:?}, repeat {:?}", first.text(), answer.text()));
             }
             if answer.header("Idempotent-Replayed") != Some("true") {
                 problems.push("no Idempotent-Replayed: true".to_owned());
@@ -105,16 +89,9 @@ pub(super) fn judge(
         }
     }
     if !problems.is_empty() {
-        problems.push(format!(
-            "answer: {} {}",
-            answer.status,
-            shorten(&answer.text())
-        ));
+        problems.push(format!("answer: {} {}", answer.status, shorten(&answer.text())));
     }
-    Judged {
-        problems,
-        decisions,
-    }
+    Judged { problems, decisions }
 }
 
 fn expect_status(wanted: &[u16], answer: &Response, problems: &mut Vec<String>) {
@@ -151,11 +128,7 @@ pub(super) fn shorten(text: &str) -> String {
     let line = text.replace('\n', "\\n");
     match line.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => {
-            format!(
-                "{}... ({} bytes)",
-                line.get(..end).unwrap_or_default(),
-                text.len()
-            )
+            format!("{}... ({} bytes)", line.get(..end).unwrap_or_default(), text.len())
         }
         None => line,
     }

@@ -18,15 +18,10 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(known: &BTreeMap<String, String>) -> Names {
-        let mut names = Names {
-            known: known.clone(),
-        };
+        let mut names = Names { known: known.clone() };
         // A caller's own ids, made up afresh: any UUID will do, and these are never equal.
         for i in 1..=9 {
-            names.known.insert(
-                format!("$T{i}"),
-                format!("f351a2a3-97c4-4f12-add3-80c1044091f{i}"),
-            );
+            names.known.insert(format!("$T{i}"), format!("f351a2a3-97c4-4f12-add3-80c1044091f{i}"));
         }
         names
     }
@@ -34,9 +29,7 @@ impl Names {
     /// A text with every known name in it replaced. Longer names go first: `$T10` is not `$T1`.
     pub(super) fn fill(&self, text: &str) -> String {
         let known = self.known.iter().rev();
-        known.fold(text.to_owned(), |text, (name, value)| {
-            text.replace(name.as_str(), value)
-        })
+        known.fold(text.to_owned(), |text, (name, value)| text.replace(name.as_str(), value))
     }
 
     /// The value of a name; a name met for the first time gets the value it stands against.
@@ -57,16 +50,12 @@ pub(super) fn unknown_name(request: &Request) -> Option<String> {
     let headers = request.headers.iter().map(|(_, value)| value.clone());
     let names = |text: String| {
         let mut parts = text.split('$').skip(1).map(|rest| {
-            let end = rest
-                .find(|c: char| !c.is_ascii_alphanumeric())
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
             rest.get(..end).unwrap_or_default().to_owned()
         });
         parts.find(|name| !name.is_empty())
     };
-    headers
-        .chain([request.target.clone(), body])
-        .find_map(names)
+    headers.chain([request.target.clone(), body]).find_map(names)
 }
 
 /// What is wrong with an answer.
@@ -88,49 +77,27 @@ pub(super) fn check(
                 }
             }
             "status_in" => {
-                if !wanted
-                    .as_array()
-                    .is_some_and(|any| any.contains(&answer.status.into()))
-                {
-                    problems.push(format!(
-                        "status {}, recorded any of {wanted}",
-                        answer.status
-                    ));
+                if !wanted.as_array().is_some_and(|any| any.contains(&answer.status.into())) {
+                    problems.push(format!("status {}, recorded any of {wanted}", answer.status));
                 }
             }
             "body" => match &body {
-                Ok(body) => Match {
-                    names,
-                    holes,
-                    whole: true,
-                    problems: &mut problems,
-                }
-                .value("", wanted, body),
+                Ok(body) => Match { names, holes, whole: true, problems: &mut problems }
+                    .value("", wanted, body),
                 Err(problem) => problems.push(problem.clone()),
             },
             "body_match" => match &body {
-                Ok(body) => Match {
-                    names,
-                    holes,
-                    whole: false,
-                    problems: &mut problems,
-                }
-                .value("", wanted, body),
+                Ok(body) => Match { names, holes, whole: false, problems: &mut problems }
+                    .value("", wanted, body),
                 Err(problem) => problems.push(problem.clone()),
             },
-            "last_transaction_match" => match at("/transactions")
-                .and_then(Tree::list)
-                .and_then(<[Tree]>::last)
-            {
-                Some(last) => Match {
-                    names,
-                    holes,
-                    whole: false,
-                    problems: &mut problems,
+            "last_transaction_match" => {
+                match at("/transactions").and_then(Tree::list).and_then(<[Tree]>::last) {
+                    Some(last) => Match { names, holes, whole: false, problems: &mut problems }
+                        .value("/transactions/last", wanted, last),
+                    None => problems.push("no transactions".to_owned()),
                 }
-                .value("/transactions/last", wanted, last),
-                None => problems.push("no transactions".to_owned()),
-            },
+            }
             "order_totals" => totals(wanted, &body, &mut problems),
             "refund_rows" => {
                 let rows = refund_rows(at("/transactions"));
@@ -141,9 +108,8 @@ pub(super) fn check(
             "capture_rows_refunded_amount" => {
                 let shown = capture_rows(at("/transactions"));
                 if Tree::from(wanted) != shown {
-                    problems.push(format!(
-                        "refunded_amount of captures {shown}, recorded {wanted}"
-                    ));
+                    problems
+                        .push(format!("refunded_amount of captures {shown}, recorded {wanted}"));
                 }
             }
             "not_message" => {
@@ -154,11 +120,9 @@ pub(super) fn check(
             "body_keys" => keys(wanted, &body, &mut problems),
             "same_as" => match wanted.as_str().and_then(|name| saved.get(name)) {
                 Some(first) if first.body == answer.body => {}
-                Some(first) => problems.push(format!(
-                    "first {:?}, then {:?}",
-                    first.text(),
-                    answer.text()
-                )),
+                Some(first) => {
+                    problems.push(format!("first {:?}, then {:?}", first.text(), answer.text()))
+                }
                 None => problems.push(format!("nothing was saved as {wanted}")),
             },
             "wildcards" => {}
@@ -166,11 +130,7 @@ pub(super) fn check(
         }
     }
     if !problems.is_empty() {
-        problems.push(format!(
-            "answer: {} {}",
-            answer.status,
-            shorten(&answer.text())
-        ));
+        problems.push(format!("answer: {} {}", answer.status, shorten(&answer.text())));
     }
     problems
 }
@@ -193,9 +153,7 @@ pub(super) fn check_many(
                 }
             }
             "expect_some" => {
-                let mut found = answers
-                    .iter()
-                    .map(|answer| check(wanted, answer, names, saved));
+                let mut found = answers.iter().map(|answer| check(wanted, answer, names, saved));
                 let some = found.any(|problems| problems.is_empty());
                 let none = (!some).then(|| format!("none of {statuses:?} is {wanted}"));
                 problems.extend(none);
@@ -242,10 +200,7 @@ impl Match<'_> {
         let holes = self.holes.and_then(Value::as_array);
         if holes.is_some_and(|holes| holes.iter().any(|hole| hole.as_str() == Some(&place))) {
             if Tree::from(wanted).kind() != ours.kind() {
-                self.problems.push(format!(
-                    "{path}: {ours} is no {}",
-                    Tree::from(wanted).kind()
-                ));
+                self.problems.push(format!("{path}: {ours} is no {}", Tree::from(wanted).kind()));
             }
             return;
         }
@@ -259,12 +214,10 @@ impl Match<'_> {
                             .push(format!("{path}/{name}: recorded {value}, ours has none")),
                     }
                 }
-                let extra = members
-                    .iter()
-                    .find(|(name, _)| self.whole && !wanted.contains_key(name));
+                let extra =
+                    members.iter().find(|(name, _)| self.whole && !wanted.contains_key(name));
                 if let Some((name, value)) = extra {
-                    self.problems
-                        .push(format!("{path}/{name}: only ours has it: {value}"));
+                    self.problems.push(format!("{path}/{name}: only ours has it: {value}"));
                 }
             }
             (Value::Array(wanted), Tree::List(items)) => {
@@ -288,9 +241,7 @@ impl Match<'_> {
                 self.wildcard(path, wanted, ours)
             }
             _ if Tree::from(wanted) == *ours => {}
-            _ => self
-                .problems
-                .push(format!("{path}: recorded {wanted}, ours {ours}")),
+            _ => self.problems.push(format!("{path}: recorded {wanted}, ours {ours}")),
         }
     }
 
@@ -304,14 +255,13 @@ impl Match<'_> {
             "$rrn" => matches_form(text, "dddddddddddd"),
             "$stan" => matches_form(text, "dddddd"),
             "$ts" => matches_form(text, "dddd-dd-ddTdd:dd:ddZ"),
-            "$ts_any" => text
-                .get(..19)
-                .is_some_and(|head| matches_form(head, "dddd-dd-ddTdd:dd:dd")),
+            "$ts_any" => {
+                text.get(..19).is_some_and(|head| matches_form(head, "dddd-dd-ddTdd:dd:dd"))
+            }
             name => self.names.matches(name, text),
         };
         if !right {
-            self.problems
-                .push(format!("{path}: recorded {name}, ours {ours}"));
+            self.problems.push(format!("{path}: recorded {name}, ours {ours}"));
         }
     }
 }
@@ -326,12 +276,8 @@ fn totals(wanted: &Value, body: &Result<Tree, String>, problems: &mut Vec<String
 }
 
 fn keys(wanted: &Value, body: &Result<Tree, String>, problems: &mut Vec<String>) {
-    let mut wanted: Vec<&str> = wanted
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let mut wanted: Vec<&str> =
+        wanted.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let Ok(Tree::Object(members)) = body else {
         return problems.push("the body is no object".to_owned());
     };
@@ -354,14 +300,9 @@ fn refund_rows(transactions: Option<&Tree>) -> u64 {
 
 fn capture_rows(transactions: Option<&Tree>) -> Tree {
     let rows = transactions.and_then(Tree::list).unwrap_or_default();
-    let captures = rows
-        .iter()
-        .filter(|row| row.member("type").and_then(Tree::text) == Some("capture"));
-    Tree::List(
-        captures
-            .filter_map(|row| row.member("refunded_amount").cloned())
-            .collect(),
-    )
+    let captures =
+        rows.iter().filter(|row| row.member("type").and_then(Tree::text) == Some("capture"));
+    Tree::List(captures.filter_map(|row| row.member("refunded_amount").cloned()).collect())
 }
 
 #[cfg(test)]
@@ -371,11 +312,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &Value) -> Response {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: body.to_string().into_bytes(),
-        }
+        Response { status, headers: Vec::new(), body: body.to_string().into_bytes() }
     }
 
     fn problems(expected: Value, body: Value) -> usize {
@@ -391,61 +328,21 @@ mod tests {
             (json!({"status_in": [200, 422]}), json!({}), true),
             (json!({"body": {"a": "$nonempty"}}), json!({"a": "x"}), true),
             (json!({"body": {"a": "$nonempty"}}), json!({"a": ""}), false),
-            (
-                json!({"body": {"a": "$nonempty"}}),
-                json!({"a": "x", "b": 1}),
-                false,
-            ),
-            (
-                json!({"body_match": {"a": "$nonempty"}}),
-                json!({"a": "x", "b": 1}),
-                true,
-            ),
-            (
-                json!({"body_match": {"id": "$order"}}),
-                json!({"id": "o-1"}),
-                true,
-            ),
-            (
-                json!({"body_match": {"id": "$order"}}),
-                json!({"id": "o-2"}),
-                false,
-            ),
-            (
-                json!({"body_match": {"a": "$rrn"}}),
-                json!({"a": "242590000001"}),
-                true,
-            ),
-            (
-                json!({"body_match": {"a": "$stan"}}),
-                json!({"a": "1"}),
-                false,
-            ),
-            (
-                json!({"body_match": {"a": "$ts"}}),
-                json!({"a": "2024-09-15T12:27:45Z"}),
-                true,
-            ),
-            (
-                json!({"body_match": {"a": "$ts"}}),
-                json!({"a": "2024-09-15T12:27:45.000Z"}),
-                false,
-            ),
-            (
-                json!({"body": {"a": {"b": 1}}, "wildcards": ["a.b"]}),
-                json!({"a": {"b": 2}}),
-                true,
-            ),
+            (json!({"body": {"a": "$nonempty"}}), json!({"a": "x", "b": 1}), false),
+            (json!({"body_match": {"a": "$nonempty"}}), json!({"a": "x", "b": 1}), true),
+            (json!({"body_match": {"id": "$order"}}), json!({"id": "o-1"}), true),
+            (json!({"body_match": {"id": "$order"}}), json!({"id": "o-2"}), false),
+            (json!({"body_match": {"a": "$rrn"}}), json!({"a": "242590000001"}), true),
+            (json!({"body_match": {"a": "$stan"}}), json!({"a": "1"}), false),
+            (json!({"body_match": {"a": "$ts"}}), json!({"a": "2024-09-15T12:27:45Z"}), true),
+            (json!({"body_match": {"a": "$ts"}}), json!({"a": "2024-09-15T12:27:45.000Z"}), false),
+            (json!({"body": {"a": {"b": 1}}, "wildcards": ["a.b"]}), json!({"a": {"b": 2}}), true),
             (
                 json!({"body": {"a": {"b": 1}}, "wildcards": ["a.b"]}),
                 json!({"a": {"b": "2"}}),
                 false,
             ),
-            (
-                json!({"body_keys": ["a", "b"]}),
-                json!({"b": 1, "a": 1}),
-                true,
-            ),
+            (json!({"body_keys": ["a", "b"]}), json!({"b": 1, "a": 1}), true),
             (json!({"body_keys": ["a"]}), json!({"b": 1, "a": 1}), false),
             (
                 json!({"refund_rows": 1}),
@@ -456,11 +353,7 @@ mod tests {
             (json!({"surprise": 1}), json!({}), false),
         ];
         for (expected, body, right) in rows {
-            assert_eq!(
-                problems(expected.clone(), body.clone()) == 0,
-                right,
-                "{expected} {body}"
-            );
+            assert_eq!(problems(expected.clone(), body.clone()) == 0, right, "{expected} {body}");
         }
     }
 

@@ -32,10 +32,8 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         signers: BTreeMap::new(),
     };
     let mut tally = Tally::new(recording.face);
-    let (facts, exchanges): (Vec<&Value>, Vec<&Value>) = recording
-        .lines
-        .iter()
-        .partition(|line| text(line, "/group").starts_with("sdk-parse"));
+    let (facts, exchanges): (Vec<&Value>, Vec<&Value>) =
+        recording.lines.iter().partition(|line| text(line, "/group").starts_with("sdk-parse"));
     for line in exchanges {
         tally.add(text(line, "/id"), guarded(|| replay.line(line)));
     }
@@ -44,10 +42,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         replay.missing_samples();
     }
     for line in facts {
-        tally.add(
-            text(line, "/id"),
-            replay.samples.check(line, &recording.lines),
-        );
+        tally.add(text(line, "/id"), replay.samples.check(line, &recording.lines));
     }
     tally
 }
@@ -75,10 +70,7 @@ impl Replay {
             unknown => Err(format!("no meaning is known for the group {unknown:?}")),
         };
         let problems = verdict.err().into_iter().collect();
-        Outcome::Run {
-            decisions: BTreeSet::new(),
-            problems,
-        }
+        Outcome::Run { decisions: BTreeSet::new(), problems }
     }
 
     /// A payment registered under the UUID shows it in base62.
@@ -87,18 +79,12 @@ impl Replay {
         if base62(uuid).as_deref() != Some(wanted) {
             return Err(format!("the check's own base62 of {uuid} is not {wanted}"));
         }
-        let money = Money {
-            amount: 100,
-            currency: "EUR".to_owned(),
-            captured: true,
-            ..Money::default()
-        };
+        let money =
+            Money { amount: 100, currency: "EUR".to_owned(), captured: true, ..Money::default() };
         let stage = stage(&self.shop, uuid, &money);
         let answer = refund(&self.shop, &stage, &json!({"amount": 1}));
         let body = Tree::read(&answer.body)?;
-        let shown = body
-            .member("transaction_reconciliation_id")
-            .and_then(Tree::text);
+        let shown = body.member("transaction_reconciliation_id").and_then(Tree::text);
         if shown != Some(wanted) {
             return Err(format!(
                 "transaction_reconciliation_id {shown:?}: {} {}",
@@ -112,14 +98,9 @@ impl Replay {
     /// A recorded token, on a server whose clock stands where it is valid.
     fn jwt(&mut self, line: &Value) -> Result<(), String> {
         let (shop, owner) = self.tokens.get_or_insert_with(|| {
-            let since = line["valid_from"]
-                .as_i64()
-                .unwrap_or_default()
-                .saturating_add(7200);
-            let shop = Shop::open_with(Options {
-                frozen_at: Some(utc(since)),
-                ..Options::default()
-            });
+            let since = line["valid_from"].as_i64().unwrap_or_default().saturating_add(7200);
+            let shop =
+                Shop::open_with(Options { frozen_at: Some(utc(since)), ..Options::default() });
             let owner = shop.owner("Tokens");
             (shop, owner)
         });
@@ -128,16 +109,11 @@ impl Replay {
             let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
             fs::write(file.path(), pem).map_err(|e| e.to_string())?;
             let path = file.path().display().to_string();
-            shop.server
-                .cli()
-                .key_with(&owner.merchant, "gr4vy", &["--public-key", &path]);
+            shop.server.cli().key_with(&owner.merchant, "gr4vy", &["--public-key", &path]);
         }
         let scopes = line["scopes"].as_array().cloned().unwrap_or_default();
         let writes_only = !scopes.is_empty()
-            && scopes
-                .iter()
-                .filter_map(Value::as_str)
-                .all(|scope| scope.ends_with(".write"));
+            && scopes.iter().filter_map(Value::as_str).all(|scope| scope.ends_with(".write"));
         let path = "/gr4vy/transactions/00000000-0000-4000-8000-000000000000/refunds";
         let request = if writes_only {
             Request::post(path).json(&json!({"amount": 1}))
@@ -154,12 +130,7 @@ impl Replay {
         if right.contains(&answer.status) {
             return Ok(());
         }
-        Err(format!(
-            "{} answered {} {}",
-            text(line, "/name"),
-            answer.status,
-            answer.text()
-        ))
+        Err(format!("{} answered {} {}", text(line, "/name"), answer.status, answer.text()))
     }
 
     /// A refund, or the reading of refunds, with the recorded answer.
@@ -175,20 +146,14 @@ impl Replay {
         if items.iter().any(|item| text(item, "/status") == "voided") {
             return not_yet("refunds that end voided");
         }
-        if items
-            .iter()
-            .any(|item| item["settled"].as_bool() == Some(true))
-        {
+        if items.iter().any(|item| item["settled"].as_bool() == Some(true)) {
             return not_yet("settlement");
         }
         if items.iter().any(|item| item["creator"].is_object()) {
             return not_yet("refunds that a person made in the console");
         }
         match self.exchanged(line, recorded, &items, whole.is_some()) {
-            Ok(problems) => Outcome::Run {
-                decisions: BTreeSet::new(),
-                problems,
-            },
+            Ok(problems) => Outcome::Run { decisions: BTreeSet::new(), problems },
             Err(problem) => Outcome::failed(problem),
         }
     }
@@ -201,23 +166,19 @@ impl Replay {
         whole: bool,
     ) -> Result<Vec<String>, String> {
         let path = text(line, "/request/path");
-        let given = path
-            .split('/')
-            .nth(2)
-            .filter(|id| is_uuid(id) && path.starts_with("/transactions/"));
+        let given =
+            path.split('/').nth(2).filter(|id| is_uuid(id) && path.starts_with("/transactions/"));
         let transaction = given.or_else(|| items.first().map(|item| text(item, "/transaction_id")));
-        let transaction = transaction
-            .filter(|id| is_uuid(id))
-            .unwrap_or("7099948d-7286-47e4-aad8-b68f7eb44591");
+        let transaction =
+            transaction.filter(|id| is_uuid(id)).unwrap_or("7099948d-7286-47e4-aad8-b68f7eb44591");
         let stage = stage(&self.shop, transaction, &money_for(line, items));
         let answer = if text(line, "/op").starts_with("create") {
             let told = line.pointer("/request/body").cloned();
             let body = told.unwrap_or_else(|| body_of(recorded));
             let mut request = post(&stage, &body);
             for name in ["idempotency-key"] {
-                if let Some(value) = line
-                    .pointer(&format!("/request/headers/{name}"))
-                    .and_then(Value::as_str)
+                if let Some(value) =
+                    line.pointer(&format!("/request/headers/{name}")).and_then(Value::as_str)
                 {
                     request = request.header(name, value);
                 }
@@ -249,9 +210,7 @@ impl Replay {
             let answer = refund(&self.shop, stage, &body_of(item));
             let body = Tree::read(&answer.body)?;
             let id = body.member("id").and_then(Tree::text);
-            made = id
-                .ok_or_else(|| format!("{} {}", answer.status, answer.text()))?
-                .to_owned();
+            made = id.ok_or_else(|| format!("{} {}", answer.status, answer.text()))?.to_owned();
             self.reach(stage, &made, text(item, "/status"))?;
         }
         let path = text(line, "/request/path");
@@ -267,10 +226,7 @@ impl Replay {
     fn reach(&self, stage: &Stage, refund: &str, status: &str) -> Result<(), String> {
         let start = Instant::now();
         loop {
-            let answer = self
-                .shop
-                .server
-                .send(&get(stage, &format!("/refunds/{refund}")));
+            let answer = self.shop.server.send(&get(stage, &format!("/refunds/{refund}")));
             let body = Tree::read(&answer.body)?;
             if body.member("status").and_then(Tree::text) == Some(status) {
                 return Ok(());
@@ -290,11 +246,8 @@ impl Replay {
         whole: bool,
     ) -> Result<Vec<String>, String> {
         let ours = Tree::read(&answer.body)?;
-        let dialect = Gr4vy {
-            transaction: stage.transaction.clone(),
-            cards: stage.cards.clone(),
-            whole,
-        };
+        let dialect =
+            Gr4vy { transaction: stage.transaction.clone(), cards: stage.cards.clone(), whole };
         let recorded = gr4vy_whole::loosened(recorded);
         let mut problems = compare(&dialect, &mut Ids::default(), &recorded, &ours).differences;
         let refunds = match ours.member("items").and_then(Tree::list) {
@@ -310,30 +263,19 @@ impl Replay {
             self.samples.add("refund", refund);
         }
         if !problems.is_empty() {
-            problems.push(format!(
-                "answer: {} {}",
-                answer.status,
-                shorten(&answer.text())
-            ));
+            problems.push(format!("answer: {} {}", answer.status, shorten(&answer.text())));
         }
         Ok(problems)
     }
 
     /// Bodies that facts speak of and no exchange brought.
     fn missing_samples(&mut self) {
-        let money = Money {
-            amount: 100,
-            currency: "EUR".to_owned(),
-            captured: true,
-            ..Money::default()
-        };
+        let money =
+            Money { amount: 100, currency: "EUR".to_owned(), captured: true, ..Money::default() };
         let stage = stage(&self.shop, "7099948d-7286-47e4-aad8-b68f7eb44591", &money);
         let first = post(&stage, &json!({"amount": 1})).header("idempotency-key", "sample");
         let other = post(&stage, &json!({"amount": 2})).header("idempotency-key", "sample");
-        let list = get(
-            &stage,
-            &format!("/transactions/{}/refunds", stage.transaction),
-        );
+        let list = get(&stage, &format!("/transactions/{}/refunds", stage.transaction));
         for (schema, request) in [
             ("refund", first),
             ("err409", other),
@@ -352,26 +294,12 @@ impl Replay {
 /// recorded amount is all there is.
 fn money_for(line: &Value, items: &[Value]) -> Money {
     let first = items.first();
-    let field = |name: &str| {
-        first
-            .and_then(|item| item.get(name))
-            .and_then(Value::as_str)
-    };
-    let amount = first
-        .and_then(|item| item.get("amount"))
-        .and_then(Value::as_i64);
-    let open = line
-        .pointer("/request/body")
-        .is_some_and(|body| body.get("amount").is_none());
-    let cards = items
-        .iter()
-        .filter(|item| text(item, "/target_type") == "gift-card-redemption");
+    let field = |name: &str| first.and_then(|item| item.get(name)).and_then(Value::as_str);
+    let amount = first.and_then(|item| item.get("amount")).and_then(Value::as_i64);
+    let open = line.pointer("/request/body").is_some_and(|body| body.get("amount").is_none());
+    let cards = items.iter().filter(|item| text(item, "/target_type") == "gift-card-redemption");
     Money {
-        amount: if open {
-            amount.unwrap_or(PLENTY)
-        } else {
-            PLENTY
-        },
+        amount: if open { amount.unwrap_or(PLENTY) } else { PLENTY },
         currency: field("currency").unwrap_or("USD").to_owned(),
         captured: true,
         gift_cards: cards
@@ -412,11 +340,7 @@ fn utc(seconds: i64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")

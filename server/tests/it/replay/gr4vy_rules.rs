@@ -33,12 +33,9 @@ pub(super) fn run(shop: &Shop, line: &Value) -> Result<(), String> {
         return Err(format!("no meaning is known for expect {unknown:?}"));
     }
     let path = text(line, "/request/path");
-    let named = path
-        .strip_prefix("/transactions/")
-        .and_then(|rest| rest.split(['/', '?']).next());
-    let transaction = named
-        .filter(|id| super::compare::is_uuid(id) && *id != UNKNOWN)
-        .unwrap_or(TRANSACTION);
+    let named = path.strip_prefix("/transactions/").and_then(|rest| rest.split(['/', '?']).next());
+    let transaction =
+        named.filter(|id| super::compare::is_uuid(id) && *id != UNKNOWN).unwrap_or(TRANSACTION);
     let stage = stage(shop, transaction, &money(line));
     let path = existing_refund(shop, &stage, line, path);
     let request = request(&stage, line, &path);
@@ -57,11 +54,7 @@ pub(super) fn run(shop: &Shop, line: &Value) -> Result<(), String> {
             return Err("no Idempotent-Replayed: true (A4)".to_owned());
         }
         if !other && first.body != again.body {
-            return Err(format!(
-                "first {:?}, repeat {:?}",
-                first.text(),
-                again.text()
-            ));
+            return Err(format!("first {:?}, repeat {:?}", first.text(), again.text()));
         }
         return expect(line, &again);
     }
@@ -83,26 +76,12 @@ pub(super) fn run(shop: &Shop, line: &Value) -> Result<(), String> {
 /// The transaction of a rule: captured and rich, unless the rule is about something else.
 fn money(line: &Value) -> Money {
     let name = text(line, "/name");
-    let asked = line
-        .pointer("/request/body/amount")
-        .and_then(Value::as_i64)
-        .unwrap_or(1);
+    let asked = line.pointer("/request/body/amount").and_then(Value::as_i64).unwrap_or(1);
     let refused = line.pointer("/expect/status").and_then(Value::as_u64) == Some(400);
-    let over = [
-        "remaining",
-        "exceed",
-        "more than",
-        "over-refund",
-        "balance",
-        "what is left",
-    ];
+    let over = ["remaining", "exceed", "more than", "over-refund", "balance", "what is left"];
     let short = refused && over.iter().any(|word| name.contains(word));
     Money {
-        amount: if short {
-            asked.saturating_sub(1).max(1)
-        } else {
-            90_000_000
-        },
+        amount: if short { asked.saturating_sub(1).max(1) } else { 90_000_000 },
         currency: "USD".to_owned(),
         captured: !(name.contains("not captured") || name.contains("uncaptured")),
         gift_cards: name
@@ -155,10 +134,7 @@ fn request(stage: &Stage, line: &Value, path: &str) -> Request {
     let scopes = text(line, "/request/headers/scopes");
     let scopes: Vec<&str> = match scopes {
         "" => vec!["*.read", "*.write"],
-        scopes => scopes
-            .split([' ', ','])
-            .filter(|scope| !scope.is_empty())
-            .collect(),
+        scopes => scopes.split([' ', ',']).filter(|scope| !scope.is_empty()).collect(),
     };
     let token = stage.token(&scopes);
     for (name, value) in members(line, "/request/headers") {
@@ -178,9 +154,7 @@ fn request(stage: &Stage, line: &Value, path: &str) -> Request {
         };
     }
     if let Some(raw) = line.pointer("/request/raw_body").and_then(Value::as_str) {
-        request = request
-            .header("content-type", "application/json")
-            .bytes(raw);
+        request = request.header("content-type", "application/json").bytes(raw);
     } else if let Some(body) = line.pointer("/request/body") {
         request = request.bytes(body.to_string());
     }
@@ -197,10 +171,7 @@ fn expect(line: &Value, answer: &Response) -> Result<(), String> {
         return Err(problem);
     }
     let body = Tree::read(&answer.body)?;
-    if let Some(problem) = (answer.status >= 400)
-        .then(|| shape(&body, answer.status))
-        .flatten()
-    {
+    if let Some(problem) = (answer.status >= 400).then(|| shape(&body, answer.status)).flatten() {
         return Err(format!("{problem}: {}", said()));
     }
     let member = |name: &str| body.member(name).and_then(Tree::text);
@@ -212,17 +183,12 @@ fn expect(line: &Value, answer: &Response) -> Result<(), String> {
         }
     }
     if let Some(wanted) = expected.get("refund_status").and_then(Value::as_str)
-        && !wanted
-            .split(" or ")
-            .any(|word| member("status") == Some(word))
+        && !wanted.split(" or ").any(|word| member("status") == Some(word))
     {
         return Err(format!("wanted status {wanted}: {}", said()));
     }
     let (pointer, location) = (text(expected, "/pointer"), text(expected, "/location"));
-    let details = body
-        .member("details")
-        .and_then(Tree::list)
-        .unwrap_or_default();
+    let details = body.member("details").and_then(Tree::list).unwrap_or_default();
     let named = details.iter().any(|detail| {
         let is = |name: &str, wanted: &str| {
             wanted.is_empty() || detail.member(name).and_then(Tree::text) == Some(wanted)
@@ -231,10 +197,7 @@ fn expect(line: &Value, answer: &Response) -> Result<(), String> {
     });
     let asked = !pointer.is_empty() || !location.is_empty();
     if asked && !named {
-        return Err(format!(
-            "wanted a detail at {location} {pointer}: {}",
-            said()
-        ));
+        return Err(format!("wanted a detail at {location} {pointer}: {}", said()));
     }
     Ok(())
 }
@@ -242,9 +205,7 @@ fn expect(line: &Value, answer: &Response) -> Result<(), String> {
 /// What is wrong with an error body: the SDKs need its members complete.
 fn shape(body: &Tree, status: u16) -> Option<String> {
     let text = |tree: &Tree, name: &str| {
-        tree.member(name)
-            .and_then(Tree::text)
-            .is_some_and(|t| !t.is_empty())
+        tree.member(name).and_then(Tree::text).is_some_and(|t| !t.is_empty())
     };
     if body.member("type").and_then(Tree::text) != Some("error") {
         return Some("type is not error".to_owned());
@@ -259,10 +220,7 @@ fn shape(body: &Tree, status: u16) -> Option<String> {
         return Some("details is no list".to_owned());
     };
     let whole = |detail: &Tree| {
-        let location = detail
-            .member("location")
-            .and_then(Tree::text)
-            .unwrap_or_default();
+        let location = detail.member("location").and_then(Tree::text).unwrap_or_default();
         ["query", "body", "path", "header", "unknown"].contains(&location)
             && ["pointer", "message", "type"]
                 .iter()
@@ -276,21 +234,11 @@ fn shape(body: &Tree, status: u16) -> Option<String> {
 
 /// An error body of the recordings: brought about, and compared in form, code and status.
 pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome {
-    let status = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let status = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let code = text(line, "/response/body/code");
-    let plain = Money {
-        amount: 1000,
-        currency: "USD".to_owned(),
-        captured: true,
-        ..Money::default()
-    };
-    let body = line
-        .pointer("/request/body")
-        .cloned()
-        .unwrap_or_else(|| json!({"amount": 1299}));
+    let plain =
+        Money { amount: 1000, currency: "USD".to_owned(), captured: true, ..Money::default() };
+    let body = line.pointer("/request/body").cloned().unwrap_or_else(|| json!({"amount": 1299}));
     let mut decisions = BTreeSet::new();
     let mut wanted = code;
     let answer = match (status, code) {
@@ -303,33 +251,22 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
             refund(shop, &stage(shop, TRANSACTION, &plain), &body)
         }
         (401, _) => shop.server.send(
-            &Request::post(&mounted(
-                "gr4vy",
-                &format!("/transactions/{TRANSACTION}/refunds"),
-            ))
-            .json(&body),
+            &Request::post(&mounted("gr4vy", &format!("/transactions/{TRANSACTION}/refunds")))
+                .json(&body),
         ),
         (403, _) => {
             let stage = stage(shop, TRANSACTION, &plain);
             let mut request = post(&stage, &body);
-            request
-                .headers
-                .retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
-            shop.server
-                .send(&request.bearer(&stage.token(&["transactions.read"])))
+            request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
+            shop.server.send(&request.bearer(&stage.token(&["transactions.read"])))
         }
         (404, _) => {
-            let stage = Stage {
-                transaction: UNKNOWN.to_owned(),
-                ..stage(shop, TRANSACTION, &plain)
-            };
+            let stage =
+                Stage { transaction: UNKNOWN.to_owned(), ..stage(shop, TRANSACTION, &plain) };
             refund(shop, &stage, &body)
         }
         (405, _) => shop.server.send(&method(
-            get(
-                &stage(shop, TRANSACTION, &plain),
-                &format!("/refunds/{UNKNOWN}"),
-            ),
+            get(&stage(shop, TRANSACTION, &plain), &format!("/refunds/{UNKNOWN}")),
             "DELETE",
         )),
         (409, "concurrent_request") => concurrent(shop, &body),
@@ -337,10 +274,8 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
             decisions.insert("G3");
             wanted = "idempotency_mismatch";
             let stage = stage(shop, TRANSACTION, &plain);
-            shop.server
-                .send(&post(&stage, &json!({"amount": 1})).header("idempotency-key", "one"));
-            shop.server
-                .send(&post(&stage, &body).header("idempotency-key", "one"))
+            shop.server.send(&post(&stage, &json!({"amount": 1})).header("idempotency-key", "one"));
+            shop.server.send(&post(&stage, &body).header("idempotency-key", "one"))
         }
         _ => {
             return Outcome::NotYet(format!(
@@ -365,10 +300,7 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
     if !problems.is_empty() {
         problems.push(format!("answer: {} {}", answer.status, answer.text()));
     }
-    Outcome::Run {
-        decisions,
-        problems,
-    }
+    Outcome::Run { decisions, problems }
 }
 
 /// The same key while the first call with it is still at the PSP.
@@ -384,10 +316,7 @@ fn concurrent(shop: &Shop, body: &Value) -> Response {
     let request = post(&stage, body).header("idempotency-key", "one");
     let answers = shop.server.send_at_once(&[request.clone(), request]);
     let refused = answers.iter().find(|answer| answer.status == 409);
-    refused
-        .or(answers.first())
-        .expect("two answers came")
-        .clone()
+    refused.or(answers.first()).expect("two answers came").clone()
 }
 
 fn method(mut request: Request, method: &str) -> Request {

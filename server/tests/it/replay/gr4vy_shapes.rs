@@ -23,11 +23,7 @@ pub(super) struct Gr4vy {
 impl Dialect for Gr4vy {
     fn judge(&self, path: &str, recorded: &Tree, ours: &Tree) -> Option<Result<(), String>> {
         let is = |right: bool| {
-            Some(if right {
-                Ok(())
-            } else {
-                Err(format!("ours {ours}, recorded {recorded}"))
-            })
+            Some(if right { Ok(()) } else { Err(format!("ours {ours}, recorded {recorded}")) })
         };
         let text = ours.text().unwrap_or_default();
         match path.rsplit('/').next().unwrap_or_default() {
@@ -74,10 +70,9 @@ pub(super) fn is_timestamp(text: &str) -> bool {
 /// What holds for every refund, whatever was recorded.
 pub(super) fn refund_problems(refund: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
-    for (id, name) in [
-        ("id", "reconciliation_id"),
-        ("transaction_id", "transaction_reconciliation_id"),
-    ] {
+    for (id, name) in
+        [("id", "reconciliation_id"), ("transaction_id", "transaction_reconciliation_id")]
+    {
         let uuid = refund.member(id).and_then(Tree::text).unwrap_or_default();
         let shown = refund.member(name).and_then(Tree::text);
         if base62(uuid).as_deref() != shown {
@@ -135,30 +130,22 @@ impl Samples {
         });
         let base = base.map(|line| Tree::from(&line["body"]));
         if text(line, "/group") == "sdk-parse-base" {
-            return run(bodies
-                .iter()
-                .flat_map(|body| kinds(base.as_ref(), body))
-                .collect());
+            return run(bodies.iter().flat_map(|body| kinds(base.as_ref(), body)).collect());
         }
         let refused = members(line, "/accepts").any(|(_, accepts)| accepts == &Value::Bool(false));
         if !refused {
             return run(Vec::new());
         }
         let change = text(line, "/change");
-        let mut problems: Vec<String> = bodies
-            .iter()
-            .filter_map(|body| has_change(body, change, base.as_ref()))
-            .collect();
+        let mut problems: Vec<String> =
+            bodies.iter().filter_map(|body| has_change(body, change, base.as_ref())).collect();
         problems.truncate(3);
         run(problems)
     }
 }
 
 fn run(problems: Vec<String>) -> Outcome {
-    Outcome::Run {
-        decisions: BTreeSet::new(),
-        problems,
-    }
+    Outcome::Run { decisions: BTreeSet::new(), problems }
 }
 
 /// Every member of ours that the base has too is of the same kind, or null.
@@ -173,29 +160,17 @@ fn kinds(base: Option<&Tree>, ours: &Tree) -> Vec<String> {
                 && ours.kind() != wanted.kind()
         })
     };
-    members
-        .iter()
-        .filter(differs)
-        .map(|(name, ours)| format!("{name} is {ours}"))
-        .collect()
+    members.iter().filter(differs).map(|(name, ours)| format!("{name} is {ours}")).collect()
 }
 
 /// Whether our body is like the base with this change, which some SDK does not read.
 fn has_change(body: &Tree, change: &str, base: Option<&Tree>) -> Option<String> {
-    if let Some((place, change)) = change
-        .strip_prefix("details[0]")
-        .map(|rest| ("details", rest))
-    {
+    if let Some((place, change)) = change.strip_prefix("details[0]").map(|rest| ("details", rest)) {
         let details = body.member(place).and_then(Tree::list).unwrap_or_default();
-        return details
-            .iter()
-            .find_map(|detail| has_change(detail, change.trim_start(), None));
+        return details.iter().find_map(|detail| has_change(detail, change.trim_start(), None));
     }
     if let Some(name) = change.strip_prefix('-') {
-        return body
-            .member(name)
-            .is_none()
-            .then(|| format!("no {name} in {body}"));
+        return body.member(name).is_none().then(|| format!("no {name} in {body}"));
     }
     if let Some(name) = change.strip_prefix("null ") {
         return (body.member(name) == Some(&Tree::Null))
@@ -234,13 +209,9 @@ fn a_change_that_no_sdk_reads_is_found_in_a_body() {
     let good = body(
         r#"{"type":"refund","id":"y","settled":false,"created_at":"2024-09-15T12:27:45.123456+00:00"}"#,
     );
-    for change in [
-        "-id",
-        "null id",
-        "type=other",
-        "settled=1",
-        "created_at=\"2013-07-16 19:23:00+00:00\"",
-    ] {
+    for change in
+        ["-id", "null id", "type=other", "settled=1", "created_at=\"2013-07-16 19:23:00+00:00\""]
+    {
         assert_eq!(has_change(&good, change, Some(&base)), None, "{change}");
     }
     let rows = [
@@ -248,19 +219,13 @@ fn a_change_that_no_sdk_reads_is_found_in_a_body() {
         ("null id", r#"{"id":null}"#),
         ("type=other", r#"{"type":"Refund"}"#),
         ("settled=1", r#"{"settled":1}"#),
-        (
-            "created_at=1",
-            r#"{"created_at":"2013-07-16 19:23:00+00:00"}"#,
-        ),
+        ("created_at=1", r#"{"created_at":"2013-07-16 19:23:00+00:00"}"#),
         ("created_at=1", r#"{"created_at":"2013-07-16T19:23:00"}"#),
         ("details[0]-pointer", r#"{"details":[{"location":"body"}]}"#),
         ("surprise", r#"{}"#),
     ];
     for (change, bad) in rows {
-        assert!(
-            has_change(&body(bad), change, Some(&base)).is_some(),
-            "{change}"
-        );
+        assert!(has_change(&body(bad), change, Some(&base)).is_some(), "{change}");
     }
 }
 

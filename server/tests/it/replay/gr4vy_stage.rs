@@ -21,18 +21,8 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn token(&self, scopes: &[&str]) -> String {
         let scopes: Vec<String> = scopes.iter().map(|s| (*s).to_owned()).collect();
-        let pem = self
-            .key
-            .private_key_pem
-            .as_deref()
-            .expect("a gr4vy key shows its private key");
-        sign_gr4vy_token(
-            pem,
-            &Gr4vyClaims {
-                scopes,
-                ..Gr4vyClaims::default()
-            },
-        )
+        let pem = self.key.private_key_pem.as_deref().expect("a gr4vy key shows its private key");
+        sign_gr4vy_token(pem, &Gr4vyClaims { scopes, ..Gr4vyClaims::default() })
     }
 }
 
@@ -60,10 +50,7 @@ pub(super) fn stage(shop: &Shop, transaction: &str, money: &Money) -> Stage {
     if let Some(external) = &money.external_identifier {
         payment["external_identifier"] = json!(external);
     }
-    let cards = money
-        .gift_cards
-        .iter()
-        .map(|(id, amount)| json!({"id": id, "amount": amount}));
+    let cards = money.gift_cards.iter().map(|(id, amount)| json!({"id": id, "amount": amount}));
     payment["gift_cards"] = cards.collect();
     shop.register(&owner, &payment);
     Stage {
@@ -81,13 +68,10 @@ pub(super) fn get(stage: &Stage, path: &str) -> Request {
 }
 
 pub(super) fn post(stage: &Stage, body: &Value) -> Request {
-    Request::post(&mounted(
-        "gr4vy",
-        &format!("/transactions/{}/refunds", stage.transaction),
-    ))
-    .bearer(&stage.token(&["*.read", "*.write"]))
-    .header("x-gr4vy-merchant-account-id", &stage.owner.merchant.slug)
-    .json(body)
+    Request::post(&mounted("gr4vy", &format!("/transactions/{}/refunds", stage.transaction)))
+        .bearer(&stage.token(&["*.read", "*.write"]))
+        .header("x-gr4vy-merchant-account-id", &stage.owner.merchant.slug)
+        .json(body)
 }
 
 pub(super) fn refund(shop: &Shop, stage: &Stage, body: &Value) -> Response {

@@ -34,11 +34,7 @@ struct Transaction {
 impl Dialect for Transaction {
     fn judge(&self, path: &str, recorded: &Tree, ours: &Tree) -> Option<Result<(), String>> {
         let is = |right: bool| {
-            Some(if right {
-                Ok(())
-            } else {
-                Err(format!("ours {ours}, recorded {recorded}"))
-            })
+            Some(if right { Ok(()) } else { Err(format!("ours {ours}, recorded {recorded}")) })
         };
         let said = ours.text().unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -70,16 +66,10 @@ pub(super) fn read(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome 
     }
     let number = |name: &str| body[name].as_i64().unwrap_or_default();
     let id = text(body, "/id");
-    let redemptions = body["gift_card_redemptions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let cards = redemptions.iter().map(|card| {
-        (
-            text(card, "/id").to_owned(),
-            card["amount"].as_i64().unwrap_or_default(),
-        )
-    });
+    let redemptions = body["gift_card_redemptions"].as_array().cloned().unwrap_or_default();
+    let cards = redemptions
+        .iter()
+        .map(|card| (text(card, "/id").to_owned(), card["amount"].as_i64().unwrap_or_default()));
     let money = Money {
         amount: number("authorized_amount"),
         currency: text(body, "/currency").to_owned(),
@@ -92,10 +82,7 @@ pub(super) fn read(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome 
     if number("refunded_amount") > 0 {
         shop.refund(&stage.owner, id, number("refunded_amount"));
     }
-    for card in redemptions
-        .iter()
-        .filter(|card| card["refunded_amount"].as_i64() > Some(0))
-    {
+    for card in redemptions.iter().filter(|card| card["refunded_amount"].as_i64() > Some(0)) {
         let body = json!({"amount": card["refunded_amount"], "leg": card["id"]});
         shop.native(&stage.owner, id, "refunds", &body);
     }
@@ -103,15 +90,11 @@ pub(super) fn read(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome 
     let problems = match Tree::read(&answer.body) {
         Err(problem) => vec![problem],
         Ok(ours) => {
-            let dialect = Transaction {
-                slug: stage.owner.merchant.slug.clone(),
-                id: id.to_owned(),
-            };
+            let dialect =
+                Transaction { slug: stage.owner.merchant.slug.clone(), id: id.to_owned() };
             let found = compare(&dialect, &mut Ids::default(), &Tree::from(body), &ours);
-            for card in ours
-                .member("gift_card_redemptions")
-                .and_then(Tree::list)
-                .unwrap_or_default()
+            for card in
+                ours.member("gift_card_redemptions").and_then(Tree::list).unwrap_or_default()
             {
                 samples.add("giftcardredemption", card.clone());
             }
@@ -129,10 +112,7 @@ pub(super) fn refund_all(shop: &Shop, line: &Value, samples: &mut Samples) -> Ou
     if items.iter().any(|item| text(item, "/status") == "voided") {
         return Outcome::NotYet("refunds that end voided".to_owned());
     }
-    let transaction = text(line, "/request/path")
-        .split('/')
-        .nth(2)
-        .unwrap_or_default();
+    let transaction = text(line, "/request/path").split('/').nth(2).unwrap_or_default();
     let money = instruments(&items);
     let stage = stage(shop, transaction, &money);
     let answer = shop.server.send(&request(&stage, line));
@@ -146,11 +126,7 @@ pub(super) fn refund_all(shop: &Shop, line: &Value, samples: &mut Samples) -> Ou
         Ok(ours) => {
             let mut found =
                 compare(&dialect, &mut Ids::default(), &loosened(body), &ours).differences;
-            let refunds = ours
-                .member("items")
-                .and_then(Tree::list)
-                .unwrap_or_default()
-                .to_vec();
+            let refunds = ours.member("items").and_then(Tree::list).unwrap_or_default().to_vec();
             found.extend(refunds.iter().flat_map(refund_problems));
             samples.add("refunds", ours);
             found
@@ -163,13 +139,8 @@ pub(super) fn refund_all(shop: &Shop, line: &Value, samples: &mut Samples) -> Ou
 /// that fails, and its name for a refund that it did not make.
 pub(super) fn loosened(recorded: &Value) -> Tree {
     let mut recorded = Tree::from(recorded);
-    let items = recorded
-        .member("items")
-        .and_then(Tree::list)
-        .map_or(0, <[Tree]>::len);
-    let places = (0..items)
-        .map(|i| format!("/items/{i}"))
-        .chain([String::new()]);
+    let items = recorded.member("items").and_then(Tree::list).map_or(0, <[Tree]>::len);
+    let places = (0..items).map(|i| format!("/items/{i}")).chain([String::new()]);
     for place in places {
         let status = recorded.at(&format!("{place}/status")).and_then(Tree::text);
         let open: &[&str] = match status {
@@ -197,13 +168,9 @@ fn instruments(items: &[Value]) -> Money {
         amount: method.map_or(100, amount),
         currency: text(&first, "/currency").to_owned(),
         captured: method.is_some(),
-        gift_cards: cards
-            .map(|item| (text(item, "/target_id").to_owned(), amount(item)))
-            .collect(),
+        gift_cards: cards.map(|item| (text(item, "/target_id").to_owned(), amount(item))).collect(),
         script: items.iter().map(script_for).collect(),
-        external_identifier: first["transaction_external_identifier"]
-            .as_str()
-            .map(str::to_owned),
+        external_identifier: first["transaction_external_identifier"].as_str().map(str::to_owned),
     }
 }
 
@@ -217,10 +184,7 @@ fn request(stage: &Stage, line: &Value) -> Request {
             request = request.header(name, value.as_str().unwrap_or_default());
         }
     }
-    request.body = match (
-        line.pointer("/request/raw_body"),
-        line.pointer("/request/body"),
-    ) {
+    request.body = match (line.pointer("/request/raw_body"), line.pointer("/request/body")) {
         (Some(raw), _) => Some(raw.as_str().unwrap_or_default().as_bytes().to_vec()),
         (None, Some(body)) => Some(body.to_string().into_bytes()),
         (None, None) => None,
@@ -235,16 +199,9 @@ fn judged(mut problems: Vec<String>, line: &Value, answer: &Response) -> Outcome
     }
     problems.extend(content_type(answer));
     if !problems.is_empty() {
-        problems.push(format!(
-            "answer: {} {}",
-            answer.status,
-            shorten(&answer.text())
-        ));
+        problems.push(format!("answer: {} {}", answer.status, shorten(&answer.text())));
     }
-    Outcome::Run {
-        decisions: BTreeSet::new(),
-        problems,
-    }
+    Outcome::Run { decisions: BTreeSet::new(), problems }
 }
 
 #[test]

@@ -45,21 +45,14 @@ pub(super) fn replay(recording: &Recording) -> Tally {
 
 /// Makes the person who logs in in the recordings, and logs in as it.
 fn log_in(shop: &Shop, owner: &Owner) -> Option<String> {
-    let run = shop
-        .server
-        .cli()
-        .user(&owner.merchant, RECORDED_EMAIL, RECORDED_PASSWORD);
+    let run = shop.server.cli().user(&owner.merchant, RECORDED_EMAIL, RECORDED_PASSWORD);
     if run.code != Some(0) {
         return None;
     }
     let body = json!({"email": RECORDED_EMAIL, "password": RECORDED_PASSWORD});
-    let answer = shop
-        .server
-        .send(&Request::post("/medusa/v1/admin/auth/token").json(&body));
+    let answer = shop.server.send(&Request::post("/medusa/v1/admin/auth/token").json(&body));
     let body = Tree::read(&answer.body).ok()?;
-    body.member("access_token")
-        .and_then(Tree::text)
-        .map(str::to_owned)
+    body.member("access_token").and_then(Tree::text).map(str::to_owned)
 }
 
 struct Replay {
@@ -105,11 +98,7 @@ impl Dialect for V1 {
             // A token is its own; the form is a JWT's.
             "/access_token" => {
                 let parts = ours.text().unwrap_or_default().split('.').count();
-                Some(if parts == 3 {
-                    Ok(())
-                } else {
-                    Err(format!("no JWT: {ours}"))
-                })
+                Some(if parts == 3 { Ok(()) } else { Err(format!("no JWT: {ours}")) })
             }
             // Carts are not registered with a payment: what is known of one may stay away.
             "/payment/cart_id" if matches!(ours, Tree::Null) => Some(match recorded {
@@ -153,10 +142,7 @@ impl Replay {
         problems.extend(refund_headers(&request.target, &request.method, &answer));
         self.keep(line, &request, &answer, &demand, &decisions);
         problems.extend(self.after(line, &payment));
-        Outcome::Run {
-            decisions,
-            problems,
-        }
+        Outcome::Run { decisions, problems }
     }
 
     /// Registers the line's payment on its first appearance, in the recorded state.
@@ -182,25 +168,13 @@ impl Replay {
     }
 
     fn register(&self, id: &str, setup: &Value, order: &str) -> Payment {
-        let amount = setup
-            .get("amount")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        let refunded = setup
-            .get("amount_refunded")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
+        let amount = setup.get("amount").and_then(Value::as_i64).unwrap_or_default();
+        let refunded = setup.get("amount_refunded").and_then(Value::as_i64).unwrap_or_default();
         let flag = |name: &str| setup.get(name).and_then(Value::as_bool).unwrap_or_default();
-        let currency = setup
-            .get("currency_code")
-            .and_then(Value::as_str)
-            .unwrap_or("eur");
+        let currency = setup.get("currency_code").and_then(Value::as_str).unwrap_or("eur");
         let mut payment = json!({"id": id, "amount": amount, "currency": currency.to_uppercase()});
-        payment["captures"] = if flag("captured") {
-            json!([{"amount": amount}])
-        } else {
-            json!([])
-        };
+        payment["captures"] =
+            if flag("captured") { json!([{"amount": amount}]) } else { json!([]) };
         // Every other provider of the recordings fails: one by its nature, others are not installed.
         match setup.get("provider_id").and_then(Value::as_str) {
             None | Some("manual") => payment["connector"] = json!("manual"),
@@ -216,19 +190,11 @@ impl Replay {
             payment["order"] = json!(order);
         }
         self.shop.register(&self.owner, &payment);
-        let seeded = if refunded > 0 {
-            vec![refunded]
-        } else {
-            Vec::new()
-        };
+        let seeded = if refunded > 0 { vec![refunded] } else { Vec::new() };
         for amount in &seeded {
             self.shop.refund(&self.owner, id, *amount);
         }
-        Payment {
-            amount,
-            seeded,
-            ..Payment::default()
-        }
+        Payment { amount, seeded, ..Payment::default() }
     }
 
     /// What a line that is not run would have done to the payment, through the native API.
@@ -239,10 +205,8 @@ impl Replay {
         }
         self.seed(line);
         let recorded = line.pointer("/response/status").and_then(Value::as_u64);
-        let cancelled = line
-            .pointer("/setup/payment/canceled")
-            .and_then(Value::as_bool)
-            == Some(true);
+        let cancelled =
+            line.pointer("/setup/payment/canceled").and_then(Value::as_bool) == Some(true);
         if recorded == Some(200) && !cancelled && self.shop.books(&self.owner, id).captured == 0 {
             self.shop.native(&self.owner, id, "captures", &json!({}));
         }
@@ -254,11 +218,8 @@ impl Replay {
         // Without a credential of its own a request at the root is Medusa v2's.
         let named = members(request, "/headers")
             .any(|(name, value)| name == "x-medusa-access-token" && value == RECORDED_TOKEN);
-        let target = if named {
-            mounted("medusa-v1", path)
-        } else {
-            below_prefix("medusa-v1", path)
-        };
+        let target =
+            if named { mounted("medusa-v1", path) } else { below_prefix("medusa-v1", path) };
         let mut made = Request::new(text(request, "/method"), &target);
         let good = text(line, "/parity") != "defect"
             && line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
@@ -290,10 +251,7 @@ impl Replay {
             decisions.insert(decision);
             return demand;
         }
-        let status = line
-            .pointer("/response/status")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
+        let status = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
         let status = u16::try_from(status).unwrap_or_default();
         let Some(recorded) = line.pointer("/response/json") else {
             let text = text(line, "/response/text").to_owned();
@@ -365,21 +323,15 @@ impl Replay {
         let mut problems = Vec::new();
         let sum: i64 = standing.iter().sum();
         if sum != payment.refunded() {
-            problems.push(format!(
-                "answers granted {}, books hold {sum}",
-                payment.refunded()
-            ));
+            problems.push(format!("answers granted {}, books hold {sum}", payment.refunded()));
         }
         if let (Some(after), true) = (line.get("after"), payment.parted.is_empty()) {
             let number = |name: &str| after.get(name).and_then(Value::as_i64).unwrap_or_default();
             let rows = standing.len().saturating_sub(payment.seeded.len());
             let new: i64 = payment.made.iter().sum();
             let ours = (sum, i64::try_from(rows).unwrap_or(i64::MAX), new);
-            let recorded = (
-                number("amount_refunded"),
-                number("refund_rows"),
-                number("refund_rows_sum"),
-            );
+            let recorded =
+                (number("amount_refunded"), number("refund_rows"), number("refund_rows_sum"));
             if ours != recorded {
                 problems.push(format!(
                     "after (refunded, rows, sum of rows): recorded {recorded:?}, ours {ours:?}"
@@ -392,10 +344,8 @@ impl Replay {
     /// Sends copies at once, on fresh payments, where the recorded server lost count (A1): what
     /// fits is granted, the rest is refused, and the books hold just that.
     fn burst(&mut self, line: &Value) -> Outcome {
-        let copies = line["concurrency"]
-            .as_u64()
-            .and_then(|n| usize::try_from(n).ok())
-            .unwrap_or(2);
+        let copies =
+            line["concurrency"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(2);
         let apart = line.pointer("/setup/payments").is_some();
         let template = text(line, "/request/path");
         let sent = text(line, "/request/body");
@@ -403,23 +353,17 @@ impl Replay {
         let (sent, odd) = sent.split_once(", the sixth with ").unwrap_or((sent, ""));
         let setup = line.pointer("/setup/payment").cloned().unwrap_or_default();
         let count = if apart { copies } else { 1 };
-        let ids: Vec<String> = (0..count)
-            .map(|i| format!("pay_{:0>22}{i:0>4}", self.payments.len()))
-            .collect();
+        let ids: Vec<String> =
+            (0..count).map(|i| format!("pay_{:0>22}{i:0>4}", self.payments.len())).collect();
         for id in &ids {
             let payment = self.register(id, &setup, "");
             self.payments.insert(id.clone(), payment);
         }
         let request = |i: usize| {
             let id = ids.get(i).or(ids.first()).expect("one payment at least");
-            let path = template
-                .replace("{PAYMENT_ID_k}", id)
-                .replace("{PAYMENT_ID}", id);
-            let body = if i == 5 && !odd.is_empty() {
-                with_member(sent, odd)
-            } else {
-                sent.to_owned()
-            };
+            let path = template.replace("{PAYMENT_ID_k}", id).replace("{PAYMENT_ID}", id);
+            let body =
+                if i == 5 && !odd.is_empty() { with_member(sent, odd) } else { sent.to_owned() };
             Request::post(&mounted("medusa-v1", &path))
                 .header("Content-Type", "application/json")
                 .api_token(&self.token)
@@ -433,22 +377,13 @@ impl Replay {
         statuses.sort_unstable();
         let mut problems = Vec::new();
         if statuses != wanted.statuses {
-            problems.push(format!(
-                "statuses {statuses:?}, wanted {:?}",
-                wanted.statuses
-            ));
+            problems.push(format!("statuses {statuses:?}, wanted {:?}", wanted.statuses));
         }
-        let held: i64 = ids
-            .iter()
-            .flat_map(|id| self.shop.books(&self.owner, id).standing())
-            .sum();
+        let held: i64 = ids.iter().flat_map(|id| self.shop.books(&self.owner, id).standing()).sum();
         if held != wanted.held {
             problems.push(format!("books hold {held}, wanted {}", wanted.held));
         }
-        Outcome::Run {
-            decisions: BTreeSet::from(["A1"]),
-            problems,
-        }
+        Outcome::Run { decisions: BTreeSet::from(["A1"]), problems }
     }
 }
 
@@ -478,9 +413,7 @@ fn repeated(described: &Value) -> Result<Vec<u8>, String> {
     let form = text(described, "/repeat");
     let parts = form.split_once("\"*").and_then(|(head, tail)| {
         let (head, letter) = head.rsplit_once('"')?;
-        let digits = tail
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(tail.len());
+        let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
         let (times, tail) = tail.split_at(digits);
         Some((head, letter, times.parse::<usize>().ok()?, tail))
     });
@@ -501,9 +434,7 @@ fn content_type(line: &Value, demand: &Demand, answer: &Response) -> Option<Stri
     if !matches!(demand, Demand::Body { .. } | Demand::Text { .. }) {
         return None;
     }
-    let recorded = line
-        .pointer("/response/headers/Content-Type")
-        .and_then(Value::as_str);
+    let recorded = line.pointer("/response/headers/Content-Type").and_then(Value::as_str);
     let ours = answer.header("Content-Type");
     (ours != recorded).then(|| format!("Content-Type {ours:?}, recorded {recorded:?}"))
 }

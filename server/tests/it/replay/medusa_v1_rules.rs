@@ -48,10 +48,7 @@ pub(super) fn vocabulary(line: &Value) -> Result<(), String> {
     const PLACES: [(&str, &[&str]); 3] = [
         ("", &LINE),
         ("/setup/payment", &PAYMENT),
-        (
-            "/request",
-            &["method", "path", "headers", "body", "body_base64"],
-        ),
+        ("/request", &["method", "path", "headers", "body", "body_base64"]),
     ];
     for (place, known) in PLACES {
         if let Some((unknown, _)) = members(line, place).find(|(name, _)| !known.contains(name)) {
@@ -67,18 +64,10 @@ pub(super) fn vocabulary(line: &Value) -> Result<(), String> {
 /// Why a line does not run yet. `log_in`: somebody can log in.
 pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     let path = text(line, "/request/path");
-    let recorded = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let recorded = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let header = |name: &str| header(line, name);
-    let below = |prefix: &str| {
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| !rest.starts_with('-'))
-    };
-    let cors = line
-        .pointer("/response/headers/Access-Control-Allow-Origin")
-        .is_some();
+    let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| !rest.starts_with('-'));
+    let cors = line.pointer("/response/headers/Access-Control-Allow-Origin").is_some();
     if text(line, "/request/method") == "OPTIONS" || cors {
         return Some("CORS");
     }
@@ -132,10 +121,7 @@ pub(super) fn differing(
     request: &Request,
     known: &Known<'_>,
 ) -> Option<(&'static str, Demand)> {
-    let recorded = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let recorded = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let path = request.target.as_str();
     let invalid = |message: Option<&str>| Demand::Error {
         status: &[400],
@@ -144,24 +130,10 @@ pub(super) fn differing(
     };
     let page = text(line, "/response/text");
     if page.starts_with("<!DOCTYPE html>") || page.starts_with("(omitted: ") {
-        return Some((
-            "A7",
-            Demand::Error {
-                status: one(recorded)?,
-                kind: None,
-                message: None,
-            },
-        ));
+        return Some(("A7", Demand::Error { status: one(recorded)?, kind: None, message: None }));
     }
     if path.contains('%') && recorded == 500 {
-        return Some((
-            "A12",
-            Demand::Error {
-                status: &[400],
-                kind: None,
-                message: None,
-            },
-        ));
+        return Some(("A12", Demand::Error { status: &[400], kind: None, message: None }));
     }
     if recorded == 500 && text(line, "/response/json/type") == "unknown_error" {
         return Some(if path.contains('?') {
@@ -183,35 +155,19 @@ pub(super) fn differing(
     if std::str::from_utf8(request.body.as_deref()?).is_err()
         && header(line, "Content-Encoding").is_none()
     {
-        return Some((
-            "A2",
-            Demand::Error {
-                status: &[400],
-                kind: None,
-                message: None,
-            },
-        ));
+        return Some(("A2", Demand::Error { status: &[400], kind: None, message: None }));
     }
     if asked(request).is_some_and(|amount| amount < 1) {
         return Some(("V1-1", invalid(Some("amount must not be less than 1"))));
     }
-    if line
-        .pointer("/setup/payment/canceled")
-        .and_then(Value::as_bool)
-        == Some(true)
-    {
+    if line.pointer("/setup/payment/canceled").and_then(Value::as_bool) == Some(true) {
         return Some(("V1-7", refused()));
     }
     if let Some((body, answer)) = known.first {
         return Some(("A4", repeated(request, body, answer)));
     }
-    let left = known
-        .payment
-        .map(|payment| payment.amount.saturating_sub(payment.refunded()));
-    if left
-        .zip(asked(request))
-        .is_some_and(|(left, asked)| asked > left)
-    {
+    let left = known.payment.map(|payment| payment.amount.saturating_sub(payment.refunded()));
+    if left.zip(asked(request)).is_some_and(|(left, asked)| asked > left) {
         return Some(("A1", refused()));
     }
     None
@@ -229,11 +185,7 @@ fn sum_or_text(
 }
 
 fn refused() -> Demand {
-    Demand::Error {
-        status: &[400],
-        kind: Some("not_allowed"),
-        message: None,
-    }
+    Demand::Error { status: &[400], kind: Some("not_allowed"), message: None }
 }
 
 fn repeated(request: &Request, body: &[u8], answer: &Response) -> Demand {
@@ -253,41 +205,25 @@ pub(super) struct Burst {
 
 /// `apart`: each copy goes to a payment of its own. `odd`: one copy is refused for what it says.
 pub(super) fn burst(amount: i64, body: &str, copies: usize, (apart, odd): (bool, bool)) -> Burst {
-    let asked = serde_json::from_str(body)
-        .ok()
-        .as_ref()
-        .and_then(amount_of)
-        .unwrap_or(1);
-    let fits = amount
-        .checked_div(asked)
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or_default();
-    let granted = if apart {
-        copies.saturating_sub(usize::from(odd))
-    } else {
-        fits.min(copies)
-    };
+    let asked = serde_json::from_str(body).ok().as_ref().and_then(amount_of).unwrap_or(1);
+    let fits = amount.checked_div(asked).and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
+    let granted = if apart { copies.saturating_sub(usize::from(odd)) } else { fits.min(copies) };
     let refused = copies.saturating_sub(granted);
     let mut statuses = vec![200; granted];
     statuses.resize(granted.saturating_add(refused), 400);
-    let held = i64::try_from(granted)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(asked);
+    let held = i64::try_from(granted).unwrap_or(i64::MAX).saturating_mul(asked);
     Burst { statuses, held }
 }
 
 pub(super) fn idempotency_key(request: &Request) -> Option<&str> {
-    let found = request
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+    let found =
+        request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
     found.map(|(_, value)| value.as_str())
 }
 
 fn header<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
     let mut sent = members(line, "/request/headers");
-    sent.find(|(have, _)| have.eq_ignore_ascii_case(name))
-        .and_then(|(_, value)| value.as_str())
+    sent.find(|(have, _)| have.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
 }
 
 /// The amount that a body asks for, when it is a whole number.

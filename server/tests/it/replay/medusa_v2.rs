@@ -23,21 +23,11 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     let owner = shop.owner("Medusa two");
     let key = shop.server.cli().key(&owner.merchant, "medusa-v2");
     let jwt = request::log_in(&shop, &owner, &recording.lines);
-    let given = recording
-        .lines
-        .iter()
-        .flat_map(|line| members(line, "/given/payments"));
+    let given = recording.lines.iter().flat_map(|line| members(line, "/given/payments"));
     let given = given.map(|(_, payment)| (text(payment, "/id").to_owned(), payment.clone()));
-    let notes = recording
-        .lines
-        .iter()
-        .filter(|line| line.pointer("/given/note").is_some());
-    let notes = notes.map(|line| {
-        (
-            text(line, "/scenario").to_owned(),
-            text(line, "/given/note").to_owned(),
-        )
-    });
+    let notes = recording.lines.iter().filter(|line| line.pointer("/given/note").is_some());
+    let notes = notes
+        .map(|line| (text(line, "/scenario").to_owned(), text(line, "/given/note").to_owned()));
     let mut replay = Replay {
         credentials: Credentials::new(key.token, jwt),
         given: given.collect(),
@@ -68,12 +58,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
 }
 
 fn name(line: &Value) -> String {
-    format!(
-        "{}#{} ({})",
-        text(line, "/scenario"),
-        line["step"],
-        line["n"]
-    )
+    format!("{}#{} ({})", text(line, "/scenario"), line["step"], line["n"])
 }
 
 struct Replay {
@@ -134,9 +119,7 @@ impl Replay {
         let answer = self.shop.server.send(&request);
         self.keep(line, &request, &answer, &id, &demand);
         let demand = self.as_ours(demand, &id, &mut decisions);
-        let dialect = fields::V2 {
-            added: fields::added(&request.target),
-        };
+        let dialect = fields::V2 { added: fields::added(&request.target) };
         let judged = judge(&demand, &dialect, &mut self.ids, &answer);
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
@@ -145,23 +128,15 @@ impl Replay {
         let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
         problems.extend(fields::published(&answer, &request.target, exponent));
         problems.extend(self.audit(&id));
-        Outcome::Run {
-            decisions,
-            problems,
-        }
+        Outcome::Run { decisions, problems }
     }
 
     /// Registers the payments that this scenario gives, and those that its paths name though a
     /// later scenario gives them.
     fn seed(&mut self, line: &Value) {
         let path = text(line, "/request/path");
-        let here: Vec<Value> = members(line, "/given/payments")
-            .map(|(_, p)| p.clone())
-            .collect();
-        let named = self
-            .given
-            .iter()
-            .filter(|(id, _)| path.contains(id.as_str()));
+        let here: Vec<Value> = members(line, "/given/payments").map(|(_, p)| p.clone()).collect();
+        let named = self.given.iter().filter(|(id, _)| path.contains(id.as_str()));
         let named: Vec<Value> = named.map(|(_, payment)| payment.clone()).collect();
         for payment in here.iter().chain(&named) {
             if !self.ledgers.contains_key(text(payment, "/id")) {
@@ -177,21 +152,14 @@ impl Replay {
         let units =
             |v: &Value| minor(&v.to_string(), exponent).expect("given amounts fit their currency");
         let amounts = given["captures"].as_array().cloned().unwrap_or_default();
-        let captures: Vec<Value> = amounts
-            .iter()
-            .map(|a| json!({"amount": units(a)}))
-            .collect();
+        let captures: Vec<Value> = amounts.iter().map(|a| json!({"amount": units(a)})).collect();
         let mut payment = json!({
             "id": id, "amount": units(&given["amount"]), "currency": currency, "captures": captures,
         });
         match text(given, "/provider_id") {
             "" | "pp_system_default" => payment["connector"] = json!("manual"),
             _ => {
-                let note = self
-                    .notes
-                    .get(scenario)
-                    .map(String::as_str)
-                    .unwrap_or_default();
+                let note = self.notes.get(scenario).map(String::as_str).unwrap_or_default();
                 payment["connector"] = json!("sandbox");
                 payment["sandbox"] = rules::provider_script(note);
             }
@@ -211,9 +179,8 @@ impl Replay {
 
     /// `Some` when the line needs a refund reason and none can be made.
     fn reason_missing(&mut self, line: &Value) -> Option<&'static str> {
-        let given: Vec<Value> = members(line, "/given/refund_reasons")
-            .map(|(_, r)| r.clone())
-            .collect();
+        let given: Vec<Value> =
+            members(line, "/given/refund_reasons").map(|(_, r)| r.clone()).collect();
         for reason in given {
             self.make_reason(&reason);
         }
@@ -234,8 +201,7 @@ impl Replay {
         self.reasons = Some(answer.status == 200);
         if answer.status == 200 {
             let made = answer.json();
-            self.ids
-                .bind(text(given, "/id"), text(&made, "/refund_reason/id"));
+            self.ids.bind(text(given, "/id"), text(&made, "/refund_reason/id"));
         }
     }
 
@@ -272,18 +238,14 @@ impl Replay {
         if !ok || text(line, "/request/method") != "POST" {
             return;
         }
-        let units = sent
-            .get("amount")
-            .and_then(|a| minor(&a.to_string(), ledger.exponent));
+        let units = sent.get("amount").and_then(|a| minor(&a.to_string(), ledger.exponent));
         if path.contains("/capture") {
             let body = units.map_or_else(|| json!({}), |amount| json!({"amount": amount}));
             if ledger.captured {
                 return;
             }
             self.shop.native(&self.owner, &id, "captures", &body);
-            let whole = answered
-                .pointer("/payment/captured_at")
-                .is_some_and(|at| !at.is_null());
+            let whole = answered.pointer("/payment/captured_at").is_some_and(|at| !at.is_null());
             if let Some(ledger) = self.ledgers.get_mut(&id) {
                 ledger.captured = whole;
             }
@@ -296,9 +258,7 @@ impl Replay {
     fn make_up(&mut self, id: &str, sent: &Value) {
         let mut body = sent.clone();
         let named = sent.get("refund_reason_id").and_then(Value::as_str);
-        let ours = named
-            .and_then(|named| self.ids.ours(named))
-            .map(str::to_owned);
+        let ours = named.and_then(|named| self.ids.ours(named)).map(str::to_owned);
         let reasonless = named.is_some() && ours.is_none();
         if let Some(members) = body.as_object_mut() {
             members.remove("refund_reason_id");
@@ -311,12 +271,7 @@ impl Replay {
         let answer = self.shop.server.send(&request);
         if let Some(ledger) = self.ledgers.get_mut(id) {
             let made = answer.status == 200;
-            ledger.rows.push(Row {
-                recorded: true,
-                ours: made,
-                reasonless,
-                decision: None,
-            });
+            ledger.rows.push(Row { recorded: true, ours: made, reasonless, decision: None });
         }
     }
 
@@ -328,10 +283,7 @@ impl Replay {
         };
         let answered: Value =
             serde_json::from_str(text(line, "/response/body")).unwrap_or_default();
-        let Some(shown) = answered
-            .pointer("/payment/refunds")
-            .and_then(Value::as_array)
-        else {
+        let Some(shown) = answered.pointer("/payment/refunds").and_then(Value::as_array) else {
             return Ok(());
         };
         // Creation order, as in the ledger.
@@ -342,14 +294,8 @@ impl Replay {
         let before = shown.len().saturating_sub(own);
         let missing = shown.get(known..before).unwrap_or_default().to_vec();
         for refund in missing {
-            let refund = self
-                .refunds
-                .get(text(&refund, "/id"))
-                .cloned()
-                .unwrap_or(refund);
-            let amount = refund
-                .get("amount")
-                .ok_or("left-out refunds without an amount")?;
+            let refund = self.refunds.get(text(&refund, "/id")).cloned().unwrap_or(refund);
+            let amount = refund.get("amount").ok_or("left-out refunds without an amount")?;
             let mut body = json!({"amount": amount});
             if let Some(note) = refund.get("note").filter(|note| note.is_string()) {
                 body["note"] = note.clone();
@@ -375,9 +321,7 @@ impl Replay {
         let books = ledger.map(|_| self.shop.books(&self.owner, id));
         let known = Known {
             exponent: ledger.map(|l| l.exponent),
-            left: books
-                .as_ref()
-                .map(|b| b.captured.saturating_sub(b.standing().iter().sum())),
+            left: books.as_ref().map(|b| b.captured.saturating_sub(b.standing().iter().sum())),
             untouched: books.is_some_and(|b| b.captured > 0 && b.standing().is_empty()),
             first,
         };
@@ -385,18 +329,12 @@ impl Replay {
             decisions.insert(decision);
             return demand;
         }
-        let status = line
-            .pointer("/response/status")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
+        let status = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
         let status = u16::try_from(status).unwrap_or_default();
         match Tree::read(text(line, "/response/body").as_bytes()) {
             _ if request.method == "HEAD" => Demand::Status(status),
             Ok(body) => Demand::Body { status, body },
-            Err(_) => Demand::Text {
-                status,
-                text: text(line, "/response/body").to_owned(),
-            },
+            Err(_) => Demand::Text { status, text: text(line, "/response/body").to_owned() },
         }
     }
 
@@ -426,12 +364,7 @@ impl Replay {
         let ours = answer.status == 200 && !matches!(demand, Demand::Replay(_));
         if recorded || ours {
             let decision = (recorded != ours).then(|| rules::parting(demand, line));
-            ledger.rows.push(Row {
-                recorded,
-                ours,
-                reasonless: false,
-                decision,
-            });
+            ledger.rows.push(Row { recorded, ours, reasonless: false, decision });
         }
     }
 
@@ -466,28 +399,22 @@ impl Replay {
             }
             return;
         }
-        let requests: Result<Vec<Request>, String> = lines
-            .iter()
-            .map(|l| self.credentials.request(l, &self.ids))
-            .collect();
+        let requests: Result<Vec<Request>, String> =
+            lines.iter().map(|l| self.credentials.request(l, &self.ids)).collect();
         let requests = match requests {
             Ok(requests) => requests,
             Err(problem) => return tally.add(&name(first), Outcome::failed(problem)),
         };
         let id = payment_of(first);
         let before = self.shop.books(&self.owner, &id);
-        let left = before
-            .captured
-            .saturating_sub(before.standing().iter().sum());
+        let left = before.captured.saturating_sub(before.standing().iter().sum());
         let answers = self.shop.server.send_at_once(&requests);
         let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
         let wins = rules::race_wins(first, left, exponent);
         let granted = answers.iter().filter(|a| a.status == 200).count();
         let mut verdict = rules::race_verdict(lines, &answers);
         if granted != wins.min(lines.len()) {
-            verdict
-                .problems
-                .push(format!("{granted} granted, wanted {wins}"));
+            verdict.problems.push(format!("{granted} granted, wanted {wins}"));
         }
         if let Some(ledger) = self.ledgers.get_mut(&id) {
             ledger.rows.extend((0..granted).map(|_| Row::both()));
@@ -497,13 +424,7 @@ impl Replay {
             let decisions = verdict.decisions.clone();
             // What went wrong is said once, with the first line.
             let problems = std::mem::take(&mut verdict.problems);
-            tally.add(
-                &name(line),
-                Outcome::Run {
-                    decisions,
-                    problems,
-                },
-            );
+            tally.add(&name(line), Outcome::Run { decisions, problems });
         }
     }
 }

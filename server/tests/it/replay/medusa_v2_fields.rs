@@ -32,11 +32,7 @@ impl Dialect for V2 {
             ("data", Tree::Object(_), Tree::Object(_)) => Some(Ok(())),
             ("provider_id", Tree::Text(was), Tree::Text(is)) if was != "pp_system_default" => {
                 let right = is.starts_with("pp_");
-                Some(if right {
-                    Ok(())
-                } else {
-                    Err(format!("not a provider's id: {is:?}"))
-                })
+                Some(if right { Ok(()) } else { Err(format!("not a provider's id: {is:?}")) })
             }
             _ => None,
         }
@@ -67,11 +63,7 @@ pub(super) fn added(target: &str) -> Vec<&'static str> {
     };
     let changes = |part: &&str| part.starts_with(['+', '-', '*', ' ']) || part.ends_with(".*");
     if !fields.trim_matches(',').is_empty() && fields.split(',').all(|part| changes(&part)) {
-        let gone = |name: &str| {
-            fields
-                .split(',')
-                .any(|part| part.strip_prefix('-') == Some(name))
-        };
+        let gone = |name: &str| fields.split(',').any(|part| part.strip_prefix('-') == Some(name));
         return ADDED.iter().copied().filter(|name| !gone(name)).collect();
     }
     ADDED
@@ -84,9 +76,7 @@ pub(super) fn added(target: &str) -> Vec<&'static str> {
 /// The value of `fields`, decoded as far as selections need it.
 fn selection(target: &str) -> Option<String> {
     let query = target.split_once('?')?.1;
-    let fields = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("fields="))?;
+    let fields = query.split('&').find_map(|pair| pair.strip_prefix("fields="))?;
     let mut fields = fields.replace('+', " ");
     for (escape, plain) in [("%2B", "+"), ("%2C", ","), ("%2A", "*"), ("%20", " ")] {
         fields = fields.replace(escape, plain);
@@ -107,14 +97,8 @@ pub(super) fn published(answer: &Response, target: &str, exponent: usize) -> Vec
     }
     let units = |value: Option<&Tree>| value.and_then(|v| minor(&v.to_string(), exponent));
     let sum = |list: &str| {
-        let items = payment
-            .member(list)
-            .and_then(Tree::list)
-            .unwrap_or_default();
-        items
-            .iter()
-            .map(|item| units(item.member("amount")))
-            .sum::<Option<i64>>()
+        let items = payment.member(list).and_then(Tree::list).unwrap_or_default();
+        items.iter().map(|item| units(item.member("amount"))).sum::<Option<i64>>()
     };
     let mut problems: Vec<String> = ADDED
         .iter()
@@ -141,9 +125,6 @@ fn added_members_follow_the_selection() {
     assert_eq!(added("/p").len(), 8);
     assert_eq!(added("/p?fields=%2Bmetadata,*refunds").len(), 8);
     assert_eq!(added("/p?fields=-data").len(), 7);
-    assert_eq!(
-        added("/p?fields=id,authorized_amount"),
-        ["authorized_amount"]
-    );
+    assert_eq!(added("/p?fields=id,authorized_amount"), ["authorized_amount"]);
     assert!(added("/p?fields=").is_empty());
 }

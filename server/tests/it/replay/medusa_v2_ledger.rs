@@ -27,22 +27,13 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn both() -> Row {
-        Row {
-            recorded: true,
-            ours: true,
-            reasonless: false,
-            decision: None,
-        }
+        Row { recorded: true, ours: true, reasonless: false, decision: None }
     }
 }
 
 impl Ledger {
     pub(super) fn new(exponent: usize) -> Ledger {
-        Ledger {
-            exponent,
-            captured: false,
-            rows: Vec::new(),
-        }
+        Ledger { exponent, captured: false, rows: Vec::new() }
     }
 
     /// Changes a recorded body to our course of things; the decisions that it took.
@@ -53,9 +44,7 @@ impl Ledger {
         let decisions: Vec<&'static str> =
             self.rows.iter().filter_map(|row| row.decision).collect();
         let lists = body.at("/payment/refunds").is_some();
-        let totals = body
-            .at("/payment/payment_collection/refunded_amount")
-            .is_some();
+        let totals = body.at("/payment/payment_collection/refunded_amount").is_some();
         if decisions.is_empty() || !(lists || totals) {
             return Vec::new();
         }
@@ -69,11 +58,7 @@ impl Ledger {
         let mut recorded = recorded.into_iter();
         let mut list = Vec::new();
         for row in &self.rows {
-            let item = if row.recorded {
-                recorded.next()
-            } else {
-                Some(Tree::Any)
-            };
+            let item = if row.recorded { recorded.next() } else { Some(Tree::Any) };
             let Some(mut item) = item else { break };
             if row.reasonless {
                 without_reason(&mut item);
@@ -104,13 +89,8 @@ impl Ledger {
 /// that can be relied on otherwise; ours are always oldest first. The ids tell the order: a ULID
 /// begins with its time.
 fn by_creation(mut refunds: Vec<Tree>) -> Vec<Tree> {
-    let id = |refund: &Tree| {
-        refund
-            .member("id")
-            .and_then(Tree::text)
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let id =
+        |refund: &Tree| refund.member("id").and_then(Tree::text).unwrap_or_default().to_owned();
     refunds.sort_by_key(id);
     refunds
 }
@@ -127,20 +107,9 @@ fn without_reason(refund: &mut Tree) {
 fn a_refund_that_only_the_recording_made_is_taken_out_of_its_lists() {
     let mut ledger = Ledger::new(2);
     ledger.rows.push(Row::both());
-    ledger.rows.push(Row {
-        ours: false,
-        decision: Some("V2-3"),
-        ..Row::both()
-    });
-    ledger.rows.push(Row {
-        recorded: false,
-        decision: Some("V2-4"),
-        ..Row::both()
-    });
-    ledger.rows.push(Row {
-        reasonless: true,
-        ..Row::both()
-    });
+    ledger.rows.push(Row { ours: false, decision: Some("V2-3"), ..Row::both() });
+    ledger.rows.push(Row { recorded: false, decision: Some("V2-4"), ..Row::both() });
+    ledger.rows.push(Row { reasonless: true, ..Row::both() });
     let text = br#"{"payment":{"refunds":[{"amount":2,"id":"3","refund_reason_id":"refr_x"},{"amount":1,"id":"1"},{"amount":33.333,"id":"2"}],
         "payment_collection":{"refunded_amount":36.333}}}"#;
     let mut body = Tree::read(text).expect("JSON");

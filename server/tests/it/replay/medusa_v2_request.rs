@@ -26,11 +26,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     pub(super) fn new(token: String, jwt: Option<String>) -> Credentials {
-        Credentials {
-            token,
-            jwt,
-            known: Vec::new(),
-        }
+        Credentials { token, jwt, known: Vec::new() }
     }
 
     /// Adds what the recordings' `Bearer ${JWT}` stands for.
@@ -63,11 +59,7 @@ impl Credentials {
             made = made.header(name, &self.ours(value));
         }
         made.body = match request.get("body_base64").and_then(Value::as_str) {
-            Some(encoded) => Some(
-                BASE64
-                    .decode(encoded.as_bytes())
-                    .map_err(|e| e.to_string())?,
-            ),
+            Some(encoded) => Some(BASE64.decode(encoded.as_bytes()).map_err(|e| e.to_string())?),
             None => match request.get("body").and_then(Value::as_str) {
                 Some(told) => Some(body(&ids.translate(told), gzip)?),
                 None => None,
@@ -81,10 +73,7 @@ impl Credentials {
         let value = match &self.jwt {
             Some(jwt) => value.replace("${JWT}", jwt),
             None if value == "Bearer ${JWT}" => {
-                return format!(
-                    "Basic {}",
-                    BASE64.encode(format!("{}:", self.token).as_bytes())
-                );
+                return format!("Basic {}", BASE64.encode(format!("{}:", self.token).as_bytes()));
             }
             None => value.to_owned(),
         };
@@ -92,21 +81,14 @@ impl Credentials {
         let Some((scheme, sent)) = value.split_once(' ') else {
             return value;
         };
-        let decoded = BASE64
-            .decode(sent.as_bytes())
-            .ok()
-            .and_then(|b| String::from_utf8(b).ok());
+        let decoded = BASE64.decode(sent.as_bytes()).ok().and_then(|b| String::from_utf8(b).ok());
         let known = |text: &String| self.known.iter().find(|key| text.contains(key.as_str()));
-        if let Some((inner, key)) = decoded
-            .as_ref()
-            .and_then(|inner| Some((inner, known(inner)?)))
+        if let Some((inner, key)) = decoded.as_ref().and_then(|inner| Some((inner, known(inner)?)))
         {
             let inner = inner.replace(key.as_str(), &self.token);
             return format!("{scheme} {}", BASE64.encode(inner.as_bytes()));
         }
-        self.known.iter().fold(value.clone(), |value, key| {
-            value.replace(key.as_str(), &self.token)
-        })
+        self.known.iter().fold(value.clone(), |value, key| value.replace(key.as_str(), &self.token))
     }
 }
 
@@ -122,13 +104,7 @@ pub(super) fn log_in(shop: &Shop, owner: &Owner, lines: &[Value]) -> Option<Stri
         body = json!({"email": "admin@medusa.test", "password": "supersecret"});
     }
     let (email, password) = (text(&body, "/email"), text(&body, "/password"));
-    if shop
-        .server
-        .cli()
-        .user(&owner.merchant, email, password)
-        .code
-        != Some(0)
-    {
+    if shop.server.cli().user(&owner.merchant, email, password).code != Some(0) {
         return None;
     }
     let request = Request::post(&mounted("medusa-v2", "/auth/user/emailpass")).json(&body);
@@ -144,29 +120,22 @@ pub(super) fn shown_refunds(lines: &[Value]) -> BTreeMap<String, Value> {
     let lists = answers.filter_map(|body| body.pointer("/payment/refunds")?.as_array().cloned());
     let told = |refund: &Value| refund.get("amount").is_some() && refund.get("note").is_some();
     let refunds = lists.flatten().filter(told);
-    refunds
-        .map(|refund| (text(&refund, "/id").to_owned(), refund))
-        .collect()
+    refunds.map(|refund| (text(&refund, "/id").to_owned(), refund)).collect()
 }
 
 /// Refund reasons that lists show though no line makes them: left-out lines did. By id, which is
 /// the order of their creation.
 pub(super) fn left_out_reasons(lines: &[Value]) -> BTreeMap<String, Value> {
     // Every shop has these from the start.
-    const FIRST: [&str; 3] = [
-        "shipping_issue",
-        "customer_care_adjustment",
-        "pricing_error",
-    ];
+    const FIRST: [&str; 3] = ["shipping_issue", "customer_care_adjustment", "pricing_error"];
     let answers = lines.iter().map(|line| text(line, "/response/body"));
     let answers = answers.filter_map(|body| serde_json::from_str::<Value>(body).ok());
     let lists = answers.filter_map(|body| body.get("refund_reasons")?.as_array().cloned());
     let told = |reason: &Value| reason.get("label").is_some() && reason.get("code").is_some();
     let shown = lists.flatten().filter(told);
     let shown = shown.filter(|reason| !FIRST.contains(&text(reason, "/code")));
-    let mut left_out: BTreeMap<String, Value> = shown
-        .map(|reason| (text(&reason, "/id").to_owned(), reason))
-        .collect();
+    let mut left_out: BTreeMap<String, Value> =
+        shown.map(|reason| (text(&reason, "/id").to_owned(), reason)).collect();
     for line in lines {
         left_out.remove(&made_reason(line));
         for (_, given) in members(line, "/given/refund_reasons") {
@@ -178,10 +147,7 @@ pub(super) fn left_out_reasons(lines: &[Value]) -> BTreeMap<String, Value> {
 
 /// The id of the refund reason that a line makes, or an empty text.
 pub(super) fn made_reason(line: &Value) -> String {
-    let path = text(line, "/request/path")
-        .split('?')
-        .next()
-        .unwrap_or_default();
+    let path = text(line, "/request/path").split('?').next().unwrap_or_default();
     if text(line, "/request/method") != "POST" || path != "/admin/refund-reasons" {
         return String::new();
     }
@@ -192,14 +158,9 @@ pub(super) fn made_reason(line: &Value) -> String {
 /// The payment that a line's path names, or an empty text.
 pub(super) fn payment_of(line: &Value) -> String {
     let path = text(line, "/request/path").replace("%70", "p");
-    let mut parts = path
-        .split(['/', '?'])
-        .skip_while(|part| !part.eq_ignore_ascii_case("payments"));
-    parts
-        .nth(1)
-        .filter(|id| id.starts_with("pay_"))
-        .unwrap_or_default()
-        .to_owned()
+    let mut parts =
+        path.split(['/', '?']).skip_while(|part| !part.eq_ignore_ascii_case("payments"));
+    parts.nth(1).filter(|id| id.starts_with("pay_")).unwrap_or_default().to_owned()
 }
 
 /// The bytes of a recorded body: `(gzip of) ...` is compressed, `n x 102400` in a text is so many
@@ -208,9 +169,7 @@ fn body(told: &str, gzip: bool) -> Result<Vec<u8>, String> {
     let told = match told.strip_prefix("(gzip of) ") {
         Some(plain) if gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder
-                .write_all(plain.as_bytes())
-                .map_err(|e| e.to_string())?;
+            encoder.write_all(plain.as_bytes()).map_err(|e| e.to_string())?;
             return encoder.finish().map_err(|e| e.to_string());
         }
         _ => told,
@@ -218,9 +177,7 @@ fn body(told: &str, gzip: bool) -> Result<Vec<u8>, String> {
     let Some((head, tail)) = told.split_once("n x ") else {
         return Ok(told.as_bytes().to_vec());
     };
-    let digits = tail
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(tail.len());
+    let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
     let (times, tail) = tail.split_at(digits);
     match times.parse() {
         Ok(times) => Ok(format!("{head}{}{tail}", "n".repeat(times)).into_bytes()),
@@ -232,8 +189,5 @@ fn body(told: &str, gzip: bool) -> Result<Vec<u8>, String> {
 fn a_body_told_in_short_is_sent_in_full() {
     let told = body(r#"{"amount":1,"note":"n x 102378"}"#, false).expect("a body");
     assert_eq!(told.len(), 102_400);
-    assert_eq!(
-        body(r#"{"note":"box"}"#, false),
-        Ok(br#"{"note":"box"}"#.to_vec())
-    );
+    assert_eq!(body(r#"{"note":"box"}"#, false), Ok(br#"{"note":"box"}"#.to_vec()));
 }

@@ -56,10 +56,7 @@ pub(super) fn vocabulary(line: &Value) -> Result<(), String> {
     ];
     let places: [(&str, &[&str]); 3] = [
         ("", &LINE),
-        (
-            "/request",
-            &["method", "path", "headers", "body", "body_base64"],
-        ),
+        ("/request", &["method", "path", "headers", "body", "body_base64"]),
         ("/given", &["payments", "refund_reasons", "order", "note"]),
     ];
     for (place, known) in places {
@@ -69,14 +66,10 @@ pub(super) fn vocabulary(line: &Value) -> Result<(), String> {
     }
     for (name, payment) in members(line, "/given/payments") {
         if let Some((unknown, _)) = members(payment, "").find(|(have, _)| !PAYMENT.contains(have)) {
-            return Err(format!(
-                "/given/payments/{name}: no meaning is known for {unknown:?}"
-            ));
+            return Err(format!("/given/payments/{name}: no meaning is known for {unknown:?}"));
         }
         if payment.pointer("/refunds/0").is_some() {
-            return Err(format!(
-                "/given/payments/{name}: refunds cannot be given yet"
-            ));
+            return Err(format!("/given/payments/{name}: refunds cannot be given yet"));
         }
     }
     Ok(())
@@ -98,10 +91,7 @@ pub(super) fn provider_script(note: &str) -> Value {
 /// Why a line does not run yet. `log_in`: somebody can log in.
 pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     let path = text(line, "/request/path").to_ascii_lowercase();
-    let status = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let status = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let route = path.split('?').next().unwrap_or_default();
     let header = |name: &str| header(line, name);
     let cors =
@@ -159,16 +149,9 @@ pub(super) fn differing(
     request: &Request,
     known: &Known<'_>,
 ) -> Option<(&'static str, Demand)> {
-    let recorded = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let recorded = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let body = text(line, "/response/body");
-    let refused = |status: &'static [u16], kind| Demand::Error {
-        status,
-        kind,
-        message: None,
-    };
+    let refused = |status: &'static [u16], kind| Demand::Error { status, kind, message: None };
     if body.starts_with("<!DOCTYPE html>") && recorded == 404 {
         return Some(("A7", refused(&[404], None)));
     }
@@ -189,19 +172,10 @@ pub(super) fn differing(
 
 /// A body that the original reads otherwise than we do, or not at all.
 fn unreadable(line: &Value, request: &Request) -> Option<(&'static str, Demand)> {
-    let refused = |status: &'static [u16]| Demand::Error {
-        status,
-        kind: None,
-        message: None,
-    };
-    let recorded = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let refused = |status: &'static [u16]| Demand::Error { status, kind: None, message: None };
+    let recorded = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let sent = request.body.as_deref().unwrap_or_default();
-    let media = header(line, "content-type")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let media = header(line, "content-type").unwrap_or_default().to_ascii_lowercase();
     if media.starts_with("application/x-www-form-urlencoded") {
         return Some(("V2-10", refused(&[415])));
     }
@@ -226,10 +200,7 @@ fn unsettled(line: &Value, request: &Request, known: &Known<'_>) -> Option<(&'st
         kind: Some("invalid_data"),
         message: message.map(str::to_owned),
     };
-    let recorded = line
-        .pointer("/response/status")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let recorded = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let answered = text(line, "/response/body");
     let sent: Value =
         serde_json::from_slice(request.body.as_deref().unwrap_or_default()).unwrap_or_default();
@@ -237,18 +208,11 @@ fn unsettled(line: &Value, request: &Request, known: &Known<'_>) -> Option<(&'st
         return Some(("A4", repeated(request, body, answer)));
     }
     let odd = sent.get("refund_reason_id").and_then(Value::as_str) == Some("")
-        || request
-            .body
-            .as_deref()
-            .is_some_and(|b| b.windows(6).any(|w| w == b"\\u0000"));
+        || request.body.as_deref().is_some_and(|b| b.windows(6).any(|w| w == b"\\u0000"));
     if recorded == 500 && odd {
         return Some(("V2-7", invalid(None)));
     }
-    let order = [
-        "LinkOrderPaymentCollection",
-        "existing active order change",
-        "has been canceled",
-    ];
+    let order = ["LinkOrderPaymentCollection", "existing active order change", "has been canceled"];
     if matches!(recorded, 400 | 404) && order.iter().any(|text| answered.contains(text)) {
         return Some(("V2-4", ungated(&sent, known)));
     }
@@ -259,9 +223,7 @@ fn unsettled(line: &Value, request: &Request, known: &Known<'_>) -> Option<(&'st
         None if fraction(&asked) => Some(("V2-3", invalid(None))),
         Some(asked) if recorded == 200 && known.left.is_some_and(|left| asked > left) => Some((
             "V2-3",
-            invalid(Some(
-                "You are not allowed to refund more than the captured amount",
-            )),
+            invalid(Some("You are not allowed to refund more than the captured amount")),
         )),
         _ => None,
     }
@@ -269,9 +231,7 @@ fn unsettled(line: &Value, request: &Request, known: &Known<'_>) -> Option<(&'st
 
 /// Without the order in the way, the amount alone decides.
 fn ungated(sent: &Value, known: &Known<'_>) -> Demand {
-    let asked = sent
-        .get("amount")
-        .and_then(|a| minor(&a.to_string(), known.exponent?));
+    let asked = sent.get("amount").and_then(|a| minor(&a.to_string(), known.exponent?));
     let fits = match asked {
         Some(asked) => known.left.is_some_and(|left| asked <= left),
         None => known.untouched,
@@ -279,21 +239,14 @@ fn ungated(sent: &Value, known: &Known<'_>) -> Demand {
     if fits {
         return Demand::Status(200);
     }
-    Demand::Error {
-        status: &[400],
-        kind: Some("invalid_data"),
-        message: None,
-    }
+    Demand::Error { status: &[400], kind: Some("invalid_data"), message: None }
 }
 
 /// The original's frame, with the message first, and any text.
 fn syntax_error() -> Demand {
     let kind = Tree::Text("invalid_data".to_owned());
     let members = vec![("message".to_owned(), Tree::Any), ("type".to_owned(), kind)];
-    Demand::Body {
-        status: 400,
-        body: Tree::Object(members),
-    }
+    Demand::Body { status: 400, body: Tree::Object(members) }
 }
 
 fn repeated(request: &Request, body: &[u8], answer: &Response) -> Demand {
@@ -314,9 +267,7 @@ fn amount_text(request: &Request) -> Option<String> {
 
 /// A positive number that only its decimals keep from being money.
 fn fraction(text: &str) -> bool {
-    let digits = text
-        .bytes()
-        .all(|c| c.is_ascii_digit() || b".eE-".contains(&c));
+    let digits = text.bytes().all(|c| c.is_ascii_digit() || b".eE-".contains(&c));
     digits && !text.starts_with('-') && (text.contains('.') || text.contains("e-"))
 }
 
@@ -334,9 +285,7 @@ pub(super) fn parting(demand: &Demand, line: &Value) -> &'static str {
         Demand::Replay(_) | Demand::Body { status: 422, .. } => "A4",
         Demand::Error { status: [415], .. } => "V2-10",
         Demand::Error { status: [413], .. } => "A9",
-        Demand::Error {
-            status: [400, 415], ..
-        } => "A2",
+        Demand::Error { status: [400, 415], .. } => "A2",
         Demand::Status(_) if text(line, "/response/body").contains("LinkOrder") => "V2-4",
         _ => "V2-3",
     }
@@ -344,9 +293,7 @@ pub(super) fn parting(demand: &Demand, line: &Value) -> &'static str {
 
 /// How many of the following lines were released together.
 pub(super) fn race(lines: &[Value]) -> usize {
-    let first = lines
-        .first()
-        .filter(|line| line.get("concurrent").is_some());
+    let first = lines.first().filter(|line| line.get("concurrent").is_some());
     let Some(first) = first else { return 0 };
     let same = |line: &&Value| {
         line.get("concurrent").is_some()
@@ -359,13 +306,8 @@ pub(super) fn race(lines: &[Value]) -> usize {
 /// How many of a race's requests can be granted.
 pub(super) fn race_wins(line: &Value, left: i64, exponent: usize) -> usize {
     let sent: Value = serde_json::from_str(text(line, "/request/body")).unwrap_or_default();
-    let asked = sent
-        .get("amount")
-        .and_then(|a| minor(&a.to_string(), exponent))
-        .unwrap_or(left);
-    left.checked_div(asked)
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or_default()
+    let asked = sent.get("amount").and_then(|a| minor(&a.to_string(), exponent)).unwrap_or(left);
+    left.checked_div(asked).and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
 }
 
 #[derive(Debug, Default)]
@@ -385,9 +327,7 @@ pub(super) fn race_verdict(lines: &[Value], answers: &[Response]) -> RaceVerdict
     for answer in answers.iter().filter(|a| a.status != 200) {
         let text = answer.text();
         if answer.status != 400 || !TEXTS.iter().any(|known| text.contains(known)) {
-            verdict
-                .problems
-                .push(format!("{} {}", answer.status, shorten(&text)));
+            verdict.problems.push(format!("{} {}", answer.status, shorten(&text)));
         }
     }
     let won = |line: &&Value| line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
@@ -410,31 +350,22 @@ pub(super) fn content_type(line: &Value, demand: &Demand, answer: &Response) -> 
 }
 
 pub(super) fn idempotency_key(request: &Request) -> Option<&str> {
-    let found = request
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+    let found =
+        request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
     found.map(|(_, value)| value.as_str())
 }
 
 fn header<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
     let mut sent = members(line, "/request/headers");
-    sent.find(|(have, _)| have.eq_ignore_ascii_case(name))
-        .and_then(|(_, value)| value.as_str())
+    sent.find(|(have, _)| have.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
 }
 
 #[test]
 fn the_amount_is_read_as_it_was_spelt() {
     let asked = |body: &str| amount_text(&Request::post("/x").bytes(body));
-    assert_eq!(
-        asked(r#"{"amount":0.30000000000000004}"#).as_deref(),
-        Some("0.30000000000000004")
-    );
+    assert_eq!(asked(r#"{"amount":0.30000000000000004}"#).as_deref(), Some("0.30000000000000004"));
     assert_eq!(asked(r#"{"amount":1000,"amount":1}"#).as_deref(), Some("1"));
-    assert_eq!(
-        asked(r#"{"amount": 1e-7, "note":"x"}"#).as_deref(),
-        Some("1e-7")
-    );
+    assert_eq!(asked(r#"{"amount": 1e-7, "note":"x"}"#).as_deref(), Some("1e-7"));
     assert_eq!(asked("{}"), None);
     assert!(fraction("1e-7") && fraction("33.333") && !fraction("\"10\"") && !fraction("1e400"));
 }
@@ -442,16 +373,7 @@ fn the_amount_is_read_as_it_was_spelt() {
 #[test]
 fn a_note_tells_what_the_provider_does() {
     let note = "test provider; its refund call throws MedusaError type not_allowed with message 'provider says no'";
-    assert_eq!(
-        provider_script(note),
-        json!(["decline:not_allowed:provider says no"])
-    );
-    assert_eq!(
-        provider_script("throws a plain Error('upstream exploded')"),
-        json!(["fail"])
-    );
-    assert_eq!(
-        provider_script("test provider that writes into payment.data"),
-        json!([])
-    );
+    assert_eq!(provider_script(note), json!(["decline:not_allowed:provider says no"]));
+    assert_eq!(provider_script("throws a plain Error('upstream exploded')"), json!(["fail"]));
+    assert_eq!(provider_script("test provider that writes into payment.data"), json!([]));
 }

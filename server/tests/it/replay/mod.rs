@@ -51,10 +51,8 @@ fn replay(recording: &Recording) -> Tally {
 /// Where the build puts things: the folder that holds `debug` and its like.
 fn report_path() -> PathBuf {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_requite"));
-    let target = binary
-        .parent()
-        .and_then(std::path::Path::parent)
-        .expect("binaries are built below target");
+    let target =
+        binary.parent().and_then(std::path::Path::parent).expect("binaries are built below target");
     target.join("replay-report.txt")
 }
 
@@ -62,10 +60,8 @@ fn report_path() -> PathBuf {
 fn every_recorded_exchange_is_answered_as_recorded_or_as_a_decision_says() {
     let recordings = recording::recordings();
     let tallies: Vec<Tally> = thread::scope(|scope| {
-        let threads: Vec<_> = recordings
-            .iter()
-            .map(|recording| scope.spawn(move || replay(recording)))
-            .collect();
+        let threads: Vec<_> =
+            recordings.iter().map(|recording| scope.spawn(move || replay(recording))).collect();
         let faces = recordings.iter().map(|recording| recording.face);
         threads
             .into_iter()

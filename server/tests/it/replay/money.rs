@@ -29,20 +29,12 @@ pub(super) fn minor(text: &str, exponent: usize) -> Option<i64> {
         return None;
     }
     let wanted = usize::try_from(wanted).unwrap_or_default();
-    let kept: String = digits
-        .chars()
-        .chain(std::iter::repeat('0'))
-        .take(wanted)
-        .collect();
+    let kept: String = digits.chars().chain(std::iter::repeat('0')).take(wanted).collect();
     let lost = digits.chars().skip(wanted);
     if lost.into_iter().any(|c| c != '0') {
         return None;
     }
-    let value: i64 = if kept.is_empty() {
-        0
-    } else {
-        kept.parse().ok()?
-    };
+    let value: i64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
     value.checked_mul(sign)
 }
 

@@ -9,13 +9,7 @@ use serde_json::Value;
 /// recordings beside these tests are replayed.
 const WHERE: &str = "REQUITE_RECORDINGS";
 
-const FACES: [&str; 5] = [
-    "medusa-v1",
-    "medusa-v2",
-    "moyasar-mpg",
-    "gr4vy",
-    "loop-payments",
-];
+const FACES: [&str; 5] = ["medusa-v1", "medusa-v2", "moyasar-mpg", "gr4vy", "loop-payments"];
 
 /// The lines of one face.
 #[derive(Debug)]
@@ -42,11 +36,7 @@ pub(super) fn recordings() -> Vec<Recording> {
         .filter(|(_, path)| path.exists())
         .map(|(face, path)| read(&path, Some(face)))
         .collect();
-    assert!(
-        !found.is_empty(),
-        "no <face>/examples.jsonl in {}",
-        place.display()
-    );
+    assert!(!found.is_empty(), "no <face>/examples.jsonl in {}", place.display());
     found
 }
 
@@ -63,18 +53,11 @@ fn read(path: &Path, face: Option<&'static str>) -> Recording {
         serde_json::from_str(line)
             .unwrap_or_else(|e| panic!("{} line {}: {e}", path.display(), i.saturating_add(1)))
     };
-    let lines: Vec<Value> = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(parse)
-        .collect();
+    let lines: Vec<Value> =
+        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect();
     let face = face.or_else(|| lines.first().and_then(face_of));
     let Some(face) = face else {
-        panic!(
-            "{}: not a form that is known; write {WHERE}=face=path",
-            path.display()
-        );
+        panic!("{}: not a form that is known; write {WHERE}=face=path", path.display());
     };
     Recording { face, lines }
 }
@@ -123,19 +106,12 @@ pub(super) fn below_prefix(face: &str, path: &str) -> String {
         "gr4vy" => "/gr4vy",
         _ => "/loop",
     };
-    if path == "/health" {
-        path.to_owned()
-    } else {
-        format!("{prefix}{path}")
-    }
+    if path == "/health" { path.to_owned() } else { format!("{prefix}{path}") }
 }
 
 /// A text member of a line, or an empty text.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The members of an object, or none.
@@ -156,14 +132,8 @@ fn a_file_is_known_by_its_form() {
     for (face, line) in [
         ("medusa-v1", r#"{"id":"a","parity":"must"}"#),
         ("medusa-v2", r#"{"n":1,"scenario":"s","step":1}"#),
-        (
-            "moyasar-mpg",
-            r#"{"id":"x","steps":[{"request":{"path":"/v1/orders/$order"}}]}"#,
-        ),
-        (
-            "loop-payments",
-            r#"{"id":"x","steps":[{"request":{"path":"/v1/refunds"}}]}"#,
-        ),
+        ("moyasar-mpg", r#"{"id":"x","steps":[{"request":{"path":"/v1/orders/$order"}}]}"#),
+        ("loop-payments", r#"{"id":"x","steps":[{"request":{"path":"/v1/refunds"}}]}"#),
         ("gr4vy", r#"{"id":"gr4vy-rule-001","group":"rule"}"#),
     ] {
         let line: Value = serde_json::from_str(line).expect("JSON");

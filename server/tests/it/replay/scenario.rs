@@ -33,10 +33,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         let mut own = own_options(line).map(Shop::open_with);
         let shop = own.as_mut().unwrap_or(&mut shared);
         let mut rest = None;
-        tally.add(
-            name,
-            guarded(|| scenario(shop, recording.face, line, &mut rest)),
-        );
+        tally.add(name, guarded(|| scenario(shop, recording.face, line, &mut rest)));
         if let Some((step, reason)) = rest.filter(|(step, _)| *step > 1) {
             let name = format!("{name} from step {step}");
             tally.add(&name, Outcome::NotYet(reason.to_owned()));
@@ -50,9 +47,8 @@ pub(super) fn replay(recording: &Recording) -> Tally {
 fn own_options(line: &Value) -> Option<Options> {
     let clock = text(line, "/given/clock");
     let steps = line["steps"].as_array().into_iter().flatten();
-    let release = steps
-        .clone()
-        .find_map(|step| step.get("release_after_ms").and_then(Value::as_u64));
+    let release =
+        steps.clone().find_map(|step| step.get("release_after_ms").and_then(Value::as_u64));
     let restarts = steps.clone().any(|step| step.get("restart").is_some());
     let literal = line.pointer("/given/order_literal").is_some();
     if clock.is_empty() && release.is_none() && !restarts && !literal {
@@ -70,10 +66,7 @@ fn own_options(line: &Value) -> Option<Options> {
 }
 
 fn not_yet_at_all(line: &Value) -> Option<String> {
-    if line
-        .pointer("/given/charge/payment")
-        .is_some_and(Value::is_null)
-    {
+    if line.pointer("/given/charge/payment").is_some_and(Value::is_null) {
         return Some("a charge without a payment: here the charge is the payment".to_owned());
     }
     None
@@ -91,14 +84,7 @@ fn not_yet_from(step: &Value) -> Option<&'static str> {
         }
     }
     let path = text(step, "/request/path");
-    let later = [
-        "/capture",
-        "/void",
-        "/extend",
-        "/authorize",
-        "/purchase",
-        "/verify",
-    ];
+    let later = ["/capture", "/void", "/extend", "/authorize", "/purchase", "/verify"];
     if later.iter().any(|end| path.ends_with(end)) {
         return Some("captures and voids through this face");
     }
@@ -146,10 +132,7 @@ fn scenario(
         problems: Vec::new(),
     };
     let steps = line["steps"].as_array().cloned().unwrap_or_default();
-    if steps
-        .iter()
-        .any(|step| step.get("compare_with_before").is_some())
-    {
+    if steps.iter().any(|step| step.get("compare_with_before").is_some()) {
         run.before = run.view();
     }
     for (i, step) in steps.iter().enumerate() {
@@ -165,10 +148,7 @@ fn scenario(
     }
     match rest {
         Some((1, reason)) => Outcome::NotYet((*reason).to_owned()),
-        _ => Outcome::Run {
-            decisions: BTreeSet::new(),
-            problems: run.problems,
-        },
+        _ => Outcome::Run { decisions: BTreeSet::new(), problems: run.problems },
     }
 }
 
@@ -197,9 +177,9 @@ impl Run<'_> {
             "events",
         ];
         if let Some((unknown, _)) = members(step, "").find(|(name, _)| !KNOWN.contains(name)) {
-            return self.problems.push(format!(
-                "step {number}: no meaning is known for {unknown:?}"
-            ));
+            return self
+                .problems
+                .push(format!("step {number}: no meaning is known for {unknown:?}"));
         }
         let before = self.problems.len();
         self.act(step);
@@ -218,8 +198,7 @@ impl Run<'_> {
         if let Some(calls) = step.get("psp_calls").and_then(Value::as_u64) {
             let made = self.calls();
             if made != calls {
-                self.problems
-                    .push(format!("{made} calls reached the PSP, recorded {calls}"));
+                self.problems.push(format!("{made} calls reached the PSP, recorded {calls}"));
             }
             return;
         }
@@ -239,8 +218,7 @@ impl Run<'_> {
         if step.get("request").is_some() {
             return self.send(step);
         }
-        self.problems
-            .push(format!("no meaning is known for the step {step}"));
+        self.problems.push(format!("no meaning is known for the step {step}"));
     }
 
     /// Stops and starts the server, and lets it find out what became of the calls that were under
@@ -250,40 +228,29 @@ impl Run<'_> {
         let closed = ["succeeded", "declined", "failed", "voided", "pending"];
         let recovered = self.eventually(|run| {
             let books = run.shop.books(&run.ground.owner, &run.ground.payment);
-            books
-                .refunds
-                .iter()
-                .all(|refund| closed.contains(&refund.status.as_str()))
+            books.refunds.iter().all(|refund| closed.contains(&refund.status.as_str()))
         });
         if !recovered {
-            self.problems
-                .push("refunds are still open after the restart".to_owned());
+            self.problems.push("refunds are still open after the restart".to_owned());
         }
     }
 
     fn send(&mut self, step: &Value) {
         let request = self.request(&step["request"]);
         if let Some(name) = expect::unknown_name(&request) {
-            return self
-                .problems
-                .push(format!("no meaning is known for {name:?}"));
+            return self.problems.push(format!("no meaning is known for {name:?}"));
         }
         if step.get("async").and_then(Value::as_bool) == Some(true) {
             self.start(request);
             return;
         }
         let answer = self.shop.server.send(&request);
-        self.problems
-            .extend(refund_headers(&request.target, &request.method, &answer));
+        self.problems.extend(refund_headers(&request.target, &request.method, &answer));
         if let Some(name) = step.get("save").and_then(Value::as_str) {
             self.saved.insert(name.to_owned(), answer.clone());
         }
         if let Some(expected) = step.get("expect") {
-            let expected = if self.literal {
-                &with_drawn_ids(expected)
-            } else {
-                expected
-            };
+            let expected = if self.literal { &with_drawn_ids(expected) } else { expected };
             let found = expect::check(expected, &answer, &mut self.names, &self.saved);
             self.problems.extend(found);
         }
@@ -299,11 +266,9 @@ impl Run<'_> {
     fn start(&mut self, request: Request) {
         let addr = self.shop.server.addr;
         let before = self.calls();
-        self.pending
-            .push(std::thread::spawn(move || request.try_send(addr)));
+        self.pending.push(std::thread::spawn(move || request.try_send(addr)));
         if !self.eventually(|run| run.calls() > before) {
-            self.problems
-                .push("the call that was started never reached the PSP".to_owned());
+            self.problems.push("the call that was started never reached the PSP".to_owned());
         }
     }
 
@@ -320,10 +285,7 @@ impl Run<'_> {
         for (name, value) in members(told, "/headers") {
             request = request.header(name, &self.names.fill(value.as_str().unwrap_or_default()));
         }
-        request.body = match (
-            told.get("raw_body").and_then(Value::as_str),
-            told.get("body"),
-        ) {
+        request.body = match (told.get("raw_body").and_then(Value::as_str), told.get("body")) {
             (Some(raw), _) => Some(raw.as_bytes().to_vec()),
             (None, Some(body)) => Some(self.names.fill(&body.to_string()).into_bytes()),
             (None, None) => None,
@@ -341,14 +303,12 @@ impl Run<'_> {
                 "captured_amount" => books.captured,
                 "refunds" | "refund_rows" => i64::try_from(books.refunds.len()).unwrap_or(i64::MAX),
                 unknown => {
-                    self.problems
-                        .push(format!("no meaning is known for the state {unknown:?}"));
+                    self.problems.push(format!("no meaning is known for the state {unknown:?}"));
                     continue;
                 }
             };
             if Some(have) != wanted.as_i64() {
-                self.problems
-                    .push(format!("{name} is {have}, recorded {wanted}"));
+                self.problems.push(format!("{name} is {have}, recorded {wanted}"));
             }
         }
     }
@@ -364,15 +324,11 @@ impl Run<'_> {
         let settled = |run: &Run<'_>| {
             let books = run.shop.books(&run.ground.owner, &run.ground.payment);
             books.refunds.iter().all(|r| {
-                matches!(
-                    r.status.as_str(),
-                    "succeeded" | "declined" | "failed" | "voided"
-                )
+                matches!(r.status.as_str(), "succeeded" | "declined" | "failed" | "voided")
             })
         };
         if !self.eventually(settled) {
-            self.problems
-                .push(format!("the PSP's {event:?} has not arrived"));
+            self.problems.push(format!("the PSP's {event:?} has not arrived"));
         }
     }
 
@@ -399,21 +355,14 @@ impl Run<'_> {
             return self.problems.push("there is nothing to compare".to_owned());
         };
         for (rule, places) in members(wanted, "") {
-            for place in places
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-            {
+            for place in places.as_array().into_iter().flatten().filter_map(Value::as_str) {
                 let path = format!("/{}", place.replace('.', "/"));
                 let same = before.at(&path) == after.at(&path);
                 match rule {
                     "unchanged" if !same => self.problems.push(format!("{place} has changed")),
                     "changed" if same => self.problems.push(format!("{place} has not changed")),
                     "unchanged" | "changed" => {}
-                    unknown => self
-                        .problems
-                        .push(format!("no meaning is known for {unknown:?}")),
+                    unknown => self.problems.push(format!("no meaning is known for {unknown:?}")),
                 }
             }
         }
@@ -423,10 +372,7 @@ impl Run<'_> {
 /// A literal order's expectation, with the places that no registration determines left open.
 fn with_drawn_ids(expected: &Value) -> Value {
     let mut expected = expected.clone();
-    let mut holes = expected["wildcards"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let mut holes = expected["wildcards"].as_array().cloned().unwrap_or_default();
     holes.extend(seed::DRAWN.iter().map(|place| Value::from(*place)));
     expected["wildcards"] = Value::Array(holes);
     expected

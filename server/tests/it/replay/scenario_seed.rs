@@ -57,17 +57,9 @@ pub(super) fn prepare(shop: &Shop, face: &str, line: &Value) -> Result<Ground, S
     vars.insert("$key".to_owned(), credential.clone());
     vars.insert("$token".to_owned(), credential);
     let script = script(line)?;
-    let registered = if face == "moyasar-mpg" {
-        order(given, script)?
-    } else {
-        charge(given, script)?
-    };
-    let mut ground = Ground {
-        owner,
-        payment: String::new(),
-        vars,
-        calls_before: 0,
-    };
+    let registered =
+        if face == "moyasar-mpg" { order(given, script)? } else { charge(given, script)? };
+    let mut ground = Ground { owner, payment: String::new(), vars, calls_before: 0 };
     if let Some((payment, after)) = registered {
         settle(shop, &mut ground, &payment, &after);
     }
@@ -86,12 +78,8 @@ fn owner(shop: &Shop, line: &Value) -> Owner {
         ("--merchant-number", "/merchant_id"),
     ];
     let known = known.map(|(option, place)| [option, text(shown, place)]);
-    let options: Vec<&str> = known
-        .iter()
-        .filter(|[_, value]| !value.is_empty())
-        .flatten()
-        .copied()
-        .collect();
+    let options: Vec<&str> =
+        known.iter().filter(|[_, value]| !value.is_empty()).flatten().copied().collect();
     shop.owner_with(text(shown, "/name"), &options)
 }
 
@@ -107,21 +95,14 @@ fn settle(shop: &Shop, ground: &mut Ground, payment: &Value, after: &After) {
     let given = payment.get("id").and_then(Value::as_str);
     let id = given.unwrap_or_else(|| text(&made, "/id")).to_owned();
     if after.voided > 0 {
-        shop.native(
-            &ground.owner,
-            &id,
-            "voids",
-            &json!({"amount": after.voided}),
-        );
+        shop.native(&ground.owner, &id, "voids", &json!({"amount": after.voided}));
     }
     if after.refunded > 0 {
         shop.refund(&ground.owner, &id, after.refunded);
     }
     ground.calls_before = shop.books(&ground.owner, &id).attempts();
     for (name, spelling) in [("$charge", "/ids/loop"), ("$payment", "/ids/medusa")] {
-        ground
-            .vars
-            .insert(name.to_owned(), text(&made, spelling).to_owned());
+        ground.vars.insert(name.to_owned(), text(&made, spelling).to_owned());
     }
     ground.vars.insert("$order".to_owned(), id.clone());
     ground.payment = id;
@@ -130,19 +111,15 @@ fn settle(shop: &Shop, ground: &mut Ground, payment: &Value, after: &After) {
 fn credential(shop: &Shop, face: &str, owner: &Owner, given: &Value) -> Result<String, String> {
     let cli = shop.server.cli();
     let face = if face == "moyasar-mpg" { "mpg" } else { "loop" };
-    match (
-        text(given, "/key"),
-        text(given, "/token"),
-        text(given, "/key_without"),
-    ) {
+    match (text(given, "/key"), text(given, "/token"), text(given, "/key_without")) {
         ("", "", "") => Ok(cli.key(&owner.merchant, face).token),
         ("of another merchant", _, _) | (_, "of another merchant", _) => {
             let other = shop.owner("Another merchant");
             Ok(cli.key(&other.merchant, face).token)
         }
-        (_, "no admin", _) => Ok(cli
-            .key_with(&owner.merchant, face, &["--scope", "read:payments"])
-            .token),
+        (_, "no admin", _) => {
+            Ok(cli.key_with(&owner.merchant, face, &["--scope", "read:payments"]).token)
+        }
         ("", "", without) => {
             let scopes = MPG_SCOPES.iter().filter(|scope| **scope != without);
             let options: Vec<&str> = scopes.flat_map(|scope| ["--scope", scope]).collect();
@@ -157,11 +134,7 @@ fn credential(shop: &Shop, face: &str, owner: &Owner, given: &Value) -> Result<S
 fn script(line: &Value) -> Result<Vec<String>, String> {
     let steps = line["steps"].as_array().into_iter().flatten();
     let mut events = steps.filter_map(|step| step.get("psp_event").and_then(Value::as_str));
-    let words = line
-        .pointer("/given/psp")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let words = line.pointer("/given/psp").and_then(Value::as_array).cloned().unwrap_or_default();
     let steps = line["steps"].as_array().into_iter().flatten();
     let mut released =
         steps.filter_map(|step| step.get("release_after_ms").and_then(Value::as_u64));
@@ -218,35 +191,19 @@ fn order(given: &Value, script: Vec<String>) -> Result<Option<(Value, After)>, S
     let Some(order) = given.get("order") else {
         return Ok(None);
     };
-    const KNOWN: [&str; 6] = [
-        "amount",
-        "currency",
-        "captures",
-        "voided",
-        "first",
-        "description",
-    ];
+    const KNOWN: [&str; 6] = ["amount", "currency", "captures", "voided", "first", "description"];
     if let Some((unknown, _)) = members(order, "").find(|(name, _)| !KNOWN.contains(name)) {
         return Err(format!("no meaning is known for an order's {unknown:?}"));
     }
     let captures = order["captures"].as_array().cloned().unwrap_or_default();
-    let captures: Vec<Value> = captures
-        .iter()
-        .map(|amount| json!({"amount": amount}))
-        .collect();
+    let captures: Vec<Value> = captures.iter().map(|amount| json!({"amount": amount})).collect();
     let payment = json!({
         "amount": order["amount"], "currency": order["currency"], "captures": captures,
         "description": order.get("description").cloned().unwrap_or_default(),
         "connector": "sandbox", "sandbox": script,
     });
     let voided = order["voided"].as_i64().unwrap_or_default();
-    Ok(Some((
-        payment,
-        After {
-            voided,
-            refunded: 0,
-        },
-    )))
+    Ok(Some((payment, After { voided, refunded: 0 })))
 }
 
 /// An order as the face shows it, turned into what registers it.
@@ -294,15 +251,11 @@ fn charge(given: &Value, mut script: Vec<String>) -> Result<Option<(Value, After
     ];
     for side in [charge, &payment] {
         if let Some((unknown, _)) = members(side, "").find(|(name, _)| !KNOWN.contains(name)) {
-            return Err(format!(
-                "no meaning is known for a charge's or payment's {unknown:?}"
-            ));
+            return Err(format!("no meaning is known for a charge's or payment's {unknown:?}"));
         }
     }
     let aliases = ["stripe_charge_id", "stripe_payment_intent_id"];
-    let aliases = aliases
-        .iter()
-        .flat_map(|name| [charge.get(name), payment.get(name)]);
+    let aliases = aliases.iter().flat_map(|name| [charge.get(name), payment.get(name)]);
     let aliases: Vec<&Value> = aliases.flatten().collect();
     let number = |name: &str| charge.get(name).and_then(Value::as_i64).unwrap_or_default();
     let amount = number("amount_cents");
@@ -310,20 +263,14 @@ fn charge(given: &Value, mut script: Vec<String>) -> Result<Option<(Value, After
         "succeeded" | "refunded" | "partially_refunded" => true,
         "processing" | "failed" | "pending" | "requires_action" | "canceled" | "" => false,
         other => {
-            return Err(format!(
-                "no meaning is known for the payment's status {other:?}"
-            ));
+            return Err(format!("no meaning is known for the payment's status {other:?}"));
         }
     };
     let refunded = number("refunded_cents");
     if refunded > 0 {
         script.insert(0, "approve".to_owned());
     }
-    let currency = payment
-        .get("currency")
-        .and_then(Value::as_str)
-        .unwrap_or("usd")
-        .to_uppercase();
+    let currency = payment.get("currency").and_then(Value::as_str).unwrap_or("usd").to_uppercase();
     let mut made = json!({
         "amount": amount, "currency": currency, "connector": "sandbox", "sandbox": script,
         "captures": if captured { json!([{"amount": amount}]) } else { json!([]) },
@@ -335,13 +282,7 @@ fn charge(given: &Value, mut script: Vec<String>) -> Result<Option<(Value, After
     if charge.get("payment").is_some_and(Value::is_null) {
         return Err("a charge without a payment cannot be registered".to_owned());
     }
-    Ok(Some((
-        made,
-        After {
-            refunded,
-            voided: 0,
-        },
-    )))
+    Ok(Some((made, After { refunded, voided: 0 })))
 }
 
 #[test]
@@ -353,25 +294,16 @@ fn the_psps_words_become_the_sandboxs() {
             line(json!(["approve", "decline:51", "timeout"]), json!([])),
             vec!["approve", "decline:51", "lost:never"],
         ),
-        (
-            line(json!(["pending", "approve"]), event),
-            vec!["pending:decline:05", "approve"],
-        ),
+        (line(json!(["pending", "approve"]), event), vec!["pending:decline:05", "approve"]),
         (line(json!(["pending"]), json!([])), vec!["pending"]),
         (
             line(json!(["http:400:charge_already_refunded"]), json!([])),
             vec!["decline:charge_already_refunded"],
         ),
-        (
-            line(json!(["http:500:api_error"]), json!([])),
-            vec!["http:500"],
-        ),
+        (line(json!(["http:500:api_error"]), json!([])), vec!["http:500"]),
     ];
     for (line, wanted) in rows {
-        assert_eq!(
-            script(&line),
-            Ok(wanted.iter().map(|w| (*w).to_owned()).collect())
-        );
+        assert_eq!(script(&line), Ok(wanted.iter().map(|w| (*w).to_owned()).collect()));
     }
     assert!(script(&line(json!(["explode"]), json!([]))).is_err());
 }

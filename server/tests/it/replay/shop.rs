@@ -36,28 +36,17 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether the refund holds or moved money: everything but a proven no.
     pub(super) fn stands(&self) -> bool {
-        !matches!(
-            self.status.as_str(),
-            "declined" | "failed" | "voided" | "reversed"
-        )
+        !matches!(self.status.as_str(), "declined" | "failed" | "voided" | "reversed")
     }
 }
 
 impl Books {
     pub(super) fn standing(&self) -> Vec<i64> {
-        self.refunds
-            .iter()
-            .filter(|r| r.stands())
-            .map(|r| r.amount)
-            .collect()
+        self.refunds.iter().filter(|r| r.stands()).map(|r| r.amount).collect()
     }
 
     pub(super) fn succeeded(&self) -> i64 {
-        self.refunds
-            .iter()
-            .filter(|r| r.status == "succeeded")
-            .map(|r| r.amount)
-            .sum()
+        self.refunds.iter().filter(|r| r.status == "succeeded").map(|r| r.amount).sum()
     }
 
     pub(super) fn attempts(&self) -> u64 {
@@ -71,18 +60,13 @@ impl Shop {
     }
 
     pub(super) fn open_with(options: Options) -> Shop {
-        let set = options
-            .env
-            .iter()
-            .any(|(name, _)| name == "REQUITE_PSP_CALL_DEADLINE_MS");
+        let set = options.env.iter().any(|(name, _)| name == "REQUITE_PSP_CALL_DEADLINE_MS");
         let options = if set {
             options
         } else {
             options.env("REQUITE_PSP_CALL_DEADLINE_MS", PSP_CALL_DEADLINE_MS)
         };
-        Shop {
-            server: Server::start(options),
-        }
+        Shop { server: Server::start(options) }
     }
 
     pub(super) fn owner(&self, name: &str) -> Owner {
@@ -99,25 +83,16 @@ impl Shop {
     pub(super) fn register(&self, owner: &Owner, payment: &Value) -> String {
         let made = self.server.register(&owner.native, payment);
         let given = payment.get("id").or_else(|| made.get("id"));
-        given
-            .and_then(Value::as_str)
-            .expect("a registered payment has an id")
-            .to_owned()
+        given.and_then(Value::as_str).expect("a registered payment has an id").to_owned()
     }
 
     /// Calls the native API below a payment; panics unless it succeeds.
     pub(super) fn native(&self, owner: &Owner, payment: &str, what: &str, body: &Value) -> Value {
         let target = format!("/api/payments/{payment}/{what}");
-        let request = Request::post(&target)
-            .bearer(&owner.native.token)
-            .json(body);
+        let request = Request::post(&target).bearer(&owner.native.token).json(body);
         let response = self.server.send(&request);
         let status = response.status;
-        assert!(
-            matches!(status, 200..300),
-            "{target} {body}: {status} {}",
-            response.text()
-        );
+        assert!(matches!(status, 200..300), "{target} {body}: {status} {}", response.text());
         response.json()
     }
 
@@ -127,33 +102,16 @@ impl Shop {
 
     pub(super) fn books(&self, owner: &Owner, payment: &str) -> Books {
         let target = format!("/api/payments/{payment}");
-        let response = self
-            .server
-            .send(&Request::get(&target).bearer(&owner.native.token));
+        let response = self.server.send(&Request::get(&target).bearer(&owner.native.token));
         assert_eq!(response.status, 200, "GET {target}: {}", response.text());
         let view = response.json();
-        let list = |name: &str| {
-            view.get(name)
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let amount = |item: &Value| {
-            item.get("amount")
-                .and_then(Value::as_i64)
-                .unwrap_or_default()
-        };
+        let list =
+            |name: &str| view.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let amount = |item: &Value| item.get("amount").and_then(Value::as_i64).unwrap_or_default();
         let entry = |item: &Value| Entry {
             amount: amount(item),
-            status: item
-                .get("status")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            attempts: item
-                .get("attempts")
-                .and_then(Value::as_u64)
-                .unwrap_or_default(),
+            status: item.get("status").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            attempts: item.get("attempts").and_then(Value::as_u64).unwrap_or_default(),
         };
         Books {
             captured: list("captures").iter().map(amount).sum(),

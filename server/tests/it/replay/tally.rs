@@ -8,20 +8,14 @@ use std::panic::AssertUnwindSafe;
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// Replayed. Empty `problems`: as recorded, or as the named decisions demand.
-    Run {
-        decisions: BTreeSet<&'static str>,
-        problems: Vec<String>,
-    },
+    Run { decisions: BTreeSet<&'static str>, problems: Vec<String> },
     /// Left out by a written rule.
     NotYet(String),
 }
 
 impl Outcome {
     pub(super) fn failed(problem: String) -> Outcome {
-        Outcome::Run {
-            decisions: BTreeSet::new(),
-            problems: vec![problem],
-        }
+        Outcome::Run { decisions: BTreeSet::new(), problems: vec![problem] }
     }
 }
 
@@ -47,25 +41,16 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(face: &str) -> Tally {
-        Tally {
-            face: face.to_owned(),
-            ..Tally::default()
-        }
+        Tally { face: face.to_owned(), ..Tally::default() }
     }
 
     pub(super) fn add(&mut self, name: &str, outcome: Outcome) {
         match outcome {
             Outcome::NotYet(reason) => self.not_yet.push((name.to_owned(), reason)),
-            Outcome::Run {
-                decisions,
-                problems,
-            } => {
+            Outcome::Run { decisions, problems } => {
                 self.run = self.run.saturating_add(1);
                 for decision in decisions {
-                    self.allowed
-                        .entry(decision)
-                        .or_default()
-                        .push(name.to_owned());
+                    self.allowed.entry(decision).or_default().push(name.to_owned());
                 }
                 if !problems.is_empty() {
                     self.failed.push((name.to_owned(), problems));

@@ -26,36 +26,28 @@ impl Tree {
 
     pub(super) fn member(&self, name: &str) -> Option<&Tree> {
         match self {
-            Tree::Object(members) => members
-                .iter()
-                .find(|(have, _)| have == name)
-                .map(|(_, v)| v),
+            Tree::Object(members) => members.iter().find(|(have, _)| have == name).map(|(_, v)| v),
             _ => None,
         }
     }
 
     /// The value at `/a/0/b`.
     pub(super) fn at(&self, path: &str) -> Option<&Tree> {
-        path.split('/')
-            .skip(1)
-            .try_fold(self, |tree, step| match tree {
-                Tree::List(items) => items.get(step.parse::<usize>().ok()?),
-                other => other.member(step),
-            })
+        path.split('/').skip(1).try_fold(self, |tree, step| match tree {
+            Tree::List(items) => items.get(step.parse::<usize>().ok()?),
+            other => other.member(step),
+        })
     }
 
     /// As [`Tree::at`], to be changed.
     pub(super) fn at_mut(&mut self, path: &str) -> Option<&mut Tree> {
-        path.split('/')
-            .skip(1)
-            .try_fold(self, |tree, step| match tree {
-                Tree::List(items) => items.get_mut(step.parse::<usize>().ok()?),
-                Tree::Object(members) => members
-                    .iter_mut()
-                    .find(|(have, _)| have == step)
-                    .map(|(_, v)| v),
-                _ => None,
-            })
+        path.split('/').skip(1).try_fold(self, |tree, step| match tree {
+            Tree::List(items) => items.get_mut(step.parse::<usize>().ok()?),
+            Tree::Object(members) => {
+                members.iter_mut().find(|(have, _)| have == step).map(|(_, v)| v)
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn text(&self) -> Option<&str> {
@@ -94,12 +86,9 @@ impl From<&Value> for Tree {
             Value::Number(n) => Tree::Number(n.clone()),
             Value::String(s) => Tree::Text(s.clone()),
             Value::Array(items) => Tree::List(items.iter().map(Tree::from).collect()),
-            Value::Object(members) => Tree::Object(
-                members
-                    .iter()
-                    .map(|(k, v)| (k.clone(), Tree::from(v)))
-                    .collect(),
-            ),
+            Value::Object(members) => {
+                Tree::Object(members.iter().map(|(k, v)| (k.clone(), Tree::from(v))).collect())
+            }
         }
     }
 }
@@ -156,9 +145,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Tree, E> {
-        Number::from_f64(value)
-            .map(Tree::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
+        Number::from_f64(value).map(Tree::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Tree, E> {

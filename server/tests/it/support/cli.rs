@@ -38,9 +38,7 @@ pub(crate) struct Key {
 impl Cli {
     /// `database` as the `--database` option has it: `sqlite:PATH` or `postgres://...`.
     pub(crate) fn new(database: &str) -> Cli {
-        Cli {
-            database: database.to_owned(),
-        }
+        Cli { database: database.to_owned() }
     }
 
     /// Runs `requite ARGS --database ...` with `input` on standard input.
@@ -57,9 +55,7 @@ impl Cli {
         // A command that does not read its input may have gone already: its exit code speaks.
         drop(stdin.write_all(input.as_bytes()));
         drop(stdin);
-        let output = child
-            .wait_with_output()
-            .expect("a child of ours can be waited for");
+        let output = child.wait_with_output().expect("a child of ours can be waited for");
         Run {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -86,16 +82,9 @@ impl Cli {
 
     /// Makes a merchant with further options.
     pub(crate) fn merchant_with(&self, name: &str, options: &[&str]) -> Merchant {
-        let args: Vec<&str> = ["merchant", "create", name]
-            .iter()
-            .chain(options)
-            .copied()
-            .collect();
+        let args: Vec<&str> = ["merchant", "create", name].iter().chain(options).copied().collect();
         let made = self.one(&args);
-        Merchant {
-            id: text(&made, "id"),
-            slug: text(&made, "slug"),
-        }
+        Merchant { id: text(&made, "id"), slug: text(&made, "slug") }
     }
 
     /// Mints a credential that may do everything its face (`medusa-v1`, `medusa-v2`, `mpg`,
@@ -111,40 +100,20 @@ impl Cli {
         let made = self.one(&args);
         Key {
             id: text(&made, "id"),
-            token: made
-                .get("token")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            private_key_pem: made
-                .get("private_key_pem")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
+            token: made.get("token").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            private_key_pem: made.get("private_key_pem").and_then(Value::as_str).map(str::to_owned),
         }
     }
 
     /// Makes a person who can log in; how the command ended.
     pub(crate) fn user(&self, merchant: &Merchant, email: &str, password: &str) -> Run {
-        let args = [
-            "user",
-            "create",
-            "--merchant",
-            &merchant.id,
-            "--email",
-            email,
-            "--json",
-        ];
+        let args = ["user", "create", "--merchant", &merchant.id, "--email", email, "--json"];
         self.run(&args, &format!("{password}\n"))
     }
 
     fn one(&self, args: &[&str]) -> Value {
         let mut lines = self.json(args, "");
-        assert_eq!(
-            lines.len(),
-            1,
-            "requite {} prints one object",
-            args.join(" ")
-        );
+        assert_eq!(lines.len(), 1, "requite {} prints one object", args.join(" "));
         lines.remove(0)
     }
 }

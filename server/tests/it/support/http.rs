@@ -80,20 +80,16 @@ impl Request {
     /// The body in chunks of different sizes. A body set otherwise beside a `Transfer-Encoding`
     /// header is sent as it is: the caller has framed it.
     pub(crate) fn chunked(self, body: &[u8]) -> Request {
-        self.header("Transfer-Encoding", "chunked")
-            .bytes(in_chunks(body))
+        self.header("Transfer-Encoding", "chunked").bytes(in_chunks(body))
     }
 
     /// The body as JSON, with its content type.
     pub(crate) fn json(self, body: &Value) -> Request {
-        self.header("Content-Type", "application/json")
-            .bytes(body.to_string())
+        self.header("Content-Type", "application/json").bytes(body.to_string())
     }
 
     fn has(&self, name: &str) -> bool {
-        self.headers
-            .iter()
-            .any(|(have, _)| have.eq_ignore_ascii_case(name))
+        self.headers.iter().any(|(have, _)| have.eq_ignore_ascii_case(name))
     }
 
     pub(crate) fn wire(&self, addr: SocketAddr) -> Vec<u8> {
@@ -132,14 +128,10 @@ impl Request {
     /// As [`Request::send`], for checks in which the server may be killed meanwhile.
     pub(crate) fn try_send(&self, addr: SocketAddr) -> Result<Response, String> {
         let mut stream = TcpStream::connect(addr).map_err(|e| format!("connect: {e}"))?;
-        stream
-            .set_read_timeout(Some(ANSWER_WAIT_MAX))
-            .map_err(|e| e.to_string())?;
+        stream.set_read_timeout(Some(ANSWER_WAIT_MAX)).map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         // A server may answer and close before the body is through (413): what it said counts.
-        let written = stream
-            .write_all(&self.wire(addr))
-            .and_then(|()| stream.flush());
+        let written = stream.write_all(&self.wire(addr)).and_then(|()| stream.flush());
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
         match Response::parse(&bytes, self.method == "HEAD") {
@@ -183,17 +175,10 @@ impl Response {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut response = Response {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut response = Response { status, headers, body: Vec::new() };
         response.body = if headless || matches!(status, 204 | 304) {
             Vec::new()
-        } else if response
-            .header("transfer-encoding")
-            .is_some_and(|v| v.contains("chunked"))
-        {
+        } else if response.header("transfer-encoding").is_some_and(|v| v.contains("chunked")) {
             out_of_chunks(rest)?
         } else if let Some(length) = response.header("content-length") {
             rest.get(..length.parse().ok()?)?.to_vec()
@@ -205,10 +190,7 @@ impl Response {
 
     /// The first header of that name, in any letter case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(have, _)| have.eq_ignore_ascii_case(name));
+        let found = self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
@@ -254,20 +236,14 @@ fn an_answer_is_whole_or_it_is_none() {
     let answer = Response::parse(chunked, false).expect("a chunked answer after an interim one");
     assert_eq!((answer.status, answer.text().as_str()), (201, "abc"));
     assert!(
-        Response::parse(
-            b"HTTP/1.1 201 C\r\ntransfer-encoding: chunked\r\n\r\n4\r\nab",
-            false
-        )
-        .is_none()
+        Response::parse(b"HTTP/1.1 201 C\r\ntransfer-encoding: chunked\r\n\r\n4\r\nab", false)
+            .is_none()
     );
 }
 
 #[test]
 fn chunks_read_back_as_what_was_sent() {
     for body in ["", "a", "abc", "{\"amount\":10}"] {
-        assert_eq!(
-            out_of_chunks(&in_chunks(body.as_bytes())).as_deref(),
-            Some(body.as_bytes())
-        );
+        assert_eq!(out_of_chunks(&in_chunks(body.as_bytes())).as_deref(), Some(body.as_bytes()));
     }
 }

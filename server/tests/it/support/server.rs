@@ -61,14 +61,7 @@ impl Server {
         let log = dir.path().join("server.log");
         let (child, addr) = spawn(&options, &database, "127.0.0.1:0", &log);
         let base_url = format!("http://{addr}");
-        Server {
-            addr,
-            base_url,
-            database,
-            options,
-            child,
-            dir,
-        }
+        Server { addr, base_url, database, options, child, dir }
     }
 
     /// The command line on this server's store.
@@ -94,26 +87,15 @@ impl Server {
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .map(|t| t.join().expect("an answer came"))
-                .collect()
+            threads.into_iter().map(|t| t.join().expect("an answer came")).collect()
         })
     }
 
     /// Registers a payment through the native API; its answer (`id`, `ids`, ...).
     pub(crate) fn register(&self, native: &Key, payment: &Value) -> Value {
-        let request = Request::post("/api/payments")
-            .bearer(&native.token)
-            .json(payment);
+        let request = Request::post("/api/payments").bearer(&native.token).json(payment);
         let response = self.send(&request);
-        let context = || {
-            format!(
-                "{payment} answered {}: {}",
-                response.status,
-                response.text()
-            )
-        };
+        let context = || format!("{payment} answered {}: {}", response.status, response.text());
         assert!(matches!(response.status, 200 | 201), "{}", context());
         response.json()
     }
@@ -132,17 +114,9 @@ impl Server {
     /// Asks the process to end, and waits until it has.
     pub(crate) fn sigterm(&mut self) -> ExitStatus {
         let kill = format!("kill -TERM {}", self.child.id());
-        let sent = Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .expect("a shell");
-        assert!(
-            sent.success(),
-            "the process was gone before it was asked to end"
-        );
-        self.child
-            .wait()
-            .expect("a child of ours can be waited for")
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(sent.success(), "the process was gone before it was asked to end");
+        self.child.wait().expect("a child of ours can be waited for")
     }
 
     /// Starts a stopped server again: same store, same port.
@@ -171,40 +145,22 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
         if thread::panicking() {
-            eprintln!(
-                "--- log of the server at {} ---\n{}",
-                self.base_url,
-                self.log()
-            );
+            eprintln!("--- log of the server at {} ---\n{}", self.base_url, self.log());
         }
     }
 }
 
 fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child, SocketAddr) {
-    let log_file = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .expect("a log file");
+    let log_file = File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_requite"));
-    command
-        .args(["serve", "--listen", listen, "--database", database])
-        .args(&options.args);
+    command.args(["serve", "--listen", listen, "--database", database]).args(&options.args);
     command.envs(options.env.iter().map(|(name, value)| (name, value)));
     if let Some(time) = &options.frozen_at {
-        command
-            .env("LD_PRELOAD", faketime_library())
-            .env("FAKETIME", time)
-            .env("TZ", "UTC");
+        command.env("LD_PRELOAD", faketime_library()).env("FAKETIME", time).env("TZ", "UTC");
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log_file);
-    let mut child = command
-        .spawn()
-        .expect("the binary was built with these tests");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+    let mut child = command.spawn().expect("the binary was built with these tests");
     let stdout = child.stdout.take().expect("asked for a pipe");
     let (sender, receiver) = mpsc::channel();
     // Reads on after the ready line, so that the server never blocks on a full pipe.
@@ -216,10 +172,7 @@ fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child,
         }
     });
     match receiver.recv_timeout(READY_WAIT_MAX) {
-        Ok(addr) => (
-            child,
-            addr.parse().expect("the ready line ends with ADDR:PORT"),
-        ),
+        Ok(addr) => (child, addr.parse().expect("the ready line ends with ADDR:PORT")),
         Err(_) => {
             drop(child.kill());
             let said = fs::read_to_string(log).unwrap_or_default();
@@ -233,10 +186,6 @@ fn faketime_library() -> PathBuf {
     let machine = std::env::consts::ARCH;
     let path = format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1");
     let path = PathBuf::from(path);
-    assert!(
-        path.exists(),
-        "install Debian's libfaketime: no {}",
-        path.display()
-    );
+    assert!(path.exists(), "install Debian's libfaketime: no {}", path.display());
     path
 }

@@ -13,13 +13,8 @@ pub(crate) enum Face {
     Loop,
 }
 
-pub(crate) const FACES: [Face; 5] = [
-    Face::MedusaV1,
-    Face::MedusaV2,
-    Face::Mpg,
-    Face::Gr4vy,
-    Face::Loop,
-];
+pub(crate) const FACES: [Face; 5] =
+    [Face::MedusaV1, Face::MedusaV2, Face::Mpg, Face::Gr4vy, Face::Loop];
 
 #[derive(Debug)]
 pub(crate) struct Shop {
@@ -36,10 +31,7 @@ impl Shop {
     pub(crate) fn open(cli: &Cli, name: &str) -> Shop {
         let merchant = cli.merchant(name);
         let gr4vy = cli.key(&merchant, "gr4vy");
-        let pem = gr4vy
-            .private_key_pem
-            .as_deref()
-            .expect("gr4vy keys come with a private key");
+        let pem = gr4vy.private_key_pem.as_deref().expect("gr4vy keys come with a private key");
         Shop {
             native: cli.key(&merchant, "native"),
             v1: cli.key(&merchant, "medusa-v1"),
@@ -58,14 +50,12 @@ impl Shop {
             Face::MedusaV2 => format!("{}.{:02}", cents / 100, cents % 100),
             Face::MedusaV1 | Face::Mpg | Face::Gr4vy | Face::Loop => cents.to_string(),
         };
-        self.request(face, payment)
-            .bytes(body(face, payment, &amount, ""))
+        self.request(face, payment).bytes(body(face, payment, &amount, ""))
     }
 
     /// The same, with whatever stands in the place of the amount.
     pub(crate) fn refund_of(&self, face: Face, payment: &Value, amount: &str) -> Request {
-        self.request(face, payment)
-            .bytes(body(face, payment, amount, ""))
+        self.request(face, payment).bytes(body(face, payment, amount, ""))
     }
 
     /// A refund request without its body.
@@ -98,9 +88,7 @@ impl Shop {
 }
 
 fn id<'a>(payment: &'a Value, spelling: &str) -> &'a str {
-    payment["ids"][spelling]
-        .as_str()
-        .expect("registration answers every spelling")
+    payment["ids"][spelling].as_str().expect("registration answers every spelling")
 }
 
 /// Where a face refunds a payment, below its own prefix.
@@ -151,10 +139,7 @@ impl Face {
         let body = response.text();
         let (status, words) = match self {
             Face::MedusaV1 => (400, "Only 0 can be refunded from Payment"),
-            Face::MedusaV2 => (
-                400,
-                "You are not allowed to refund more than the captured amount",
-            ),
+            Face::MedusaV2 => (400, "You are not allowed to refund more than the captured amount"),
             Face::Mpg => (400, "message"),
             Face::Gr4vy => (400, "/amount"),
             Face::Loop => (409, "already_refunded"),

@@ -33,11 +33,7 @@ pub(super) fn payment_view(
     };
     let head: u32 = row.get(11)?;
     let seq = as_of.unwrap_or(head).min(head);
-    let at = Moment {
-        merchant,
-        payment,
-        seq,
-    };
+    let at = Moment { merchant, payment, seq };
     let mut refunds = refunds_of(connection, at)?;
     if seq < head {
         as_they_were(connection, at, &mut refunds)?;
@@ -74,11 +70,7 @@ struct Moment {
 
 impl Moment {
     fn key(self) -> ([u8; 16], [u8; 16], u32) {
-        (
-            blob(self.merchant.bits()),
-            blob(self.payment.bits()),
-            self.seq,
-        )
+        (blob(self.merchant.bits()), blob(self.payment.bits()), self.seq)
     }
 }
 
@@ -91,9 +83,7 @@ fn event_time(connection: &Connection, at: Moment) -> rusqlite::Result<i64> {
                 and (kind = 4 or at_ms > (select at_ms from event
                     where merchant_id = ?1 and payment_id = ?2 and seq = 1))),
             (select created_at_ms from payment where merchant_id = ?1 and payment_id = ?2))";
-    connection
-        .prepare_cached(sql)?
-        .query_row(at.key(), |row| row.get(0))
+    connection.prepare_cached(sql)?.query_row(at.key(), |row| row.get(0))
 }
 
 fn aliases(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<String>> {
@@ -101,9 +91,7 @@ fn aliases(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<String>>
         select alias from alias where merchant_id = ?1 and payment_id = ?2 order by alias";
     let (merchant, payment, _) = at.key();
     let mut statement = connection.prepare_cached(sql)?;
-    statement
-        .query_map(params![merchant, payment], |row| row.get(0))?
-        .collect()
+    statement.query_map(params![merchant, payment], |row| row.get(0))?.collect()
 }
 
 fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<RefundView>> {
@@ -114,9 +102,7 @@ fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<Refun
         order by r.asked_seq"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    statement
-        .query_map(at.key(), |row| refund_view(at.merchant, row))?
-        .collect()
+    statement.query_map(at.key(), |row| refund_view(at.merchant, row))?.collect()
 }
 
 /// Puts refunds back to what their newest event at or before the moment said.
@@ -130,15 +116,10 @@ fn as_they_were(
         where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and kind = 4 order by seq";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(at.key())?;
-    let places: HashMap<u128, usize> = refunds
-        .iter()
-        .enumerate()
-        .map(|(place, refund)| (refund.id.bits(), place))
-        .collect();
+    let places: HashMap<u128, usize> =
+        refunds.iter().enumerate().map(|(place, refund)| (refund.id.bits(), place)).collect();
     while let Some(row) = rows.next()? {
-        let place = places
-            .get(&id(row, 0)?)
-            .and_then(|&place| refunds.get_mut(place));
+        let place = places.get(&id(row, 0)?).and_then(|&place| refunds.get_mut(place));
         let Some(refund) = place else { continue };
         let at_ms: i64 = row.get(5)?;
         refund.status = status(row, 1)?;
@@ -166,11 +147,7 @@ fn legs(
         let number: i64 = row.get(0)?;
         Ok(LegView {
             id: LegId::new(id(row, 1)?),
-            kind: if number == 0 {
-                LegKind::PaymentMethod
-            } else {
-                LegKind::GiftCard
-            },
+            kind: if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard },
             amount: minor(row, 2)?,
             captures: captures(connection, at, number, &given)?,
             releases: releases(connection, at, number)?,
@@ -193,12 +170,7 @@ fn captures(
     let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
         let id = CaptureId::new(id(row, 0)?);
         let refunded = given.get(&id).copied().unwrap_or_default();
-        Ok(CaptureView {
-            id,
-            amount: minor(row, 1)?,
-            refunded,
-            at_ms: row.get(2)?,
-        })
+        Ok(CaptureView { id, amount: minor(row, 1)?, refunded, at_ms: row.get(2)? })
     })?;
     rows.collect()
 }
@@ -210,11 +182,7 @@ fn releases(connection: &Connection, at: Moment, leg: i64) -> rusqlite::Result<V
     let (merchant, payment, seq) = at.key();
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
-        Ok(ReleaseView {
-            id: id(row, 0)?,
-            amount: minor(row, 1)?,
-            at_ms: row.get(2)?,
-        })
+        Ok(ReleaseView { id: id(row, 0)?, amount: minor(row, 1)?, at_ms: row.get(2)? })
     })?;
     rows.collect()
 }
@@ -230,10 +198,7 @@ fn given_back(
         select capture_id, amount_minor from allocation
         where merchant_id = ?1 and refund_id = ?2 order by ordinal";
     let mut statement = connection.prepare_cached(sql)?;
-    for refund in refunds
-        .iter()
-        .filter(|refund| refund.status == Status::Succeeded)
-    {
+    for refund in refunds.iter().filter(|refund| refund.status == Status::Succeeded) {
         let key = params![blob(at.merchant.bits()), blob(refund.id.bits())];
         let mut rows = statement.query(key)?;
         while let Some(row) = rows.next()? {

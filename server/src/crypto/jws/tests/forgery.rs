@@ -13,10 +13,7 @@ fn algorithms_cannot_be_swapped() {
     let header = |alg: &str| format!(r#"{{"alg":{alg},"kid":"{kid}","typ":"JWT"}}"#);
     let hs256_with = |secret: &[u8]| {
         let signed = format!("{}.{}", encode(&header(r#""HS256""#)), encode(&payload()));
-        let tag = hmac::sign(
-            &hmac::Key::new(hmac::HMAC_SHA256, secret),
-            signed.as_bytes(),
-        );
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed.as_bytes());
         format!("{signed}.{}", BASE64URL_NOPAD.encode(tag.as_ref()))
     };
     let unsigned = |alg: &str| format!("{}.{}.", encode(&header(alg)), encode(&payload()));
@@ -28,10 +25,7 @@ fn algorithms_cannot_be_swapped() {
         ("NONE", unsigned(r#""NONE""#)),
         ("none, with a good signature", signed(r#""none""#)),
         ("HS256 with the PEM", hs256_with(pem.as_bytes())),
-        (
-            "HS256 with the trimmed PEM",
-            hs256_with(pem.trim().as_bytes()),
-        ),
+        ("HS256 with the trimmed PEM", hs256_with(pem.trim().as_bytes())),
         ("HS256 with the point", hs256_with(point)),
         ("HS256 with nothing", hs256_with(b"")),
         ("HS512", signed(r#""HS512""#)),
@@ -50,14 +44,8 @@ fn algorithms_cannot_be_swapped() {
         ("number", signed("512")),
         ("array", signed(r#"["ES512"]"#)),
         ("object", signed(r#"{"ES512":true}"#)),
-        (
-            "missing",
-            signer.sign(&format!(r#"{{"kid":"{kid}"}}"#), &payload()),
-        ),
-        (
-            "ALG",
-            signer.sign(&format!(r#"{{"ALG":"ES512","kid":"{kid}"}}"#), &payload()),
-        ),
+        ("missing", signer.sign(&format!(r#"{{"kid":"{kid}"}}"#), &payload())),
+        ("ALG", signer.sign(&format!(r#"{{"ALG":"ES512","kid":"{kid}"}}"#), &payload())),
     ];
     signer.refuses(Fault::Malformed, rows);
     // An escaped spelling is the same string, and no other algorithm.
@@ -70,9 +58,7 @@ fn signatures_cannot_be_made_up() {
     let good = signer.good();
     let (signed, signature) = good.rsplit_once('.').expect("three parts");
     let (header, _) = signed.split_once('.').expect("two parts");
-    let signature = BASE64URL_NOPAD
-        .decode(signature.as_bytes())
-        .expect("base64url");
+    let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).expect("base64url");
     let (r, s) = signature.split_at(66);
     // The order of the curve's group (SEC 2, section 2.9.1).
     let order = "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA\
@@ -85,10 +71,7 @@ fn signatures_cannot_be_made_up() {
     // Two INTEGERs in a SEQUENCE, as openssl writes signatures.
     let integer = |number: &[u8]| [&[0x02, 67, 0x00][..], number].concat();
     let der = [&[0x30, 0x81, 138][..], &integer(r), &integer(s)].concat();
-    let stranger = Signer {
-        kid: signer.kid.clone(),
-        key: PrivateKey::generate(),
-    };
+    let stranger = Signer { kid: signer.kid.clone(), key: PrivateKey::generate() };
     let other = encode(&payload().replace("a shop", "a thief"));
 
     let with = |signature: &[u8]| format!("{signed}.{}", BASE64URL_NOPAD.encode(signature));
@@ -114,19 +97,10 @@ fn signatures_cannot_be_made_up() {
         ("64 bytes, as on P-256", both(&r[..32], &s[..32])),
         ("96 bytes, as on P-384", both(&r[..48], &s[..48])),
         ("another key's", stranger.sign(&signer.header(), &payload())),
-        (
-            "for another payload",
-            format!("{header}.{other}.{}", BASE64URL_NOPAD.encode(&signature)),
-        ),
-        (
-            "of the payload alone",
-            with(&signer.key.sign(payload().as_bytes())),
-        ),
+        ("for another payload", format!("{header}.{other}.{}", BASE64URL_NOPAD.encode(&signature))),
+        ("of the payload alone", with(&signer.key.sign(payload().as_bytes()))),
         ("of nothing", with(&signer.key.sign(b""))),
-        (
-            "the payload again",
-            format!("{signed}.{}", encode(&payload())),
-        ),
+        ("the payload again", format!("{signed}.{}", encode(&payload()))),
     ];
     signer.refuses(Fault::Signature, rows);
 }
@@ -145,10 +119,7 @@ fn a_header_cannot_choose_its_key() {
     };
     let rows = [
         ("jwk", by_thief(&format!(r#""jwk":{jwk}"#))),
-        (
-            "jku",
-            by_thief(r#""jku":"https://thief.example/jwks.json""#),
-        ),
+        ("jku", by_thief(r#""jku":"https://thief.example/jwks.json""#)),
         ("jku to a file", by_thief(r#""jku":"file:///etc/passwd""#)),
         ("x5u", by_thief(r#""x5u":"http://169.254.169.254/""#)),
         ("x5c", by_thief(r#""x5c":["MIIB"]"#)),
@@ -157,29 +128,17 @@ fn a_header_cannot_choose_its_key() {
 
     let kid = &signer.kid;
     let with_kid = |kid: &str| {
-        signer.sign(
-            &format!(r#"{{"alg":"ES512","kid":{kid},"typ":"JWT"}}"#),
-            &payload(),
-        )
+        signer.sign(&format!(r#"{{"alg":"ES512","kid":{kid},"typ":"JWT"}}"#), &payload())
     };
     let rows = [
         ("the thief's own key", thief.good()),
-        (
-            "no kid",
-            signer.sign(r#"{"alg":"ES512","typ":"JWT"}"#, &payload()),
-        ),
+        ("no kid", signer.sign(r#"{"alg":"ES512","typ":"JWT"}"#, &payload())),
         ("empty", with_kid(r#""""#)),
         ("a path", with_kid(r#""../../../../dev/null""#)),
         ("a pipe", with_kid(r#""|/bin/true""#)),
-        (
-            "SQL",
-            with_kid(r#""x' union select point from gr4vy_key --""#),
-        ),
+        ("SQL", with_kid(r#""x' union select point from gr4vy_key --""#)),
         ("a pattern", with_kid(r#""%""#)),
-        (
-            "in capitals",
-            with_kid(&format!(r#""{}""#, kid.to_uppercase())),
-        ),
+        ("in capitals", with_kid(&format!(r#""{}""#, kid.to_uppercase()))),
         ("with NUL", with_kid(&format!(r#""{kid}\u0000""#))),
         ("with a blank", with_kid(&format!(r#""{kid} ""#))),
     ];
@@ -188,18 +147,11 @@ fn a_header_cannot_choose_its_key() {
         ("null", with_kid("null")),
         ("a number", with_kid("1")),
         ("an array", with_kid(&format!(r#"["{kid}"]"#))),
-        (
-            "long",
-            with_kid(&format!(r#""{}""#, "a".repeat(KID_BYTES_MAX + 1))),
-        ),
+        ("long", with_kid(&format!(r#""{}""#, "a".repeat(KID_BYTES_MAX + 1)))),
     ];
     signer.refuses(Fault::Malformed, rows);
     // Ignored means ignored: our own key with such a header is still our own key.
-    assert!(
-        signer
-            .judge(&signer.with_header(r#""jku":"https://thief.example/""#))
-            .is_ok()
-    );
+    assert!(signer.judge(&signer.with_header(r#""jku":"https://thief.example/""#)).is_ok());
 }
 
 #[test]
@@ -209,10 +161,7 @@ fn a_header_cannot_change_the_rules() {
         ("crit", signer.with_header(r#""crit":["exp"]"#)),
         ("crit is empty", signer.with_header(r#""crit":[]"#)),
         ("crit is null", signer.with_header(r#""crit":null"#)),
-        (
-            "crit with b64",
-            signer.with_header(r#""crit":["b64"],"b64":false"#),
-        ),
+        ("crit with b64", signer.with_header(r#""crit":["b64"],"b64":false"#)),
         ("b64 without crit", signer.with_header(r#""b64":false"#)),
     ];
     signer.refuses(Fault::Extension, rows);
@@ -220,15 +169,9 @@ fn a_header_cannot_change_the_rules() {
     let rows = [
         ("alg twice", signer.with_header(r#""alg":"none""#)),
         ("the same alg twice", signer.with_header(r#""alg":"ES512""#)),
-        (
-            "alg twice, escaped",
-            signer.with_header(r#""\u0061lg":"none""#),
-        ),
+        ("alg twice, escaped", signer.with_header(r#""\u0061lg":"none""#)),
         ("kid twice", signer.with_header(r#""kid":"x""#)),
-        (
-            "twice inside",
-            signer.with_header(r#""x":[{"y":{"z":1,"z":2}}]"#),
-        ),
+        ("twice inside", signer.with_header(r#""x":[{"y":{"z":1,"z":2}}]"#)),
         ("typ is JWE", typ(r#""JWE""#)),
         ("typ is a number", typ("1")),
         ("typ is null", typ("null")),
@@ -242,9 +185,7 @@ fn the_form_is_exact() {
     let signer = Signer::new();
     let good = signer.good();
     let parts: Vec<&str> = good.split('.').collect();
-    let [header, payload, signature] = parts[..] else {
-        panic!("three parts")
-    };
+    let [header, payload, signature] = parts[..] else { panic!("three parts") };
     let rows = [
         ("empty", String::new()),
         ("one dot", ".".to_owned()),
@@ -252,23 +193,14 @@ fn the_form_is_exact() {
         ("one part", header.to_owned()),
         ("two parts", format!("{header}.{payload}")),
         ("four parts", format!("{good}.{signature}")),
-        (
-            "five parts",
-            format!("{header}.{payload}.{signature}.{payload}.{signature}"),
-        ),
+        ("five parts", format!("{header}.{payload}.{signature}.{payload}.{signature}")),
         ("dot before", format!(".{good}")),
         ("dot behind", format!("{good}.")),
-        (
-            "two dots between",
-            format!("{header}..{payload}.{signature}"),
-        ),
+        ("two dots between", format!("{header}..{payload}.{signature}")),
         ("blank before", format!(" {good}")),
         ("line feed behind", format!("{good}\n")),
         ("blank inside", format!("{header}. {payload}.{signature}")),
-        (
-            "line feed inside",
-            format!("{}\n{}", &good[..40], &good[40..]),
-        ),
+        ("line feed inside", format!("{}\n{}", &good[..40], &good[40..])),
         ("NUL behind", format!("{good}\0")),
         ("scheme before", format!("Bearer {good}")),
         ("in quotes", format!("\"{good}\"")),
@@ -291,9 +223,7 @@ fn encodings_are_exact() {
     let padded = |text: &str| text.to_owned() + &"=".repeat((4 - text.len() % 4) % 4);
     // Blanks behind until the last character has spare bits, which are then set.
     let blanks = (0..3).map(|count| signer.header() + &" ".repeat(count));
-    let spare = blanks
-        .map(|text| encode(&text))
-        .find(|text| text.len() % 4 != 0);
+    let spare = blanks.map(|text| encode(&text)).find(|text| text.len() % 4 != 0);
     let spare = spare.expect("one length in three has none");
     let last = spare.bytes().next_back().expect("not empty");
     let spare_set = spare[..spare.len() - 1].to_owned() + &char::from(last + 1).to_string();
@@ -304,28 +234,13 @@ fn encodings_are_exact() {
     assert!(signer.judge(&signer.sign_parts(&spare, &claims)).is_ok());
     let rows = [
         ("padded header", signer.sign_parts(&padded(&spare), &claims)),
-        (
-            "padded claims",
-            signer.sign_parts(&header, &format!("{claims}=")),
-        ),
+        ("padded claims", signer.sign_parts(&header, &format!("{claims}="))),
         ("spare bits set", signer.sign_parts(&spare_set, &claims)),
         ("standard alphabet", signer.sign_parts(&standard, &claims)),
-        (
-            "percent escapes",
-            signer.sign_parts(&header.replacen('e', "%65", 1), &claims),
-        ),
-        (
-            "line feed in the header",
-            signer.sign_parts(&format!("{header}\n"), &claims),
-        ),
-        (
-            "blank in the claims",
-            signer.sign_parts(&header, &format!(" {claims}")),
-        ),
-        (
-            "not ASCII",
-            signer.sign_parts(&header, &format!("{claims}é")),
-        ),
+        ("percent escapes", signer.sign_parts(&header.replacen('e', "%65", 1), &claims)),
+        ("line feed in the header", signer.sign_parts(&format!("{header}\n"), &claims)),
+        ("blank in the claims", signer.sign_parts(&header, &format!(" {claims}"))),
+        ("not ASCII", signer.sign_parts(&header, &format!("{claims}é"))),
         ("not UTF-8", signer.sign_parts(&not_utf8, &claims)),
     ];
     signer.refuses(Fault::Malformed, rows);

@@ -30,10 +30,7 @@ fn reply() -> RefundReply {
 }
 
 fn refused(refusal: Refusal) -> Failure {
-    Failure::Refused {
-        refusal,
-        is_replay: false,
-    }
+    Failure::Refused { refusal, is_replay: false }
 }
 
 #[tokio::test]
@@ -64,11 +61,7 @@ async fn each_failure_has_its_status_and_code_in_one_shape() {
         assert_eq!(headers[header::CONTENT_TYPE], "application/json");
         assert_eq!(body["type"], "error");
         assert_eq!(body["status"], status);
-        assert!(
-            body["message"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty())
-        );
+        assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()));
         assert_eq!(body["details"].as_array().map(Vec::len), Some(details));
         assert_eq!(body.get("resource_id").is_some(), status == 409);
         assert_eq!(headers.contains_key(header::RETRY_AFTER), status == 429);
@@ -90,10 +83,7 @@ async fn an_error_is_spelt_as_the_original_spells_it() {
         r#"{"type":"error","code":"bad_request","status":400,"message":"The amount 1299 exceeds the 40 left","details":[{"location":"body","pointer":"/amount","message":"The amount 1299 exceeds the 40 left","type":"value_error"}]}"#
     );
     let (_, _, text) = answered(Failure::KeyReused).await;
-    assert!(
-        text.ends_with(r#""details":[],"resource_id":null}"#),
-        "{text}"
-    );
+    assert!(text.ends_with(r#""details":[],"resource_id":null}"#), "{text}");
 }
 
 /// A5, and the statuses on which the official SDKs send a request again.

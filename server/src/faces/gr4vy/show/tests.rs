@@ -21,10 +21,7 @@ fn refund(status: Status, fault: Option<(&str, &str)>) -> RefundView {
         amount: Minor::new(1299).expect("an amount"),
         status,
         psp_refund: Some("refund_xYqd43gySMtori".to_owned()),
-        fault: fault.map(|(code, text)| Fault {
-            code: code.to_owned(),
-            text: text.to_owned(),
-        }),
+        fault: fault.map(|(code, text)| Fault { code: code.to_owned(), text: text.to_owned() }),
         face: "gr4vy".to_owned(),
         actor: "apk_1".to_owned(),
         reason_code: None,
@@ -118,18 +115,8 @@ fn only_what_ended_without_the_money_moving_has_an_error() {
     let coded = Some(("E104", "Missing redirect URL"));
     let documented = Some(("issuer_decline", ""));
     for (status, fault, code, raw) in [
-        (
-            Status::Declined,
-            coded,
-            Some("service_decline"),
-            Some("E104"),
-        ),
-        (
-            Status::Declined,
-            documented,
-            Some("issuer_decline"),
-            Some("issuer_decline"),
-        ),
+        (Status::Declined, coded, Some("service_decline"), Some("E104")),
+        (Status::Declined, documented, Some("issuer_decline"), Some("issuer_decline")),
         (Status::Declined, None, Some("other_decline"), None),
         (Status::Failed, coded, Some("service_error"), Some("E104")),
         (
@@ -156,11 +143,9 @@ fn only_what_ended_without_the_money_moving_has_an_error() {
 
 #[test]
 fn a_failed_refund_shows_no_id_of_the_psp() {
-    for (status, shows) in [
-        (Status::Succeeded, true),
-        (Status::Declined, true),
-        (Status::Failed, false),
-    ] {
+    for (status, shows) in
+        [(Status::Succeeded, true), (Status::Declined, true), (Status::Failed, false)]
+    {
         let psp_refund = shown(&refund(status, None)).payment_service_refund_id;
         assert_eq!(psp_refund.is_some(), shows, "{status:?}");
     }

@@ -27,10 +27,7 @@ async fn no_amount_refunds_all_that_is_left_of_the_payment_method() {
     assert_eq!(rest.header("requite-refund-status"), Some("succeeded"));
     let read = stage.send(stage.get(&format!("/transactions/{id}"))).await;
     assert_eq!(read.json()["refunded_amount"], 10_000);
-    assert_eq!(
-        read.json()["gift_card_redemptions"][0]["refunded_amount"],
-        0
-    );
+    assert_eq!(read.json()["gift_card_redemptions"][0]["refunded_amount"], 0);
     assert_eq!(read.json()["merchant_account_id"], "acme");
 }
 
@@ -49,26 +46,18 @@ async fn a_refund_is_read_by_both_routes_and_listed_newest_first() {
         format!("/transactions/{id}/refunds/{refund}"),
         format!("/transactions/{}/refunds/{refund}", id.to_uppercase()),
         format!("/transactions/alias-{id}/refunds/{refund}"),
-        format!(
-            "/refunds/{}",
-            first.json()["reconciliation_id"].as_str().expect("a text")
-        ),
+        format!("/refunds/{}", first.json()["reconciliation_id"].as_str().expect("a text")),
     ] {
         let read = stage.send(stage.get(&path)).await;
         assert_eq!(read.status, 200, "{path}: {}", read.text);
         assert_eq!(read.text, first.text, "{path}");
     }
-    let list = stage
-        .send(stage.get(&format!("/transactions/{id}/refunds")))
-        .await;
+    let list = stage.send(stage.get(&format!("/transactions/{id}/refunds"))).await;
     assert_eq!(list.json()["items"], json!([second.json(), first.json()]));
     assert_eq!(list.json()["limit"], 20);
     assert_eq!(first.json()["reason"], "box was\nopen");
     assert_eq!(first.json()["external_identifier"], "return-1");
-    assert_eq!(
-        first.json()["transaction_external_identifier"],
-        format!("order-{id}")
-    );
+    assert_eq!(first.json()["transaction_external_identifier"], format!("order-{id}"));
 }
 
 #[tokio::test]
@@ -76,18 +65,8 @@ async fn what_the_psp_says_at_once_is_the_refunds_status() {
     let stage = Stage::open();
     for (script, status, error_code, raw) in [
         ("approve", "succeeded", Value::Null, Value::Null),
-        (
-            "decline:51",
-            "declined",
-            json!("service_decline"),
-            json!("51"),
-        ),
-        (
-            "decline:issuer_decline",
-            "declined",
-            json!("issuer_decline"),
-            json!("issuer_decline"),
-        ),
+        ("decline:51", "declined", json!("service_decline"), json!("51")),
+        ("decline:issuer_decline", "declined", json!("issuer_decline"), json!("issuer_decline")),
         ("fail:E1", "failed", json!("service_error"), json!("E1")),
         ("pending", "processing", Value::Null, Value::Null),
         ("unknown", "processing", Value::Null, Value::Null),
@@ -108,9 +87,7 @@ async fn what_the_psp_says_at_once_is_the_refunds_status() {
 #[tokio::test]
 async fn what_the_money_does_not_allow_is_refused_with_the_pointer_amount() {
     let stage = Stage::open();
-    let uncaptured = stage
-        .transaction_with(&[], |new| new.captures.clear())
-        .await;
+    let uncaptured = stage.transaction_with(&[], |new| new.captures.clear()).await;
     let spent = stage.transaction().await;
     assert_eq!(stage.refund(&spent, &json!({})).await.status, 201);
     let whole = stage.transaction().await;
@@ -126,9 +103,7 @@ async fn what_the_money_does_not_allow_is_refused_with_the_pointer_amount() {
         assert_error(&refused, 400, "bad_request");
         assert_eq!(pointers(&refused), ["/amount"], "{body}");
     }
-    let list = stage
-        .send(stage.get(&format!("/transactions/{whole}/refunds")))
-        .await;
+    let list = stage.send(stage.get(&format!("/transactions/{whole}/refunds"))).await;
     assert_eq!(list.json()["items"], json!([]));
 }
 
@@ -156,9 +131,7 @@ async fn a_gift_card_is_refunded_by_the_id_of_its_redemption_and_by_nothing_else
     partial["amount"] = json!(500);
     let partial = stage.refund(&id, &partial).await;
     let rest = stage.refund(&id, &gift_card(redemption)).await;
-    let of_card = stage
-        .refund(&id, &json!({"target_id": card, "amount": 7}))
-        .await;
+    let of_card = stage.refund(&id, &json!({"target_id": card, "amount": 7})).await;
 
     assert_eq!((partial.status, rest.status), (201, 201), "{}", rest.text);
     assert_eq!(rest.json()["amount"], 2000);
@@ -167,10 +140,7 @@ async fn a_gift_card_is_refunded_by_the_id_of_its_redemption_and_by_nothing_else
     assert_eq!(of_card.json()["target_id"], card);
     let read = stage.send(stage.get(&format!("/transactions/{id}"))).await;
     assert_eq!(read.json()["refunded_amount"], 7);
-    assert_eq!(
-        read.json()["gift_card_redemptions"][0]["refunded_amount"],
-        2500
-    );
+    assert_eq!(read.json()["gift_card_redemptions"][0]["refunded_amount"], 2500);
 }
 
 #[tokio::test]
@@ -183,9 +153,7 @@ async fn the_same_key_gives_the_same_bytes_and_another_meaning_a_conflict() {
         let first = stage.send(keyed(r#"{"amount":1000}"#)).await;
         stage.pass(Duration::from_secs(1));
         let other = stage.refund(&id, &json!({"amount": 5})).await;
-        let again = stage
-            .send(keyed(r#" {"amount": 1e3, "reason": null}"#))
-            .await;
+        let again = stage.send(keyed(r#" {"amount": 1e3, "reason": null}"#)).await;
         assert_eq!((first.status, other.status), (201, 201), "{script}");
         assert_eq!(again.text, first.text, "{script}");
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
@@ -195,16 +163,9 @@ async fn the_same_key_gives_the_same_bytes_and_another_meaning_a_conflict() {
         assert!(reused.json()["resource_id"].is_null());
     }
     let elsewhere = stage.transaction().await;
-    let call = stage.post(
-        &format!("/transactions/{elsewhere}/refunds"),
-        r#"{"amount":1001}"#,
-    );
+    let call = stage.post(&format!("/transactions/{elsewhere}/refunds"), r#"{"amount":1001}"#);
     let fresh = stage.send(call.header("idempotency-key", "approve")).await;
-    assert_eq!(
-        fresh.status, 201,
-        "a key is one transaction's: {}",
-        fresh.text
-    );
+    assert_eq!(fresh.status, 201, "a key is one transaction's: {}", fresh.text);
 }
 
 #[tokio::test]
@@ -213,11 +174,7 @@ async fn a_refused_body_leaves_its_key_free_and_a_refusal_of_money_keeps_it() {
     let id = stage.transaction().await;
     let path = format!("/transactions/{id}/refunds");
     let keyed = |body: &str| stage.post(&path, body).header("idempotency-key", "k");
-    assert_error(
-        &stage.send(keyed(r#"{"amount":0}"#)).await,
-        400,
-        "bad_request",
-    );
+    assert_error(&stage.send(keyed(r#"{"amount":0}"#)).await, 400, "bad_request");
     let over = stage.send(keyed(r#"{"amount":10001}"#)).await;
     assert_error(&over, 400, "bad_request");
     let again = stage.send(keyed(r#"{"amount":10001}"#)).await;
@@ -234,11 +191,7 @@ async fn a_key_whose_refund_is_still_being_asked_for_is_in_progress() {
     let path = format!("/transactions/{id}/refunds");
     let call = stage.post(&path, "{}").header("idempotency-key", "k");
     let (one, two) = tokio::join!(stage.send(call.clone()), stage.send(call.clone()));
-    let (made, refused) = if one.status == 201 {
-        (one, two)
-    } else {
-        (two, one)
-    };
+    let (made, refused) = if one.status == 201 { (one, two) } else { (two, one) };
     assert_eq!(made.status, 201, "{}", made.text);
     assert_error(&refused, 409, "concurrent_request");
     assert_eq!(stage.send(call).await.text, made.text);
@@ -292,9 +245,7 @@ async fn refund_all_answers_those_that_were_made_whatever_became_of_them() {
             at_psp(new, "decline:51");
         })
         .await;
-    let made = stage
-        .send(stage.post(&format!("/transactions/{id}/refunds/all"), "null"))
-        .await;
+    let made = stage.send(stage.post(&format!("/transactions/{id}/refunds/all"), "null")).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let body = made.json();
     let items = body["items"].as_array().expect("a list");
@@ -361,31 +312,11 @@ async fn everything_else_is_answered_in_the_same_shape() {
     let stage = Stage::open();
     let id = stage.transaction().await;
     for (method, path, status, code) in [
-        (
-            Method::DELETE,
-            "/refunds/x".to_owned(),
-            405,
-            "method_not_allowed",
-        ),
-        (
-            Method::PUT,
-            format!("/transactions/{id}"),
-            405,
-            "method_not_allowed",
-        ),
-        (
-            Method::GET,
-            format!("/transactions/{id}/refunds/all"),
-            405,
-            "method_not_allowed",
-        ),
+        (Method::DELETE, "/refunds/x".to_owned(), 405, "method_not_allowed"),
+        (Method::PUT, format!("/transactions/{id}"), 405, "method_not_allowed"),
+        (Method::GET, format!("/transactions/{id}/refunds/all"), 405, "method_not_allowed"),
         (Method::GET, "/transactions".to_owned(), 404, "not_found"),
-        (
-            Method::GET,
-            format!("/transactions/{id}/captures"),
-            404,
-            "not_found",
-        ),
+        (Method::GET, format!("/transactions/{id}/captures"), 404, "not_found"),
         (Method::POST, "/buyers".to_owned(), 404, "not_found"),
     ] {
         let answer = stage.send(Call::new(method, &path)).await;
@@ -408,16 +339,8 @@ async fn a_body_that_cannot_be_read_refunds_nothing() {
         (stage.post(&path, "null"), 400, "bad_request"),
         (stage.post(&path, "{"), 400, "bad_request"),
         (typed("text/plain"), 400, "bad_request"),
-        (
-            typed("application/json; charset=utf-16"),
-            400,
-            "bad_request",
-        ),
-        (
-            stage.post(&path, "{}").header("content-encoding", "gzip"),
-            400,
-            "bad_request",
-        ),
+        (typed("application/json; charset=utf-16"), 400, "bad_request"),
+        (stage.post(&path, "{}").header("content-encoding", "gzip"), 400, "bad_request"),
         (stage.post(&path, &large), 413, "request_too_large"),
     ] {
         assert_error(&stage.send(call).await, status, code);
@@ -451,10 +374,7 @@ async fn a_token_that_is_worth_nothing_is_unauthorized() {
         let call = Call::new(Method::GET, &path).header("authorization", &value);
         let answer = stage.send(call).await;
         assert_error(&answer, 401, "unauthorized");
-        assert_eq!(
-            answer.json()["message"],
-            "No valid API authentication found"
-        );
+        assert_eq!(answer.json()["message"], "No valid API authentication found");
     }
     let none = stage.send(Call::new(Method::GET, &path)).await;
     assert_error(&none, 401, "unauthorized");
@@ -499,9 +419,7 @@ async fn a_token_may_do_what_its_scopes_say_and_its_key_allows() {
     ] {
         let token = token(key, &json!({"scopes": scopes}));
         let read = Call::new(Method::GET, &path).bearer(&token);
-        let write = Call::new(Method::POST, &path)
-            .bearer(&token)
-            .json(r#"{"amount":1}"#);
+        let write = Call::new(Method::POST, &path).bearer(&token).json(r#"{"amount":1}"#);
         let (read, write) = (stage.send(read).await, stage.send(write).await);
         assert_eq!((read.status, write.status), (reads, writes), "{scopes}");
         for answer in [read, write].iter().filter(|answer| answer.status == 403) {
@@ -524,9 +442,7 @@ async fn the_merchant_account_is_the_keys_own_or_missing() {
         ("", 404),
         ("../acme", 404),
     ] {
-        let call = stage
-            .get(&path)
-            .header("x-gr4vy-merchant-account-id", account);
+        let call = stage.get(&path).header("x-gr4vy-merchant-account-id", account);
         let answer = stage.send(call).await;
         assert_eq!(answer.status, status, "{account:?}");
         if status == 404 {

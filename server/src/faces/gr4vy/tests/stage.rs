@@ -33,12 +33,7 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(method: Method, path: &str) -> Call {
-        Call {
-            method,
-            path: path.to_owned(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Call { method, path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Call {
@@ -78,16 +73,9 @@ impl Deref for Stage {
 
 impl Stage {
     pub(super) fn open() -> Stage {
-        let settings = Settings {
-            wait: Duration::from_millis(200),
-            ..testing::settings()
-        };
+        let settings = Settings { wait: Duration::from_millis(200), ..testing::settings() };
         let shop = Shop::open(super::super::router, settings, UUID_V7);
-        Stage {
-            key: new_key(&shop, SHOP, None),
-            other_key: new_key(&shop, OTHER_SHOP, None),
-            shop,
-        }
+        Stage { key: new_key(&shop, SHOP, None), other_key: new_key(&shop, OTHER_SHOP, None), shop }
     }
 
     /// Gives the first merchant another key, with these scopes.
@@ -117,9 +105,7 @@ impl Stage {
     }
 
     pub(super) fn post(&self, path: &str, body: &str) -> Call {
-        Call::new(Method::POST, path)
-            .bearer(&self.token())
-            .json(body)
+        Call::new(Method::POST, path).bearer(&self.token()).json(body)
     }
 
     /// Asks for a refund of a transaction.

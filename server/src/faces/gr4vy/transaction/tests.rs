@@ -46,11 +46,7 @@ fn leg(number: u128, kind: LegKind, amount: i64, captured: i64, released: i64) -
         refunded: Minor::ZERO,
         at_ms: 1,
     };
-    let release = ReleaseView {
-        id: number,
-        amount: minor(released),
-        at_ms: 2,
-    };
+    let release = ReleaseView { id: number, amount: minor(released), at_ms: 2 };
     LegView {
         id: LegId::new(number),
         kind,

@@ -8,10 +8,9 @@ const REDEMPTION: &str = "31e65fb1-9c67-432e-9c06-83300b9d4059";
 /// What a refused body complains of: pointer and kind of each detail.
 fn complaints<T: std::fmt::Debug>(read: Result<T, Failure>) -> Vec<(String, &'static str)> {
     match read {
-        Err(Failure::Invalid(details)) => details
-            .into_iter()
-            .map(|detail| (detail.pointer, detail.kind))
-            .collect(),
+        Err(Failure::Invalid(details)) => {
+            details.into_iter().map(|detail| (detail.pointer, detail.kind)).collect()
+        }
         other => panic!("not refused as invalid: {other:?}"),
     }
 }
@@ -94,10 +93,7 @@ fn the_target_is_read_from_type_and_id() {
     let card = |named| Target::PaymentMethod { named };
     for (body, target) in [
         (json!({"target_type": "payment-method"}), card(None)),
-        (
-            json!({"target_type": "payment-method", "target_id": REDEMPTION}),
-            card(Some(id)),
-        ),
+        (json!({"target_type": "payment-method", "target_id": REDEMPTION}), card(Some(id))),
         (json!({"target_id": REDEMPTION}), card(Some(id))),
         (
             json!({"target_type": "gift-card-redemption", "target_id": REDEMPTION}),
@@ -126,23 +122,11 @@ fn each_fault_of_a_body_is_a_detail_of_its_own() {
             json!({"target_type": "gift-card-redemption", "target_id": "x"}),
             vec![("/target_id", "type_error.uuid")],
         ),
-        (
-            json!({"target_id": 7}),
-            vec![("/target_id", "type_error.uuid")],
-        ),
-        (
-            json!({"target_type": "card"}),
-            vec![("/target_type", "type_error.enum")],
-        ),
-        (
-            json!({"target_type": 1}),
-            vec![("/target_type", "type_error.enum")],
-        ),
+        (json!({"target_id": 7}), vec![("/target_id", "type_error.uuid")]),
+        (json!({"target_type": "card"}), vec![("/target_type", "type_error.enum")]),
+        (json!({"target_type": 1}), vec![("/target_type", "type_error.enum")]),
         (json!({"reason": 1}), vec![("/reason", "type_error.str")]),
-        (
-            json!({"reason": reason_101}),
-            vec![("/reason", "value_error.any_str.max_length")],
-        ),
+        (json!({"reason": reason_101}), vec![("/reason", "value_error.any_str.max_length")]),
         (
             json!({"external_identifier": ""}),
             vec![("/external_identifier", "value_error.any_str.min_length")],
@@ -153,10 +137,7 @@ fn each_fault_of_a_body_is_a_detail_of_its_own() {
         ),
         (json!({"note": "x"}), vec![("/note", "value_error.extra")]),
         (json!({"a/b~c": 1}), vec![("/a~1b~0c", "value_error.extra")]),
-        (
-            json!({"__proto__": 1}),
-            vec![("/__proto__", "value_error.extra")],
-        ),
+        (json!({"__proto__": 1}), vec![("/__proto__", "value_error.extra")]),
         (
             json!({"amount": 0, "reason": 1, "x": 1}),
             vec![
@@ -170,10 +151,8 @@ fn each_fault_of_a_body_is_a_detail_of_its_own() {
         (json!(null), vec![("", "type_error.dict")]),
         (json!("amount"), vec![("", "type_error.dict")]),
     ] {
-        let expected: Vec<(String, &str)> = expected
-            .into_iter()
-            .map(|(pointer, kind)| (pointer.to_owned(), kind))
-            .collect();
+        let expected: Vec<(String, &str)> =
+            expected.into_iter().map(|(pointer, kind)| (pointer.to_owned(), kind)).collect();
         let body = body.to_string();
         assert_eq!(complaints(wish(body.as_bytes())), expected, "{body}");
     }
@@ -193,10 +172,7 @@ fn a_body_that_is_no_json_is_one_complaint_about_the_whole() {
         let expected = vec![(String::new(), "value_error.jsondecode")];
         assert_eq!(complaints(wish(body)), expected, "{body:?}");
     }
-    assert_eq!(
-        complaints(wish(b"")),
-        vec![(String::new(), "value_error.missing")]
-    );
+    assert_eq!(complaints(wish(b"")), vec![(String::new(), "value_error.missing")]);
 }
 
 #[test]
@@ -257,23 +233,13 @@ fn equal_wishes_have_one_meaning_and_others_another() {
     let gift_card =
         format!(r#"{{"target_type":"gift-card-redemption","target_id":"{REDEMPTION}"}}"#);
     let groups: [&[&str]; 8] = [
-        &[
-            "{}",
-            r#"{"amount":null}"#,
-            r#"{"target_type":"payment-method"}"#,
-        ],
-        &[
-            r#"{"amount":100,"reason":"a"}"#,
-            r#" { "reason" : "\u0061", "amount" : 1e2 } "#,
-        ],
+        &["{}", r#"{"amount":null}"#, r#"{"target_type":"payment-method"}"#],
+        &[r#"{"amount":100,"reason":"a"}"#, r#" { "reason" : "\u0061", "amount" : 1e2 } "#],
         &[r#"{"amount":100}"#],
         &[r#"{"amount":101}"#],
         &[r#"{"reason":""}"#],
         &[r#"{"external_identifier":"a"}"#],
-        &[
-            r#"{"metadata":{"a":1,"b":2}}"#,
-            r#"{"metadata":{"b":2.0,"a":1}}"#,
-        ],
+        &[r#"{"metadata":{"a":1,"b":2}}"#, r#"{"metadata":{"b":2.0,"a":1}}"#],
         &[&gift_card],
     ];
     for (at, group) in groups.iter().enumerate() {
@@ -328,12 +294,7 @@ fn an_idempotency_key_has_1_to_255_characters() {
     ] {
         assert_eq!(read(values).expect("a good key").as_deref(), text);
     }
-    for values in [
-        &[&b""[..]][..],
-        &[longer.as_bytes()],
-        &["ü".as_bytes()],
-        &[b"a", b"b"],
-    ] {
+    for values in [&[&b""[..]][..], &[longer.as_bytes()], &["ü".as_bytes()], &[b"a", b"b"]] {
         let expected = vec![("idempotency-key".to_owned(), "value_error")];
         assert_eq!(complaints(read(values)), expected, "{values:?}");
     }

@@ -16,16 +16,10 @@ async fn text(failure: Failure) -> String {
 
 #[tokio::test]
 async fn each_error_of_the_engine_has_its_words() {
-    let refusal = |refusal| CommandError::Refused {
-        refusal,
-        is_replay: false,
-    };
+    let refusal = |refusal| CommandError::Refused { refusal, is_replay: false };
     let left = Minor::new(7500).expect("an amount");
     let [eur, jpy] = ["EUR", "JPY"].map(|code| Currency::parse(code).expect("listed"));
-    let currency_differs = Refusal::CurrencyDiffers {
-        asked: jpy,
-        payment: eur,
-    };
+    let currency_differs = Refusal::CurrencyDiffers { asked: jpy, payment: eur };
     for (error, answer) in [
         (
             CommandError::PaymentUnknown,
@@ -99,16 +93,12 @@ async fn only_what_did_nothing_invites_to_come_again() {
 
 #[tokio::test]
 async fn unauthorized_is_bare_text() {
-    for (failure, content_type) in [
-        (Failure::Unauthorized, None),
-        (Failure::WrongPassword, Some("text/plain; charset=utf-8")),
-    ] {
+    for (failure, content_type) in
+        [(Failure::Unauthorized, None), (Failure::WrongPassword, Some("text/plain; charset=utf-8"))]
+    {
         let response = failure.into_response();
         let sent = response.headers().get(CONTENT_TYPE);
-        assert_eq!(
-            sent.map(|value| value.as_bytes()),
-            content_type.map(str::as_bytes)
-        );
+        assert_eq!(sent.map(|value| value.as_bytes()), content_type.map(str::as_bytes));
     }
     assert_eq!(text(Failure::Unauthorized).await, "401 Unauthorized");
 }

@@ -45,10 +45,8 @@ fn payment() -> PaymentView {
 }
 
 fn selection(query: &[(&str, &str)]) -> Result<Selection, String> {
-    let owned: Vec<_> = query
-        .iter()
-        .map(|(name, text)| (name.to_string(), text.to_string()))
-        .collect();
+    let owned: Vec<_> =
+        query.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
     Selection::read(&owned).map_err(|failure| match failure {
         Failure::Complaint(complaint) => complaint.text().to_owned(),
         other => format!("{other:?}"),
@@ -75,15 +73,9 @@ fn a_payment_shows_its_twelve_members() {
 fn fields_replace_add_and_take_away() {
     let id = r#""id":"pay_01J7TTEH6KEGR8EE9DG21185NZ""#;
     for (fields, object) in [
-        (
-            "amount,currency_code",
-            format!(r#"{{{id},"amount":10000,"currency_code":"eur"}}"#),
-        ),
+        ("amount,currency_code", format!(r#"{{{id},"amount":10000,"currency_code":"eur"}}"#)),
         ("", format!("{{{id}}}")),
-        (
-            "amount,-data",
-            format!(r#"{{{id},"amount":10000,"data":{{}}}}"#),
-        ),
+        ("amount,-data", format!(r#"{{{id},"amount":10000,"data":{{}}}}"#)),
         (
             "amount,order.id",
             format!(
@@ -100,34 +92,22 @@ fn fields_replace_add_and_take_away() {
     assert!(!shown(&[("fields", "-data,-id,-nope")]).contains("data\":{}"));
     assert!(shown(&[("fields", "-data,-id")]).contains(id));
     let expanded = shown(&[("expand", "currency,cart")]);
-    assert!(
-        expanded.ends_with(r#","currency":{"code":"eur"},"cart":null}"#),
-        "{expanded}"
-    );
+    assert!(expanded.ends_with(r#","currency":{"code":"eur"},"cart":null}"#), "{expanded}");
 }
 
 #[test]
 fn a_query_that_cannot_be_met_is_refused() {
     for (query, message) in [
         (&[("foo", "1")][..], "property foo should not exist"),
-        (
-            &[("fields", "a"), ("fields", "b")],
-            "fields must be a string",
-        ),
+        (&[("fields", "a"), ("fields", "b")], "fields must be a string"),
         (&[("fields[]", "a")], "fields must be a string"),
         (
             &[("expand[a]", "b"), ("x[y]", "1"), ("x[z]", "1")],
             "property x should not exist, expand must be a string",
         ),
         (&[("fields", "nope")], "fields has an unknown name: nope"),
-        (
-            &[("fields", " created_at")],
-            "fields has an unknown name:  created_at",
-        ),
-        (
-            &[("expand", "order.items")],
-            "expand has an unknown name: order.items",
-        ),
+        (&[("fields", " created_at")], "fields has an unknown name:  created_at"),
+        (&[("expand", "order.items")], "expand has an unknown name: order.items"),
     ] {
         assert_eq!(selection(query), Err(message.to_owned()), "{query:?}");
     }

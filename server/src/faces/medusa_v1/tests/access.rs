@@ -49,17 +49,13 @@ async fn a_person_logs_in_and_refunds_until_the_day_is_over() {
     let nobody = r#"{"email":"b@shop.test","password":"secret"}"#;
     assert_eq!(shop.log_in(nobody).await.told(), UNAUTHORIZED);
 
-    let answer = shop
-        .log_in(r#"{"email":"a@shop.test","password":"secret"}"#)
-        .await;
+    let answer = shop.log_in(r#"{"email":"a@shop.test","password":"secret"}"#).await;
     let body = answer.json();
     let token = body["access_token"].as_str().expect("a token");
     for scheme in ["Bearer", "bearer", "BEARER "] {
         let bearer = format!("{scheme} {token}");
-        let bad_beside_good = [
-            ("authorization", bearer.as_str()),
-            ("x-medusa-access-token", "nope"),
-        ];
+        let bad_beside_good =
+            [("authorization", bearer.as_str()), ("x-medusa-access-token", "nope")];
         let made = shop.refund_with(&id, &bad_beside_good, REFUND).await;
         assert_eq!(made.status, 200, "{}", made.text);
     }
@@ -94,11 +90,7 @@ async fn only_a_token_of_ours_for_somebody_who_exists_is_good() {
         (with("exp", now.into()), &ours, 401),
         (with("user_id", usr(PersonId::new(9)).into()), &ours, 401),
         (with("user_id", "usr_1".into()), &ours, 401),
-        (
-            with("merchant_id", uuid_text(OTHER_SHOP.bits()).into()),
-            &ours,
-            401,
-        ),
+        (with("merchant_id", uuid_text(OTHER_SHOP.bits()).into()), &ours, 401),
         (with("merchant_id", Value::Null), &ours, 401),
     ] {
         let map: Map<String, Value> = claims.as_object().expect("an object").clone();
@@ -130,17 +122,12 @@ async fn no_credential_or_a_bad_one_is_told_nothing() {
             assert_eq!(answer.told(), UNAUTHORIZED, "{headers:?}");
             assert_eq!(answer.header("content-type"), None);
         }
-        let read = shop
-            .get_with(&format!("/admin/payments/{id}"), headers)
-            .await;
+        let read = shop.get_with(&format!("/admin/payments/{id}"), headers).await;
         assert_eq!(read.told(), UNAUTHORIZED, "{headers:?}");
         let nowhere = shop.get_with("/admin/nope", headers).await;
         assert_eq!(nowhere.told(), UNAUTHORIZED, "{headers:?}");
         let malformed = shop.refund_with(&id, headers, "{bad").await;
-        assert_eq!(
-            malformed.status, 400,
-            "the parser comes before the question who asks"
-        );
+        assert_eq!(malformed.status, 400, "the parser comes before the question who asks");
     }
     assert_eq!(shop.amount_refunded(&id).await, 0);
 }
@@ -160,11 +147,7 @@ async fn a_token_does_what_its_scopes_say() {
         shop.key(SHOP, "medusa-v1", token, Some(scopes));
         let sent = [("x-medusa-access-token", token)];
         let refund = shop.refund_with(&id, &sent, REFUND).await;
-        assert_eq!(
-            refund.status,
-            if may_refund { 200 } else { 403 },
-            "{scopes:?}"
-        );
+        assert_eq!(refund.status, if may_refund { 200 } else { 403 }, "{scopes:?}");
         let read = shop.get_with(&format!("/admin/payments/{id}"), &sent).await;
         assert_eq!(read.status, if may_read { 200 } else { 403 }, "{scopes:?}");
         if !may_refund {
@@ -182,10 +165,7 @@ async fn what_is_no_route_is_not_found_in_json() {
     for (path, told) in [
         ("/admin/nope", "Cannot GET /admin/nope"),
         ("/admin/payments", "Cannot GET /admin/payments"),
-        (
-            "/admin/payments//refund",
-            "Cannot GET /admin/payments//refund",
-        ),
+        ("/admin/payments//refund", "Cannot GET /admin/payments//refund"),
         ("/", "Cannot GET /"),
     ] {
         let told = format!(r#"404 {{"type":"not_found","message":"{told}"}}"#);
@@ -231,28 +211,17 @@ async fn paths_are_found_in_any_letter_case_and_ids_are_not_changed() {
 async fn bodies_that_cannot_be_read_are_refused_in_json() {
     let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
-    let long = format!(
-        r#"{{"amount":1,"reason":"other","note":"{}"}}"#,
-        "x".repeat(65_536)
-    );
+    let long = format!(r#"{{"amount":1,"reason":"other","note":"{}"}}"#, "x".repeat(65_536));
     for (content_type, encoding, body, status) in [
         ("application/json", None, long.as_bytes(), 413),
         ("application/json", None, b"{\"note\":\"a\xffb\"}", 400),
         ("application/json", None, b"\"x\"", 400),
         ("application/json", Some("br"), REFUND.as_bytes(), 415),
         ("application/json", Some("gzip"), REFUND.as_bytes(), 400),
-        (
-            "application/json; charset=utf-16",
-            None,
-            REFUND.as_bytes(),
-            415,
-        ),
+        ("application/json; charset=utf-16", None, REFUND.as_bytes(), 415),
         ("application/vnd.api+json", None, REFUND.as_bytes(), 400),
     ] {
-        let mut headers = vec![
-            ("content-type", content_type),
-            ("x-medusa-access-token", TOKEN),
-        ];
+        let mut headers = vec![("content-type", content_type), ("x-medusa-access-token", TOKEN)];
         headers.extend(encoding.map(|encoding| ("content-encoding", encoding)));
         let path = format!("/admin/payments/{id}/refund");
         let answer = shop.exchange("POST", &path, &headers, body.to_vec()).await;
@@ -265,14 +234,8 @@ async fn bodies_that_cannot_be_read_are_refused_in_json() {
 #[test]
 fn paths_match_in_any_letter_case_and_with_a_slash_at_the_end() {
     for (path, route) in [
-        (
-            "/admin/payments/pay_1/refund/",
-            Some("/admin/payments/pay_1/refund"),
-        ),
-        (
-            "/Admin/PAYMENTS/Pay_1/Refund",
-            Some("/admin/payments/Pay_1/refund"),
-        ),
+        ("/admin/payments/pay_1/refund/", Some("/admin/payments/pay_1/refund")),
+        ("/Admin/PAYMENTS/Pay_1/Refund", Some("/admin/payments/Pay_1/refund")),
         ("/admin/payments/a%2Fb/", Some("/admin/payments/a%2Fb")),
         ("/ADMIN/auth/Token", Some("/admin/auth/token")),
         ("/admin/payments//refund", None),
@@ -290,20 +253,8 @@ async fn listed_browser_origins_may_read_the_answers() {
     let shop = Shop::open();
     let (listed, other) = ("http://localhost:7001", "http://evil.example");
     for (method, path, origin, status, is_allowed) in [
-        (
-            "OPTIONS",
-            "/admin/payments/x/refund",
-            Some(listed),
-            204,
-            true,
-        ),
-        (
-            "OPTIONS",
-            "/Admin/payments/x/refund",
-            Some(other),
-            204,
-            false,
-        ),
+        ("OPTIONS", "/admin/payments/x/refund", Some(listed), 204, true),
+        ("OPTIONS", "/Admin/payments/x/refund", Some(other), 204, false),
         ("OPTIONS", "/admin/payments/x/refund", None, 204, false),
         ("GET", "/admin/payments/x", Some(listed), 401, true),
         ("GET", "/admin/payments/x", Some(other), 401, false),
@@ -315,15 +266,9 @@ async fn listed_browser_origins_may_read_the_answers() {
         assert_eq!(answer.status, status, "{method} {path} {origin:?}");
         let told = answer.header("access-control-allow-origin");
         assert_eq!(told, origin.filter(|_| is_allowed));
-        assert_eq!(
-            answer.header("access-control-allow-credentials"),
-            Some("true")
-        );
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
         let echoed = answer.header("access-control-allow-headers");
         let is_preflight = method == "OPTIONS";
-        assert_eq!(
-            echoed,
-            is_preflight.then_some("content-type,idempotency-key")
-        );
+        assert_eq!(echoed, is_preflight.then_some("content-type,idempotency-key"));
     }
 }

@@ -7,15 +7,9 @@ const OTHER_MERCHANT: &[(&str, &str)] = &[("x-medusa-access-token", OTHER_TOKEN)
 #[tokio::test]
 async fn a_refund_is_answered_with_its_ten_members_and_shows_on_the_payment() {
     let shop = Shop::open();
-    let id = shop
-        .payment(|payment| payment.order = Some("order_1".to_owned()))
-        .await;
-    let answer = shop
-        .refund(
-            &id,
-            r#"{"amount":2500,"reason":"return","note":"I didn't like it"}"#,
-        )
-        .await;
+    let id = shop.payment(|payment| payment.order = Some("order_1".to_owned())).await;
+    let answer =
+        shop.refund(&id, r#"{"amount":2500,"reason":"return","note":"I didn't like it"}"#).await;
     assert_eq!(
         answer.told(),
         format!(
@@ -89,13 +83,9 @@ async fn of_twenty_full_refunds_at_once_one_is_made() {
 async fn a_payment_that_is_not_captured_or_is_cancelled_is_not_refunded() {
     let shop = Shop::open();
     let authorized = shop.payment(|payment| payment.captures.clear()).await;
-    let cancelled = shop
-        .payment(|payment| payment.cancelled_at_ms = Some(START_MS))
-        .await;
+    let cancelled = shop.payment(|payment| payment.cancelled_at_ms = Some(START_MS)).await;
     for (id, fault) in [(authorized, "not captured"), (cancelled, "canceled")] {
-        let answer = shop
-            .refund(&id, r#"{"amount":99999,"reason":"return"}"#)
-            .await;
+        let answer = shop.refund(&id, r#"{"amount":99999,"reason":"return"}"#).await;
         let told = format!(r#"400 {{"type":"not_allowed","message":"Payment {id} is {fault}"}}"#);
         assert_eq!(answer.told(), told);
     }
@@ -116,9 +106,7 @@ async fn what_the_payment_provider_says_decides_what_is_shown() {
                 payment.connector_settings = Some(settings.to_owned());
             })
             .await;
-        let answer = shop
-            .refund(&id, r#"{"amount":6000,"reason":"other"}"#)
-            .await;
+        let answer = shop.refund(&id, r#"{"amount":6000,"reason":"other"}"#).await;
         assert_eq!(answer.status, status, "{settings}: {}", answer.text);
         assert_eq!(answer.header("requite-refund-status"), Some(word));
         if status == 500 {
@@ -135,10 +123,7 @@ async fn what_the_payment_provider_says_decides_what_is_shown() {
 async fn a_key_gives_one_refund_and_the_same_bytes_again() {
     let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
-    let keyed = [
-        ("x-medusa-access-token", TOKEN),
-        ("idempotency-key", "key-0001"),
-    ];
+    let keyed = [("x-medusa-access-token", TOKEN), ("idempotency-key", "key-0001")];
     let body = r#"{"amount":1000,"reason":"return"}"#;
     let first = shop.refund_with(&id, &keyed, body).await;
     assert_eq!(first.json()["refund"]["idempotency_key"], "key-0001");
@@ -153,9 +138,7 @@ async fn a_key_gives_one_refund_and_the_same_bytes_again() {
             assert_eq!(again.header(name), first.header(name));
         }
     }
-    let other = shop
-        .refund_with(&id, &keyed, r#"{"amount":1001,"reason":"return"}"#)
-        .await;
+    let other = shop.refund_with(&id, &keyed, r#"{"amount":1001,"reason":"return"}"#).await;
     assert_eq!(other.status, 422);
     assert_eq!(other.json()["code"], "invalid_request_error");
     assert_eq!(other.json()["type"], "duplicate_error");
@@ -230,10 +213,7 @@ async fn a_malformed_request_leaves_its_key_free() {
 async fn the_surroundings_come_when_both_are_asked_for() {
     let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
-    for (query, is_shown) in [
-        ("expand=order,payment", true),
-        ("foo=1&expand=payment", false),
-    ] {
+    for (query, is_shown) in [("expand=order,payment", true), ("foo=1&expand=payment", false)] {
         let path = format!("/admin/payments/{id}/refund?{query}");
         let token = [("x-medusa-access-token", TOKEN)];
         let body = r#"{"amount":1,"reason":"other"}"#;
@@ -252,9 +232,7 @@ async fn the_surroundings_come_when_both_are_asked_for() {
 #[tokio::test]
 async fn a_payment_answers_to_all_its_names_and_to_no_stranger() {
     let shop = Shop::open();
-    let id = shop
-        .payment(|payment| payment.aliases = vec!["ch_3Oabc".to_owned()])
-        .await;
+    let id = shop.payment(|payment| payment.aliases = vec!["ch_3Oabc".to_owned()]).await;
     let uuid = "00000000-0000-0000-0000-000000000103";
     for name in [id.as_str(), uuid, "ch_3Oabc"] {
         let read = shop.get(&format!("/admin/payments/{name}")).await;
@@ -296,14 +274,8 @@ async fn a_payment_is_captured_once_and_then_shown_as_it_is() {
     shop.pass(Duration::from_secs(1));
     assert_eq!(capture("").await.told(), first.told());
 
-    let refund = shop
-        .refund(&id, r#"{"amount":10000,"reason":"other"}"#)
-        .await;
-    assert_eq!(
-        refund.status, 200,
-        "all of it was captured: {}",
-        refund.text
-    );
+    let refund = shop.refund(&id, r#"{"amount":10000,"reason":"other"}"#).await;
+    assert_eq!(refund.status, 200, "all of it was captured: {}", refund.text);
     let cancelled = shop
         .payment(|payment| {
             payment.captures.clear();

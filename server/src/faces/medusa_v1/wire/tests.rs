@@ -24,61 +24,22 @@ fn a_refund_is_read_from_any_spelling_of_its_body() {
         (r#"{"amount":1000,"reason":"return"}"#, 1000, "return", None),
         (r#"{"amount":1000.0,"reason":"swap"}"#, 1000, "swap", None),
         (r#"{"amount":1e3,"reason":"claim"}"#, 1000, "claim", None),
-        (
-            r#"{"amount":3000000000,"reason":"other"}"#,
-            3_000_000_000,
-            "other",
-            None,
-        ),
-        (
-            r#"{"amount":1e19,"reason":"other"}"#,
-            i64::MAX,
-            "other",
-            None,
-        ),
-        (
-            r#"{"amount":1e308,"reason":"other"}"#,
-            i64::MAX,
-            "other",
-            None,
-        ),
-        (
-            r#"{"amount":1,"reason":"discount","note":""}"#,
-            1,
-            "discount",
-            Some(""),
-        ),
-        (
-            r#"{"amount":1,"reason":"return","note":null}"#,
-            1,
-            "return",
-            None,
-        ),
-        (
-            r#"{"amount":1,"amount":2,"reason":"return"}"#,
-            2,
-            "return",
-            None,
-        ),
+        (r#"{"amount":3000000000,"reason":"other"}"#, 3_000_000_000, "other", None),
+        (r#"{"amount":1e19,"reason":"other"}"#, i64::MAX, "other", None),
+        (r#"{"amount":1e308,"reason":"other"}"#, i64::MAX, "other", None),
+        (r#"{"amount":1,"reason":"discount","note":""}"#, 1, "discount", Some("")),
+        (r#"{"amount":1,"reason":"return","note":null}"#, 1, "return", None),
+        (r#"{"amount":1,"amount":2,"reason":"return"}"#, 2, "return", None),
         (
             r#"{"note":"a\n\"x\" 🙃","reason":"return","amount":5}"#,
             5,
             "return",
             Some("a\n\"x\" 🙃"),
         ),
-        (
-            "\u{feff}{\"amount\":1,\"reason\":\"return\"}",
-            1,
-            "return",
-            None,
-        ),
+        ("\u{feff}{\"amount\":1,\"reason\":\"return\"}", 1, "return", None),
     ] {
         let note = note.map(str::to_owned);
-        let expected = RefundBody {
-            amount,
-            reason,
-            note,
-        };
+        let expected = RefundBody { amount, reason, note };
         assert_eq!(refund(body).expect(body), expected, "{body}");
     }
 }
@@ -118,14 +79,8 @@ fn complaints_are_joined_in_the_order_of_the_original() {
         (r#"{"amount":1000,"reason":"fraud"}"#, REASON_UNKNOWN),
         (r#"{"amount":1000,"reason":"Return"}"#, REASON_UNKNOWN),
         (r#"{"amount":1000,"reason":5}"#, REASON_UNKNOWN),
-        (
-            r#"{"amount":1000,"reason":"return","note":5}"#,
-            NOTE_NOT_TEXT,
-        ),
-        (
-            r#"{"amount":1000,"reason":"return","note":"a\u0000b"}"#,
-            NOTE_NUL,
-        ),
+        (r#"{"amount":1000,"reason":"return","note":5}"#, NOTE_NOT_TEXT),
+        (r#"{"amount":1000,"reason":"return","note":"a\u0000b"}"#, NOTE_NUL),
         (
             r#"{"amount":1000,"reason":"return","metadata":{"a":1}}"#,
             "property metadata should not exist",
@@ -154,26 +109,12 @@ fn complaints_are_joined_in_the_order_of_the_original() {
 
 #[test]
 fn a_body_that_is_no_json_object_is_refused_before_anything_else() {
-    for body in [
-        "{bad",
-        r#"{"amount":1000,"#,
-        r#""x""#,
-        "5",
-        "null",
-        " ",
-        "{} {}",
-    ] {
+    for body in ["{bad", r#"{"amount":1000,"#, r#""x""#, "5", "null", " ", "{} {}"] {
         let message = complaint(Members::read(body.as_bytes()));
-        assert!(
-            message.starts_with("The body is not valid JSON: "),
-            "{body}: {message}"
-        );
+        assert!(message.starts_with("The body is not valid JSON: "), "{body}: {message}");
     }
     let message = complaint(Members::read(b"{\"note\":\"a\xffb\"}"));
-    assert!(
-        message.starts_with("The body is not valid JSON: "),
-        "{message}"
-    );
+    assert!(message.starts_with("The body is not valid JSON: "), "{message}");
 }
 
 #[test]
@@ -209,23 +150,11 @@ fn a_log_in_is_checked_as_the_original_does() {
             r#"{"email":"admin@example.test","password":"x","remember":true}"#,
             "property remember should not exist",
         ),
-        (
-            r#"{"email":"nobody","password":"x"}"#,
-            "email must be an email",
-        ),
+        (r#"{"email":"nobody","password":"x"}"#, "email must be an email"),
         (r#"{"email":"a@","password":"x"}"#, "email must be an email"),
-        (
-            r#"{"email":"a b@c.de","password":"x"}"#,
-            "email must be an email",
-        ),
-        (
-            r#"{"email":"a@b.de","password":5}"#,
-            "password must be a string",
-        ),
-        (
-            r#"{"email":"a@b.de","password":""}"#,
-            "password should not be empty",
-        ),
+        (r#"{"email":"a b@c.de","password":"x"}"#, "email must be an email"),
+        (r#"{"email":"a@b.de","password":5}"#, "password must be a string"),
+        (r#"{"email":"a@b.de","password":""}"#, "password should not be empty"),
     ] {
         assert_eq!(complaint(log_in(body)), message, "{body}");
     }

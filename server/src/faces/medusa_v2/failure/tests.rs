@@ -74,12 +74,7 @@ fn refusals_are_told_by_what_was_asked() {
         (Refusal::Cancelled, true, 400, more),
         (Refusal::NothingLeft, false, 400, whole),
         (Refusal::ExceedsLeft { asked: None, left }, true, 400, more),
-        (
-            Refusal::ExceedsLeft { asked: None, left },
-            false,
-            400,
-            whole,
-        ),
+        (Refusal::ExceedsLeft { asked: None, left }, false, 400, whole),
         (
             Refusal::Fraction { currency },
             true,
@@ -93,14 +88,8 @@ fn refusals_are_told_by_what_was_asked() {
             r#"{"type":"not_found","message":"RefundReason id not found: refr_doesnotexist"}"#,
         ),
     ] {
-        let error = CommandError::Refused {
-            refusal,
-            is_replay: false,
-        };
-        let failure = Failure::Refund {
-            error,
-            asked: asked(has_amount),
-        };
+        let error = CommandError::Refused { refusal, is_replay: false };
+        let failure = Failure::Refund { error, asked: asked(has_amount) };
         assert_eq!(told(failure), (status, body.to_owned()));
     }
 }
@@ -111,16 +100,8 @@ fn a_providers_error_keeps_its_kind_if_it_has_one() {
         r#"{"code":"unknown_error","type":"unknown_error","message":"An unknown error occurred."}"#;
     let conflict = r#"{"code":"invalid_state_error","type":"conflict","message":"The request conflicted with another request. You may retry the request with the provided Idempotency-Key."}"#;
     for (code, status, body) in [
-        (
-            "not_allowed",
-            400,
-            r#"{"type":"not_allowed","message":"provider says no"}"#,
-        ),
-        (
-            "invalid_data",
-            400,
-            r#"{"type":"invalid_data","message":"provider says no"}"#,
-        ),
+        ("not_allowed", 400, r#"{"type":"not_allowed","message":"provider says no"}"#),
+        ("invalid_data", 400, r#"{"type":"invalid_data","message":"provider says no"}"#),
         ("conflict", 409, conflict),
         (
             "payment_authorization_error",
@@ -130,10 +111,7 @@ fn a_providers_error_keeps_its_kind_if_it_has_one() {
         ("payment_requires_more_error", 500, unknown),
         ("51", 500, unknown),
     ] {
-        let fault = Fault {
-            code: code.to_owned(),
-            text: "provider says no".to_owned(),
-        };
+        let fault = Fault { code: code.to_owned(), text: "provider says no".to_owned() };
         let failure = Failure::Provider(Some(fault));
         assert_eq!(told(failure), (status, body.to_owned()), "{code}");
     }
@@ -142,10 +120,7 @@ fn a_providers_error_keeps_its_kind_if_it_has_one() {
 
 #[test]
 fn a_full_house_says_when_to_come_back() {
-    let failure = Failure::Refund {
-        error: CommandError::Overloaded,
-        asked: asked(true),
-    };
+    let failure = Failure::Refund { error: CommandError::Overloaded, asked: asked(true) };
     let response = failure.into_response();
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "1");

@@ -124,15 +124,8 @@ fn answer(view: &PaymentView, fields: Option<&str>) -> String {
 
 /// The recorded answer with the tail, which leaves out what stands before it already.
 fn with_tail(recorded: &str) -> String {
-    let mut body = recorded
-        .strip_suffix("}}")
-        .expect("an object in an object")
-        .to_owned();
-    let own = body
-        .split(",\"captures\":")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let mut body = recorded.strip_suffix("}}").expect("an object in an object").to_owned();
+    let own = body.split(",\"captures\":").next().unwrap_or_default().to_owned();
     for (name, value) in TAIL {
         let member = format!(",\"{name}\":");
         if !own.contains(&member) {
@@ -202,26 +195,17 @@ const CHANGES: &[(Option<&str>, &str)] = &[
 
 /// Recorded selections that take the defaults' place.
 const LISTS: &[(&str, &str)] = &[
-    (
-        "amount",
-        r#"{"payment":{"amount":100,"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#,
-    ),
+    ("amount", r#"{"payment":{"amount":100,"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#),
     (
         "+provider_id,amount",
         r#"{"payment":{"provider_id":"pp_system_default","amount":100,"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#,
     ),
-    (
-        "refunds",
-        r#"{"payment":{"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#,
-    ),
+    ("refunds", r#"{"payment":{"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#),
     (
         "refunds.amount,refunds.created_at",
         r#"{"payment":{"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q","refunds":[{"amount":40,"created_at":"2026-11-21T19:20:16.201Z","id":"ref_01M7ZRTPJ898BQPSN3SG9R6TE9"}]}}"#,
     ),
-    (
-        "nope",
-        r#"{"payment":{"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#,
-    ),
+    ("nope", r#"{"payment":{"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#),
     (
         "id,amount,raw_amount,currency_code,provider_id,data,metadata,captured_at,canceled_at,created_at,updated_at,deleted_at,payment_collection_id,payment_session_id",
         r#"{"payment":{"id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q","amount":100,"raw_amount":{"value":"100","precision":20},"currency_code":"usd","provider_id":"pp_system_default","data":{},"metadata":null,"captured_at":"2026-11-21T19:20:15.963Z","canceled_at":null,"created_at":"2026-11-21T19:20:15.800Z","updated_at":"2026-11-21T19:20:16.259Z","deleted_at":null,"payment_collection_id":"pay_col_01M7ZRTP5QEEQ4AM5WMKHFBX1Q","payment_session_id":"payses_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}}"#,
@@ -244,11 +228,7 @@ const LISTS: &[(&str, &str)] = &[
 #[test]
 fn changed_defaults_show_what_was_recorded_and_then_what_the_page_adds() {
     for (fields, recorded) in CHANGES {
-        assert_eq!(
-            answer(&payment(), *fields),
-            with_tail(recorded),
-            "{fields:?}"
-        );
+        assert_eq!(answer(&payment(), *fields), with_tail(recorded), "{fields:?}");
     }
 }
 
@@ -272,10 +252,7 @@ fn a_list_follows_the_rules_that_no_recording_shows_alone() {
         ("-amount,id,amount", format!(r#""amount":100,"id":"{id}""#)),
         ("Amount,id.x,refunds.,.refunds", format!(r#""id":"{id}""#)),
         // The names that the published page adds.
-        (
-            "id,refunded_amount",
-            format!(r#""id":"{id}","refunded_amount":40"#),
-        ),
+        ("id,refunded_amount", format!(r#""id":"{id}","refunded_amount":40"#)),
         // The true status is there for those who ask by name.
         (
             "refunds.id,refunds.status",
@@ -321,10 +298,7 @@ fn a_refund_is_shown_while_its_money_is_gone_or_going() {
         let mut view = payment();
         view.refunds[0].status = status;
         let (shown, sum) = if status.holds_money() {
-            (
-                r#"[{"amount":40,"id":"ref_01M7ZRTPJ898BQPSN3SG9R6TE9"}]"#,
-                40,
-            )
+            (r#"[{"amount":40,"id":"ref_01M7ZRTPJ898BQPSN3SG9R6TE9"}]"#, 40)
         } else {
             ("[]", 0)
         };

@@ -16,11 +16,7 @@ const ROUTES: [(&str, &str, &str); 10] = [
     ("POST /admin/payments/ID/refund", "{}", "refunds.create"),
     ("POST /admin/payments/ID/capture", "{}", "payments.write"),
     ("GET /admin/refund-reasons", "", "refunds.read"),
-    (
-        "POST /admin/refund-reasons",
-        r#"{"label":"a","code":"b"}"#,
-        "admin",
-    ),
+    ("POST /admin/refund-reasons", r#"{"label":"a","code":"b"}"#, "admin"),
     ("GET /admin/refund-reasons/refr_x", "", "refunds.read"),
     ("POST /admin/refund-reasons/refr_x", "{}", "admin"),
     ("DELETE /admin/refund-reasons/refr_x", "", "admin"),
@@ -67,15 +63,9 @@ async fn a_scope_opens_its_routes() {
         let key = format!("sk_{at}");
         shop.key(SHOP, "medusa-v2", &key, Some(&[scope]));
         let headers = [("authorization", format!("Basic {key}"))];
-        let headers = headers
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let answer = shop.ask_as(&headers, &call.replace("ID", &id), body).await;
-        assert!(
-            ![401, 403].contains(&answer.status),
-            "{call}: {}",
-            answer.told()
-        );
+        assert!(![401, 403].contains(&answer.status), "{call}: {}", answer.told());
     }
 }
 
@@ -86,23 +76,13 @@ async fn checks_run_in_the_documented_order() {
     let call = |query: &str| format!("POST /admin/payments/{id}/refund{query}");
     let syntax = "400 {\"message\":\"Not valid JSON: a member name in double quotes was expected at position 1\",\"type\":\"invalid_data\"}";
     let anonymous = shop.ask_as(&[], &call("?foo=1"), "{bad").await;
-    assert_eq!(
-        anonymous.told(),
-        syntax,
-        "the body's form before the credential"
-    );
+    assert_eq!(anonymous.told(), syntax, "the body's form before the credential");
     let anonymous = shop.ask_as(&[], &call("?foo=1"), "{\"amount\":0}").await;
-    assert_eq!(
-        anonymous.told(),
-        UNAUTHORIZED,
-        "the credential before the schema"
-    );
+    assert_eq!(anonymous.told(), UNAUTHORIZED, "the credential before the schema");
     let told = shop.told(&call("?foo=1"), "{\"amount\":0}").await;
     let small = "Invalid request: Value for field 'amount' too small, expected at least: '0'";
     assert_eq!(told, invalid(small), "the body before the query");
-    let told = shop
-        .told("POST /admin/payments/pay_x/refund?foo=1", "{}")
-        .await;
+    let told = shop.told("POST /admin/payments/pay_x/refund?foo=1", "{}").await;
     let unknown = "Invalid request: Unrecognized fields: 'foo'";
     assert_eq!(told, invalid(unknown), "the query before the books");
     let told = shop.told("POST /admin/payments/pay_x/refund", "{}").await;
@@ -151,18 +131,12 @@ async fn a_person_logs_in_and_acts_under_their_own_name() {
     let typed =
         |message: &str| format!("401 {{\"type\":\"unauthorized\",\"message\":\"{message}\"}}");
     for (body, told) in [
-        (
-            r#"{"email":"admin@example.com","password":"nope"}"#,
-            typed("Invalid email or password"),
-        ),
+        (r#"{"email":"admin@example.com","password":"nope"}"#, typed("Invalid email or password")),
         (
             r#"{"email":"nobody@example.com","password":"supersecret"}"#,
             typed("Invalid email or password"),
         ),
-        (
-            r#"{"email":"admin@example.com"}"#,
-            typed("Password should be a string"),
-        ),
+        (r#"{"email":"admin@example.com"}"#, typed("Password should be a string")),
         (r#"{"password":"x"}"#, typed("Email should be a string")),
     ] {
         let answer = shop.ask_as(&[], "POST /auth/user/emailpass", body).await;

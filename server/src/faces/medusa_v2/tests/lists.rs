@@ -34,40 +34,20 @@ async fn a_list_is_filtered_ordered_and_cut() {
         ("limit=2".to_owned(), &[a, b], "3,\"offset\":0,\"limit\":2"),
         ("offset=2".to_owned(), &[c], "3,\"offset\":2,\"limit\":20"),
         ("limit=0".to_owned(), &none, "3,\"offset\":0,\"limit\":0"),
-        (
-            "offset=1000".to_owned(),
-            &none,
-            "3,\"offset\":1000,\"limit\":20",
-        ),
-        (
-            "order=-created_at".to_owned(),
-            &[c, b, a],
-            "3,\"offset\":0,\"limit\":20",
-        ),
+        ("offset=1000".to_owned(), &none, "3,\"offset\":1000,\"limit\":20"),
+        ("order=-created_at".to_owned(), &[c, b, a], "3,\"offset\":0,\"limit\":20"),
         // 9, 100 and 5000 major units.
-        (
-            "order=amount".to_owned(),
-            &[b, a, c],
-            "3,\"offset\":0,\"limit\":20",
-        ),
+        ("order=amount".to_owned(), &[b, a, c], "3,\"offset\":0,\"limit\":20"),
         (
             "order=payment_collection.created_at".to_owned(),
             &[a, b, c],
             "3,\"offset\":0,\"limit\":20",
         ),
         (format!("id={b}"), &[b], "1,\"offset\":0,\"limit\":20"),
-        (
-            format!("id[]={c}&id[]={a}"),
-            &[a, c],
-            "2,\"offset\":0,\"limit\":20",
-        ),
+        (format!("id[]={c}&id[]={a}"), &[a, c], "2,\"offset\":0,\"limit\":20"),
         (format!("id={a},{b}"), &none, "0,\"offset\":0,\"limit\":20"),
         (session, &[a], "1,\"offset\":0,\"limit\":20"),
-        (
-            format!("$or[0][id]={a}&$or[1][id]={c}"),
-            &[a, c],
-            "2,\"offset\":0,\"limit\":20",
-        ),
+        (format!("$or[0][id]={a}&$or[1][id]={c}"), &[a, c], "2,\"offset\":0,\"limit\":20"),
         (
             "$and[0][created_at][$gt]=2024-09-15T12:27:45.123Z".to_owned(),
             &[b, c],
@@ -85,10 +65,7 @@ async fn a_list_is_filtered_ordered_and_cut() {
             "3,\"offset\":0,\"limit\":20",
         ),
     ] {
-        let rows: Vec<String> = shown
-            .iter()
-            .map(|id| format!("{{\"id\":\"{id}\"}}"))
-            .collect();
+        let rows: Vec<String> = shown.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect();
         let expected = format!("200 {{\"payments\":[{}],\"count\":{rest}}}", rows.join(","));
         assert_eq!(listed(&shop, &query).await, expected, "{query}");
     }
@@ -98,10 +75,7 @@ async fn a_list_is_filtered_ordered_and_cut() {
 async fn what_a_list_cannot_be_asked_is_told() {
     let shop = Shop::open();
     for (query, message) in [
-        (
-            "limit=abc",
-            "Expected type: 'number' for field 'limit', got: 'abc'",
-        ),
+        ("limit=abc", "Expected type: 'number' for field 'limit', got: 'abc'"),
         ("limit=-1", "Value for field 'limit' is negative"),
         ("order=nope", "Value for field 'order' is no column"),
         ("foo=bar", "Unrecognized fields: 'foo'"),
@@ -110,10 +84,7 @@ async fn what_a_list_cannot_be_asked_is_told() {
             "id[$in][]=pay_1",
             "Expected type: 'string, array' for field 'id', got: '[object Object]'",
         ),
-        (
-            "with_deleted=maybe",
-            "Expected type: 'boolean' for field 'with_deleted', got: 'maybe'",
-        ),
+        ("with_deleted=maybe", "Expected type: 'boolean' for field 'with_deleted', got: 'maybe'"),
         ("$or[0][foo]=1", "Unrecognized fields: 'foo'"),
     ] {
         let expected = invalid(&format!("Invalid request: {message}"));

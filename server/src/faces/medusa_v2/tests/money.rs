@@ -8,19 +8,11 @@ async fn no_amount_is_the_whole_payment_or_nothing() {
     let id = shop.payment(|_| ()).await;
     assert_eq!(shop.refund(&id, "{\"amount\":30.5}").await.status, 200);
     for body in ["", "{}", "{\"note\":\"x\"}"] {
-        assert_eq!(
-            shop.refund(&id, body).await.told(),
-            invalid(WHOLE),
-            "{body}"
-        );
+        assert_eq!(shop.refund(&id, body).await.told(), invalid(WHOLE), "{body}");
     }
     for amount in ["69.51", "70", "1e21", "69.506"] {
         let body = format!("{{\"amount\":{amount}}}");
-        assert_eq!(
-            shop.refund(&id, &body).await.told(),
-            invalid(MORE),
-            "{body}"
-        );
+        assert_eq!(shop.refund(&id, &body).await.told(), invalid(MORE), "{body}");
     }
     let fraction = "Invalid request: Value for field 'amount' has too many decimals, EUR has 2";
     let answer = shop.refund(&id, "{\"amount\":0.305}").await;
@@ -69,11 +61,7 @@ async fn a_provider_that_says_no_leaves_no_row_and_one_that_says_nothing_does() 
             })
             .await;
         let answer = shop.refund(&id, "{\"amount\":10}").await;
-        assert!(
-            answer.told().starts_with(told),
-            "{answers}: {}",
-            answer.told()
-        );
+        assert!(answer.told().starts_with(told), "{answers}: {}", answer.told());
         assert_eq!(answer.header("requite-refund-status"), Some(status));
         assert!(answer.header("requite-refund-id").is_some());
         assert_eq!(shop.refunded(&id).await, left, "{answers}");
@@ -85,20 +73,12 @@ async fn a_key_gives_the_same_answer_once_more_and_never_a_second_refund() {
     let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let basic = format!("Basic {KEY}");
-    let headers = [
-        ("authorization", basic.as_str()),
-        ("idempotency-key", "k-1"),
-    ];
+    let headers = [("authorization", basic.as_str()), ("idempotency-key", "k-1")];
     let call = format!("POST /admin/payments/{id}/refund");
-    let first = shop
-        .ask_as(&headers, &call, "{\"amount\":10,\"note\":\"x\"}")
-        .await;
+    let first = shop.ask_as(&headers, &call, "{\"amount\":10,\"note\":\"x\"}").await;
     assert_eq!(first.header("idempotent-replayed"), None);
     shop.refund(&id, "{\"amount\":5}").await;
-    for body in [
-        "{\"amount\":10,\"note\":\"x\"}",
-        "{ \"note\":\"\\u0078\", \"amount\":1.0e1 }",
-    ] {
+    for body in ["{\"amount\":10,\"note\":\"x\"}", "{ \"note\":\"\\u0078\", \"amount\":1.0e1 }"] {
         let again = shop.ask_as(&headers, &call, body).await;
         assert_eq!(again.told(), first.told(), "{body}");
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
@@ -110,20 +90,14 @@ async fn a_key_gives_the_same_answer_once_more_and_never_a_second_refund() {
     }
     assert_eq!(shop.refunded(&id).await, "15");
 
-    let headers = [
-        ("authorization", basic.as_str()),
-        ("idempotency-key", "k-2"),
-    ];
+    let headers = [("authorization", basic.as_str()), ("idempotency-key", "k-2")];
     let first = shop.ask_as(&headers, &call, "{\"amount\":86}").await;
     let again = shop.ask_as(&headers, &call, "{\"amount\":86}").await;
     assert_eq!((first.told(), again.told()), (invalid(MORE), invalid(MORE)));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
 
     let long = "k".repeat(256);
-    let headers = [
-        ("authorization", basic.as_str()),
-        ("idempotency-key", &long),
-    ];
+    let headers = [("authorization", basic.as_str()), ("idempotency-key", &long)];
     let answer = shop.ask_as(&headers, &call, "{\"amount\":1}").await;
     assert_eq!(answer.status, 400, "{}", answer.told());
 }
@@ -138,10 +112,7 @@ async fn while_the_first_is_under_way_its_key_is_a_conflict() {
         })
         .await;
     let basic = format!("Basic {KEY}");
-    let headers = [
-        ("authorization", basic.as_str()),
-        ("idempotency-key", "k-1"),
-    ];
+    let headers = [("authorization", basic.as_str()), ("idempotency-key", "k-1")];
     let call = format!("POST /admin/payments/{id}/refund");
     let first = shop.ask_as(&headers, &call, "{\"amount\":10}");
     let second = async {
@@ -164,20 +135,12 @@ async fn captures_take_what_is_authorised_and_no_more() {
                     already captured.";
     let call = format!("POST /admin/payments/{id}/capture?fields=captures.amount,captured_amount");
     let answer = shop.ask(&call, "{\"amount\":30}").await;
-    assert!(
-        answer.text.contains("\"captured_amount\":30,"),
-        "{}",
-        answer.told()
-    );
+    assert!(answer.text.contains("\"captured_amount\":30,"), "{}", answer.told());
     for body in ["{}", "{\"amount\":70.01}", "{\"amount\":1e30}"] {
         assert_eq!(shop.told(&call, body).await, invalid(too_much), "{body}");
     }
     let answer = shop.ask(&call, "{\"amount\":69.999999}").await;
-    assert!(
-        answer.text.contains("\"captured_amount\":100,"),
-        "{}",
-        answer.told()
-    );
+    assert!(answer.text.contains("\"captured_amount\":100,"), "{}", answer.told());
     // Captured as a whole: the answer is the payment as it is.
     assert_eq!(shop.told(&call, "{\"amount\":5}").await, answer.told());
     let told = shop.told("POST /admin/payments/pay_x/capture", "{}").await;
@@ -190,8 +153,5 @@ async fn captures_take_what_is_authorised_and_no_more() {
         .await;
     let call = format!("POST /admin/payments/{cancelled}/capture");
     let told = shop.told(&call, "{}").await;
-    assert_eq!(
-        told,
-        invalid(&format!("The payment: {cancelled} has been canceled."))
-    );
+    assert_eq!(told, invalid(&format!("The payment: {cancelled} has been canceled.")));
 }

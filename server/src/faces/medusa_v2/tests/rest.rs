@@ -55,10 +55,7 @@ async fn what_is_no_route_is_told_in_json() {
         "GET /nope".to_owned(),
         "POST /admin/payments//refund".to_owned(),
     ] {
-        assert_eq!(
-            shop.told(&call, "").await,
-            not_found(&format!("Cannot {call}"))
-        );
+        assert_eq!(shop.told(&call, "").await, not_found(&format!("Cannot {call}")));
     }
     let anonymous = shop.ask_as(&[], "GET /admin/nope", "").await;
     assert_eq!(anonymous.told(), "401 {\"message\":\"Unauthorized\"}");
@@ -78,10 +75,9 @@ async fn a_body_that_cannot_be_taken_moves_nothing() {
     let large = "413 {\"message\":\"request entity too large\",\"type\":\"unknown_error\"}";
     assert_eq!(shop.told(&call, &note(65_536)).await, large);
     let basic = format!("Basic {KEY}");
-    for (name, value, status) in [
-        ("content-encoding", "zstd", 415),
-        ("content-encoding", "gzip", 400),
-    ] {
+    for (name, value, status) in
+        [("content-encoding", "zstd", 415), ("content-encoding", "gzip", 400)]
+    {
         let headers = [("authorization", basic.as_str()), (name, value)];
         let answer = shop.ask_as(&headers, &call, "{\"amount\":1}").await;
         assert_eq!(answer.status, status, "{value}: {}", answer.told());
@@ -95,10 +91,7 @@ async fn refund_reasons_are_made_named_changed_and_deleted() {
     let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let made = shop
-        .told(
-            "POST /admin/refund-reasons?fields=id",
-            r#"{"label":"Damaged","code":"damaged"}"#,
-        )
+        .told("POST /admin/refund-reasons?fields=id", r#"{"label":"Damaged","code":"damaged"}"#)
         .await;
     let reason = made.split('"').nth(5).expect("an id").to_owned();
     let at = "2024-09-15T12:27:45.123Z";
@@ -109,16 +102,11 @@ async fn refund_reasons_are_made_named_changed_and_deleted() {
     };
     let one = |reason: String| format!("200 {{\"refund_reason\":{reason}}}");
     let call = |method: &str| format!("{method} /admin/refund-reasons/{reason}");
-    assert_eq!(
-        shop.told(&call("GET"), "").await,
-        one(shown("Damaged", "null"))
-    );
+    assert_eq!(shop.told(&call("GET"), "").await, one(shown("Damaged", "null")));
     let body = r#"{"label":"Broken","description":"In two"}"#;
     let changed = shop.told(&call("POST"), body).await;
     assert_eq!(changed, one(shown("Broken", "\"In two\"")));
-    let list = shop
-        .told("GET /admin/refund-reasons?q=BROK&limit=5&order=-label", "")
-        .await;
+    let list = shop.told("GET /admin/refund-reasons?q=BROK&limit=5&order=-label", "").await;
     let row = shown("Broken", "\"In two\"");
     assert_eq!(
         list,
@@ -128,11 +116,7 @@ async fn refund_reasons_are_made_named_changed_and_deleted() {
     let body = format!("{{\"amount\":1,\"refund_reason_id\":\"{reason}\"}}");
     let call_refund = format!("POST /admin/payments/{id}/refund?fields=refunds.refund_reason.code");
     let refunded = shop.ask(&call_refund, &body).await;
-    assert!(
-        refunded.text.contains("\"code\":\"damaged\""),
-        "{}",
-        refunded.told()
-    );
+    assert!(refunded.text.contains("\"code\":\"damaged\""), "{}", refunded.told());
 
     let gone = format!("200 {{\"id\":\"{reason}\",\"object\":\"refund_reason\",\"deleted\":true}}");
     assert_eq!(shop.told(&call("DELETE"), "").await, gone);
@@ -141,10 +125,7 @@ async fn refund_reasons_are_made_named_changed_and_deleted() {
     assert_eq!(shop.told(&call("GET"), "").await, unknown);
     assert_eq!(shop.told(&call("POST"), "{}").await, unknown);
     let told = shop.told(&call_refund, &body).await;
-    assert_eq!(
-        told,
-        not_found(&format!("RefundReason id not found: {reason}"))
-    );
+    assert_eq!(told, not_found(&format!("RefundReason id not found: {reason}")));
     let payment = format!("GET /admin/payments/{id}?fields=refunds.refund_reason.code");
     let shown = shop.ask(&payment, "").await.text;
     let kept = format!("\"refund_reason_id\":\"{reason}\",\"refund_reason\":null");
@@ -155,33 +136,17 @@ async fn refund_reasons_are_made_named_changed_and_deleted() {
 async fn reasons_that_do_not_fit_are_told_as_the_original_tells_them() {
     let shop = Shop::open();
     for (call, body, message) in [
-        (
-            "POST",
-            "{}",
-            "Field 'label' is required; Field 'code' is required",
-        ),
-        (
-            "POST",
-            "",
-            "Field 'label' is required; Field 'code' is required",
-        ),
+        ("POST", "{}", "Field 'label' is required; Field 'code' is required"),
+        ("POST", "", "Field 'label' is required; Field 'code' is required"),
         ("POST", r#"{"code":"x"}"#, "Field 'label' is required"),
-        (
-            "POST",
-            r#"{"label":"a","code":"b","foo":1}"#,
-            "Unrecognized fields: 'foo'",
-        ),
+        ("POST", r#"{"label":"a","code":"b","foo":1}"#, "Unrecognized fields: 'foo'"),
         (
             "POST",
             r#"{"label":null,"code":1,"description":2}"#,
             "Expected type: 'string' for field 'label', got: 'null'; Expected type: 'string' for field 'code', got: '1'; Expected type: 'string' for field 'description', got: '2'",
         ),
         ("GET ?code=other", "", "Unrecognized fields: 'code'"),
-        (
-            "GET ?limit=abc",
-            "",
-            "Expected type: 'number' for field 'limit', got: 'abc'",
-        ),
+        ("GET ?limit=abc", "", "Expected type: 'number' for field 'limit', got: 'abc'"),
         (
             "GET ?with_deleted=maybe",
             "",
@@ -189,14 +154,8 @@ async fn reasons_that_do_not_fit_are_told_as_the_original_tells_them() {
         ),
     ] {
         let (method, query) = call.split_once(' ').unwrap_or((call, ""));
-        let told = shop
-            .told(&format!("{method} /admin/refund-reasons{query}"), body)
-            .await;
-        assert_eq!(
-            told,
-            invalid(&format!("Invalid request: {message}")),
-            "{body}"
-        );
+        let told = shop.told(&format!("{method} /admin/refund-reasons{query}"), body).await;
+        assert_eq!(told, invalid(&format!("Invalid request: {message}")), "{body}");
     }
 }
 
@@ -205,10 +164,7 @@ fn a_path_matches_in_any_letter_case_and_with_a_slash_at_the_end() {
     for (path, spelling) in [
         ("/ADMIN/Payments/pay_1", Some("/admin/payments/pay_1")),
         ("/admin/payments/PAY_1/", Some("/admin/payments/PAY_1")),
-        (
-            "/admin/payments/x/Refund/",
-            Some("/admin/payments/x/refund"),
-        ),
+        ("/admin/payments/x/Refund/", Some("/admin/payments/x/refund")),
         ("/Auth/User/EmailPass", Some("/auth/user/EmailPass")),
         ("/admin/payments//refund", None),
         ("/admin//payments/x", None),
@@ -216,11 +172,7 @@ fn a_path_matches_in_any_letter_case_and_with_a_slash_at_the_end() {
         ("/admin/nope", None),
         ("/", None),
     ] {
-        assert_eq!(
-            super::super::route_spelling(path).as_deref(),
-            spelling,
-            "{path}"
-        );
+        assert_eq!(super::super::route_spelling(path).as_deref(), spelling, "{path}");
     }
 }
 
@@ -257,22 +209,13 @@ async fn a_browser_of_a_listed_origin_may_read_answers() {
             vec![
                 ("origin", listed),
                 ("access-control-request-method", "POST"),
-                (
-                    "access-control-request-headers",
-                    "content-type,x-medusa-locale",
-                ),
+                ("access-control-request-headers", "content-type,x-medusa-locale"),
             ],
             204,
             Some(listed),
             Some("Origin, Access-Control-Request-Headers"),
         ),
-        (
-            format!("OPTIONS /admin/payments/{id}"),
-            vec![("origin", listed)],
-            401,
-            None,
-            None,
-        ),
+        (format!("OPTIONS /admin/payments/{id}"), vec![("origin", listed)], 401, None, None),
         (
             format!("HEAD /admin/payments/{id}"),
             vec![("authorization", basic.as_str()), ("origin", listed)],
@@ -283,15 +226,9 @@ async fn a_browser_of_a_listed_origin_may_read_answers() {
     ] {
         let answer = shop.ask_as(&headers, &call, "").await;
         assert_eq!(answer.status, status, "{call} {headers:?}");
-        assert_eq!(
-            answer.header("access-control-allow-origin"),
-            origin,
-            "{call}"
-        );
+        assert_eq!(answer.header("access-control-allow-origin"), origin, "{call}");
         assert_eq!(answer.header("vary"), vary, "{call}");
-        let asked = headers
-            .iter()
-            .find(|(name, _)| name.ends_with("request-headers"));
+        let asked = headers.iter().find(|(name, _)| name.ends_with("request-headers"));
         let allowed = answer.header("access-control-allow-headers");
         assert_eq!(allowed, asked.map(|(_, names)| *names), "{call}");
     }
@@ -305,10 +242,7 @@ async fn an_answer_that_has_not_changed_is_not_sent_again() {
     let first = shop.ask(&call, "").await;
     let tag = first.header("etag").expect("a tag").to_owned();
     let basic = format!("Basic {KEY}");
-    let headers = [
-        ("authorization", basic.as_str()),
-        ("if-none-match", tag.as_str()),
-    ];
+    let headers = [("authorization", basic.as_str()), ("if-none-match", tag.as_str())];
     let again = shop.ask_as(&headers, &call, "").await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
     assert_eq!(shop.refund(&id, "{\"amount\":1}").await.status, 200);
