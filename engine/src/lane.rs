@@ -89,10 +89,7 @@ impl<S: Store> Lane<S> {
             return Vec::new();
         }
         self.calls_end(&commands);
-        let instructions = self.decide_all(commands, answers);
-        let calls = instructions.iter().map(|call| (call.refund, call.attempt));
-        self.under_way.extend(calls);
-        instructions
+        self.decide_all(commands, answers)
     }
 
     /// A call whose outcome is here is over, whatever becomes of the outcome.
@@ -165,6 +162,8 @@ impl<S: Store> Lane<S> {
                 }
             }
         }
+        let calls = decided.instructions.iter();
+        self.under_way.extend(calls.map(|call| (call.refund, call.attempt)));
         decided.instructions
     }
 

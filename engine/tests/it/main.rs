@@ -3,6 +3,7 @@
 mod audit;
 mod files;
 mod keys;
+mod races;
 mod refunds;
 mod support;
 mod views;

@@ -35,7 +35,7 @@ pub(super) fn payment_view(
     let seq = as_of.unwrap_or(head).min(head);
     let at = Moment { merchant, payment, seq };
     let mut refunds = refunds_of(connection, at)?;
-    if seq < head {
+    if as_of.is_some() {
         as_they_were(connection, at, &mut refunds)?;
     }
     let legs = legs(connection, at, &refunds)?;
@@ -105,7 +105,9 @@ fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<Refun
     statement.query_map(at.key(), |row| refund_view(at.merchant, row))?.collect()
 }
 
-/// Puts refunds back to what their newest event at or before the moment said.
+/// Puts refunds to what their newest event at or before the moment said. Also when that is the
+/// newest of all: a row may know more than its last event (a fault's newer text, the time of the
+/// last news in a batch), and what was answered must look the same for ever.
 fn as_they_were(
     connection: &Connection,
     at: Moment,
@@ -118,6 +120,9 @@ fn as_they_were(
     let mut rows = statement.query(at.key())?;
     let places: HashMap<u128, usize> =
         refunds.iter().enumerate().map(|(place, refund)| (refund.id.bits(), place)).collect();
+    for refund in refunds.iter_mut() {
+        refund.unknown_at_ms = None;
+    }
     while let Some(row) = rows.next()? {
         let place = places.get(&id(row, 0)?).and_then(|&place| refunds.get_mut(place));
         let Some(refund) = place else { continue };
@@ -126,7 +131,9 @@ fn as_they_were(
         refund.psp_refund = row.get(2)?;
         refund.fault = fault_of(row, 3, 4)?;
         refund.updated_at_ms = at_ms;
-        refund.unknown_at_ms = refund.unknown_at_ms.filter(|first| *first <= at_ms);
+        if refund.status == Status::Unknown {
+            refund.unknown_at_ms = refund.unknown_at_ms.or(Some(at_ms));
+        }
         refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
     }
     Ok(())
