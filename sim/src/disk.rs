@@ -13,7 +13,7 @@ use requite_engine::audit::Report;
 use requite_engine::command::RefundRef;
 use requite_engine::read::{MerchantView, ReasonView};
 use requite_engine::registry::Registry;
-use requite_engine::store::sqlite::{self, Open, Sqlite, SqliteRegistry};
+use requite_engine::store::sqlite::{self, Open, Sqlite, SqliteReads, SqliteRegistry};
 use requite_engine::store::{Changes, Loaded, RefundRecord, Store, StoreFault, Wanted};
 use tempfile::TempDir;
 
@@ -55,6 +55,17 @@ impl Disk {
             Disk::Memory(memory) => Disk::Memory(Arc::clone(memory)),
             Disk::File { folder, .. } => {
                 Disk::File { store: opened(folder), folder: Arc::clone(folder) }
+            }
+        }
+    }
+
+    /// What faces render answers from; only the real store has it.
+    pub fn reads(&self) -> Option<SqliteReads> {
+        match self {
+            Disk::Memory(_) => None,
+            Disk::File { folder, .. } => {
+                let path = folder.path().join("sim.db");
+                Some(SqliteReads::open(&path).expect("the store opens for reading"))
             }
         }
     }

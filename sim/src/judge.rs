@@ -8,6 +8,8 @@ use requite_core::decide::{Ask, Refusal};
 use requite_core::refund::Status;
 use requite_engine::command::{Command, CommandError, RefundRef, RefundReply, Reply, Wait};
 use requite_engine::psp::{CallKind, Instruction};
+use requite_engine::read::{PaymentView, Reads};
+use requite_engine::store::sqlite::SqliteReads;
 use requite_engine::store::{Changes, Loaded, Store, Wanted};
 
 use crate::desk::{Result_, Ticket};
@@ -33,6 +35,43 @@ impl Acked {
         if self.all.insert(refund, amount).is_none() {
             self.fresh.push(refund);
         }
+    }
+}
+
+/// R4 as clients see it: a payment as of an event looks the same whenever it is rendered.
+#[derive(Default)]
+pub struct Shown {
+    reads: Option<SqliteReads>,
+    views: BTreeMap<(RefundRef, u32), PaymentView>,
+}
+
+impl Shown {
+    pub fn new(reads: Option<SqliteReads>) -> Shown {
+        Shown { reads, views: BTreeMap::new() }
+    }
+
+    fn show(&mut self, refund: RefundRef, seq: u32) -> Result<(), String> {
+        let Some(reads) = &self.reads else {
+            return Ok(());
+        };
+        let view = reads.payment(refund.merchant, refund.payment, Some(seq));
+        let view = view.map_err(|fault| fault.to_string())?;
+        let mut view = view.ok_or("a payment that was answered about cannot be shown")?;
+        for refund in &mut view.refunds {
+            // What is to come is as it is now, and no face shows it in a replay.
+            refund.next_action_at_ms = None;
+            refund.sends = 0;
+        }
+        let first = self.views.entry((refund, seq)).or_insert_with(|| view.clone());
+        if *first == view {
+            return Ok(());
+        }
+        Err(format!("R4: as of {seq} it was {first:?} and is {view:?}"))
+    }
+
+    fn show_all_again(&mut self) -> Result<(), String> {
+        let all: Vec<(RefundRef, u32)> = self.views.keys().copied().collect();
+        all.into_iter().try_for_each(|(refund, seq)| self.show(refund, seq))
     }
 }
 
@@ -166,6 +205,7 @@ impl World {
         if let Some(seq) = reply.as_of {
             let status = self.model.status_as_of(reply.refund, seq);
             hold(status == Some(reply.status), "its history has another status")?;
+            self.shown.show(reply.refund, seq)?;
         }
         let request = ticket.request.as_ref().expect("refunds are asked for by requests");
         self.model.tell(request, reply.refund, (reply.as_of, reply.status))
@@ -229,6 +269,7 @@ impl World {
                 return Err(format!("R1: {refund:?} should be {kept:?}, the store has {is:?}"));
             }
         }
+        self.shown.show_all_again()?;
         self.acked.fresh = self.acked.all.keys().copied().collect();
         acked_are_there(&mut self.acked, &mut self.side)
     }

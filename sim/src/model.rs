@@ -132,8 +132,8 @@ pub struct Model {
     has_lost: bool,
     /// Calls of the living process whose outcome is not here yet.
     under_way: BTreeMap<RefundRef, u32>,
-    /// Refunds of which the batch at hand tells somebody.
-    told_now: BTreeSet<RefundRef>,
+    /// Refunds of which somebody may be told in this step.
+    news: BTreeSet<RefundRef>,
     /// Calls that the batch at hand makes.
     called_now: BTreeSet<RefundRef>,
     /// Refunds that the commands since the last check must have changed.
@@ -148,11 +148,19 @@ impl Model {
 
     /// Commands reach the lane: a call whose outcome is among them is over.
     pub fn received(&mut self, command: &Command) {
+        if let Command::Settle { refund, .. } | Command::Wake { refund, .. } = command {
+            self.news.insert(*refund);
+        }
         if let Command::Settle { refund, finding } = command
             && self.under_way.get(refund) == Some(&finding.attempt)
         {
             self.under_way.remove(refund);
         }
+    }
+
+    /// A step is over, and its answers were heard.
+    pub fn heard(&mut self) {
+        self.news.clear();
     }
 
     /// The process died, and its calls with it.
@@ -164,7 +172,6 @@ impl Model {
     /// What the batch at hand made, before its commands are shown.
     pub fn look_at(&mut self, changes: &Changes, is_told: bool) {
         self.called_now.clear();
-        self.told_now.clear();
         self.made = changes.new_refunds.iter().map(|new| new.key.refund).collect();
         let bound = changes.keys.iter().map(|(at, record)| {
             let is_refund = matches!(record.outcome, KeyOutcome::Refund { .. });
@@ -266,7 +273,7 @@ impl Model {
             };
             let verdict = if is_certain { Some(verdict) } else { self.which(request, verdict) };
             if let Some(Verdict::Repeat(refund)) = verdict {
-                self.told_now.insert(refund);
+                self.news.insert(refund);
                 self.bind_free(request, refund);
             }
             if let Some(verdict) = verdict {
@@ -332,7 +339,7 @@ impl Model {
         }
         let is_untold = !self.known.contains(&first) && !self.has_lost;
         let has_left = kept.attempt > 1 || !kept.status.is_open();
-        let is_news = self.touched.contains(&first) || self.told_now.contains(&first);
+        let is_news = self.news.contains(&first);
         Some(is_untold && has_left && !is_news)
     }
 
@@ -462,6 +469,7 @@ impl Model {
             self.called_now.insert(refund);
         }
         self.refunds.insert(refund, kept);
+        self.news.insert(refund);
         self.touched.insert(refund);
         for key in &request.keys {
             self.bind(request, key, BoundTo::Refund(refund));

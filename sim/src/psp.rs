@@ -152,6 +152,8 @@ pub struct Psp {
     counted: BTreeMap<PaymentId, i64>,
     captured: BTreeMap<PaymentId, i64>,
     calls: BTreeMap<u64, Call>,
+    /// The newest call for each refund.
+    newest: BTreeMap<RefundRef, u64>,
     queue: BTreeMap<(i64, u64), Event>,
     drawn: u64,
     generation: u32,
@@ -169,6 +171,7 @@ impl Psp {
             counted: BTreeMap::new(),
             captured: BTreeMap::new(),
             calls: BTreeMap::new(),
+            newest: BTreeMap::new(),
             queue: BTreeMap::new(),
             drawn: 0,
             generation: 0,
@@ -214,6 +217,14 @@ impl Psp {
         let is_send = call.kind == CallKind::Send;
         let generation = self.generation;
         let call = Call { instruction: call, key, generation, is_ended: false };
+        let refund = call.instruction.refund;
+        if let Some(other) = self.newest.insert(refund, id) {
+            let other = &self.calls[&other];
+            if !other.is_ended && other.generation == generation {
+                let what = format!("two calls at once for {refund:?}");
+                self.violations.push(what);
+            }
+        }
         self.calls.insert(id, call);
         self.at(now_ms + self.policy.deadline_ms, Event::Deadline(id));
         let rates = &self.policy.rates;

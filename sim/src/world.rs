@@ -21,7 +21,7 @@ use crate::bug::Bug;
 use crate::client::Clients;
 use crate::desk::{SharedInbox, Ticket, Tickets, answer};
 use crate::disk::{Disk, Fate, Faulty, SharedTap, Transacted, tap};
-use crate::judge::{self, Acked};
+use crate::judge::{self, Acked, Shown};
 use crate::model::Model;
 use crate::psp::{News, Psp};
 use crate::rng::Rng;
@@ -74,6 +74,8 @@ pub struct World {
     pub(crate) tickets: Tickets,
     pub(crate) inbox: SharedInbox,
     pub(crate) acked: Acked,
+    /// What faces would show, and what they showed as of an event.
+    pub(crate) shown: Shown,
     /// The store once more, for the sweep and for checks: it only reads.
     pub(crate) side: Disk,
     /// `None` only while the process is down.
@@ -147,6 +149,7 @@ impl World {
             tickets: Tickets::new(),
             inbox: SharedInbox::default(),
             acked: Acked::default(),
+            shown: Shown::new(side.reads()),
             side,
             lane: Some(new_lane(store)),
             tap,
@@ -384,6 +387,7 @@ impl World {
         let log = std::mem::take(&mut tap(&self.tap).log);
         self.learn(&commands, log)?;
         self.hear_answers(&commands)?;
+        self.model.heard();
         let lane = self.lane.as_ref().expect("the process is up");
         if !self.is_dead() && lane.has_backlog() == self.backlog.is_empty() {
             return Err(String::from("news was lost when the store failed"));
@@ -447,6 +451,10 @@ impl World {
                 self.backlog.push(command.clone());
             }
         }
+        if is_told {
+            let calls = changes.attempts.iter();
+            calls.for_each(|call| self.model.called(call.key, call.attempt));
+        }
         if is_committed {
             self.model.check_commit(&changes)?;
             for (from, to) in self.model.moves(&changes) {
@@ -501,7 +509,6 @@ impl World {
                 return self.restart("before a call leaves");
             }
             self.check_attempt(&call)?;
-            self.model.called(call.refund, call.attempt);
             self.call(call);
         }
         if dies_at.is_some() {
