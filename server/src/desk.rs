@@ -15,7 +15,7 @@ use requite_engine::engine::Engine;
 use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::read::{PaymentView, ReadFault, Reads};
 use requite_engine::registry::Registry;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::crypto::password::PasswordChecks;
 
@@ -49,6 +49,7 @@ pub(crate) struct Desk {
     ids: Arc<dyn Ids>,
     settings: Arc<Settings>,
     passwords: PasswordChecks,
+    reading: Arc<Semaphore>,
 }
 
 /// What a desk is made of.
@@ -72,6 +73,7 @@ impl Desk {
             ids,
             settings: Arc::new(settings),
             passwords: PasswordChecks::new(),
+            reading: Arc::new(Semaphore::new(READS_MAX)),
         }
     }
 
@@ -185,6 +187,7 @@ impl Desk {
         &self,
         read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
     ) -> Result<T, ReadFault> {
+        let _turn = self.reading.acquire().await;
         let reads = Arc::clone(&self.reads);
         let done = tokio::task::spawn_blocking(move || read(reads.as_ref())).await;
         done.unwrap_or_else(|fault| Err(ReadFault(fault.to_string())))
@@ -228,6 +231,10 @@ fn guard(request: &RefundRequest, window_ms: i64) -> Key {
     let meaning = [payment.as_str(), &wish, reason.map_or("", String::as_str)];
     Key { lifetime: Lifetime::Within(window_ms), ..key("guard", &meaning, "", &meaning) }
 }
+
+/// Reads under way at once: enough to keep a few cores busy, and fewer than the connections that the
+/// store keeps open. More would only wait for each other, and open connections to throw away.
+pub(crate) const READS_MAX: usize = 8;
 
 /// Longest `Idempotency-Key` that is taken (Gr4vy documents 255 characters).
 pub(crate) const KEY_TEXT_MAX: usize = 255;
