@@ -95,7 +95,8 @@ pub struct Details {
     pub external_identifier: Option<String>,
     /// The id the caller gave it (Moyasar's `transaction_id`), shown in that face alone.
     pub given_id: Option<u128>,
-    /// The idempotency key as sent, where a dialect shows it again.
+    /// The caller's own idempotency key as sent. One dialect shows it again, and two requests with
+    /// different ones are never taken for one.
     pub key_text: Option<String>,
     /// Draw a card-message reference number (Moyasar): one counter a day per merchant.
     pub wants_reference: bool,

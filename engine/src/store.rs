@@ -64,6 +64,8 @@ pub struct RefundRecord {
     /// Number of its newest refund call among the payment's.
     pub call_no: u32,
     pub reason: Option<String>,
+    /// It was asked for with an idempotency key of the caller's own.
+    pub is_keyed: bool,
 }
 
 /// What a batch changes, to be committed as one.

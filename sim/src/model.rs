@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use requite_core::decide::{Amount, Ask, Refusal, Target};
+use requite_core::decide::{Amount, Refusal, Target};
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::{MINOR_MAX, Minor};
 use requite_core::refund::Status;
@@ -64,6 +64,8 @@ pub struct Kept {
     sends: u32,
     looks: u32,
     pub due_ms: Option<i64>,
+    /// Asked for with a key of the caller's own.
+    is_keyed: bool,
     /// The PSP named it once.
     is_seen: bool,
 }
@@ -311,13 +313,17 @@ impl Model {
     }
 
     /// What binds a key, and whether that is certain.
-    fn binding(&self, merchant: MerchantId, key: &Key, asked: &Ask) -> Option<(&Bound, bool)> {
-        let bound = self.keys.get(&(merchant, key.hash))?;
-        let age_ms = asked.at_ms - bound.at_ms;
+    fn binding(&self, request: &RefundRequest, key: &Key) -> Option<(&Bound, bool)> {
+        let bound = self.keys.get(&(request.merchant, key.hash))?;
+        let age_ms = request.ask.at_ms - bound.at_ms;
         let binds = match (key.lifetime, &bound.to) {
             (Lifetime::Kept, _) => age_ms < KEY_LIFE_MS,
             (Lifetime::Within(ms), _) => age_ms < ms,
             (Lifetime::WhileUnknown, BoundTo::Refund(refund)) => {
+                // Two keys of callers' own are two wishes.
+                if request.details.key_text.is_some() && self.refunds[refund].is_keyed {
+                    return None;
+                }
                 return self.is_joined(*refund, age_ms).map(|is_certain| (bound, is_certain));
             }
             (Lifetime::WhileUnknown, BoundTo::Refusal(_)) => false,
@@ -344,7 +350,7 @@ impl Model {
     }
 
     fn repeat(&self, request: &RefundRequest, key: &Key) -> Option<(Verdict, bool)> {
-        let (bound, is_certain) = self.binding(request.merchant, key, &request.ask)?;
+        let (bound, is_certain) = self.binding(request, key)?;
         if bound.fingerprint != key.fingerprint {
             return Some((Verdict::KeyReused, is_certain));
         }
@@ -359,7 +365,7 @@ impl Model {
     /// make a second one later.
     fn bind_free(&mut self, request: &RefundRequest, refund: RefundRef) {
         for key in &request.keys {
-            let is_free = self.binding(request.merchant, key, &request.ask).is_none();
+            let is_free = self.binding(request, key).is_none();
             if key.lifetime == Lifetime::Kept && is_free {
                 self.bind(request, key, BoundTo::Refund(refund));
             }
@@ -462,6 +468,7 @@ impl Model {
             sends: calls,
             looks: 0,
             due_ms: schedule::next_action_at(status, 0, request.ask.at_ms),
+            is_keyed: request.details.key_text.is_some(),
             is_seen: false,
         };
         if status.is_open() {

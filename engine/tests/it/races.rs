@@ -166,3 +166,28 @@ fn what_was_answered_looks_the_same_for_ever() {
     assert_eq!(first, later);
     bench.check();
 }
+
+/// Two callers, two keys, the same amount: while the first is without its outcome, the second is
+/// still a wish of its own. A retry without a key joins.
+#[test]
+fn two_keys_are_two_wishes_even_while_the_first_is_unknown() {
+    let mut bench = Bench::with_payment("psp");
+    let wish = |id, own: Option<&str>| {
+        let open = Key { lifetime: Lifetime::WhileUnknown, ..key("open", "3000") };
+        let mut wish = request(id, 3_000);
+        wish.details.key_text = own.map(str::to_owned);
+        wish.keys = own.map(|text| key(text, "3000")).into_iter().chain([open]).collect();
+        wish.answers_unknown = false;
+        wish
+    };
+    bench.start(wish(1, Some("k1")));
+    bench.answer(lost());
+    bench.start(wish(2, Some("k2")));
+    assert_eq!(bench.view(None).refunds.len(), 2);
+    bench.answer(lost());
+    let again = bench.refund(wish(3, Some("k1"))).expect("told at once");
+    assert_eq!(again.refund, of(1));
+    let keyless = bench.refund(wish(4, None)).expect("told at once");
+    assert_eq!(keyless.refund, of(2));
+    bench.check();
+}

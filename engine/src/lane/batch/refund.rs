@@ -84,12 +84,21 @@ impl Batch<'_> {
         let record = self.recorded((request.merchant, key.hash))?;
         let stands = match &record.outcome {
             KeyOutcome::Refund { refund, answered } => {
+                if key.lifetime == Lifetime::WhileUnknown && self.is_apart(request, *refund) {
+                    return None;
+                }
                 let is_untold = answered.is_none() && self.is_left(*refund);
                 (self.status(*refund), is_untold)
             }
             KeyOutcome::Refused(_) => (None, false),
         };
         key.binds(record, stands, request.ask.at_ms).then_some(record)
+    }
+
+    /// Two keys of two callers' own are two wishes, however equal: each is retried under its own.
+    fn is_apart(&self, request: &RefundRequest, refund: RefundRef) -> bool {
+        let known = self.loaded.refunds.get(&refund);
+        request.details.key_text.is_some() && known.is_some_and(|known| known.is_keyed)
     }
 
     /// Whoever asked has left without the outcome: they were told "unknown", or a crash took them.
@@ -209,7 +218,12 @@ impl Batch<'_> {
         let sent = (refund.status == Status::Ready).then(|| settle::send(&accepted, at_ms));
         let first = sent.as_ref().map_or(&accepted, |(change, _)| &change.refund).clone();
         self.record_refund(key, &first, reserve, (request.details.actor.clone(), at_ms));
-        let record = RefundRecord { refund: first, call_no: 0, reason };
+        let record = RefundRecord {
+            refund: first,
+            call_no: 0,
+            reason,
+            is_keyed: request.details.key_text.is_some(),
+        };
         self.loaded.refunds.insert(key, record.clone());
         self.new_refunds.insert(key);
         let details = request.details.clone();

@@ -198,7 +198,7 @@ pub(super) fn refund(
     let sql = "-- refund
         select payment_id, leg_id, amount_minor, status, attempt, sends, looks,
             next_action_at_ms, psp_refund, fault_code, fault_text, call_no, reason_text,
-            reason_code
+            reason_code, key_text is not null
         from refund where merchant_id = ?1 and refund_id = ?2";
     let allocations = allocations(connection, key)?;
     let mut statement = connection.prepare_cached(sql)?;
@@ -220,7 +220,8 @@ pub(super) fn refund(
         };
         let reason: Option<String> = row.get(12)?;
         let code: Option<String> = row.get(13)?;
-        Ok(RefundRecord { refund, call_no: row.get(11)?, reason: reason.or(code) })
+        let reason = reason.or(code);
+        Ok(RefundRecord { refund, call_no: row.get(11)?, reason, is_keyed: row.get(14)? })
     });
     found.optional()
 }

@@ -139,7 +139,7 @@ fn asked(
             note: None,
             external_identifier: None,
             given_id: None,
-            key_text: None,
+            key_text: wish.idempotency_key.clone(),
             wants_reference: false,
         },
         keys: keys(named, wish, route),
