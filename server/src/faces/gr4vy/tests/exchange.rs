@@ -358,13 +358,14 @@ async fn a_token_that_is_worth_nothing_is_unauthorized() {
     let good = stage.token();
     let stranger = token(&PrivateKey::generate(), &json!({"scopes": ["*.read"]}));
     let (head, _) = good.rsplit_once('.').expect("three parts");
+    let other = if good.ends_with('A') { 'B' } else { 'A' };
     for value in [
         String::new(),
         "Bearer".to_owned(),
         format!("Basic {good}"),
         good.clone(),
         format!("Bearer {head}."),
-        format!("Bearer {}A", &good[..good.len() - 1]).replace("AA", "BB"),
+        format!("Bearer {}{other}", &good[..good.len() - 1]),
         format!("Bearer {stranger}"),
         with(json!({"exp": START_S - 1})),
         with(json!({"exp": null})),
