@@ -193,9 +193,9 @@ impl Psp {
         self.queue.first_key_value().map(|((at_ms, _), _)| *at_ms)
     }
 
-    /// Money came back, and we have not been told.
-    pub fn has_more_to_tell(&self) -> bool {
-        !self.bounced.is_empty()
+    /// Refunds whose money came back, as long as we may have to be told.
+    pub fn untold(&self) -> impl Iterator<Item = RefundRef> {
+        self.bounced.iter().map(|at| self.executions[*at].refund)
     }
 
     /// When the last thing that is under way happens.

@@ -202,8 +202,10 @@ impl World {
 
     /// When there is something to do again. `None`: all is quiet.
     fn next_happening(&self) -> Option<i64> {
+        let is_due = |refund| self.model.refunds[&refund].status == Status::Succeeded;
+        let untold = self.psp.untold().any(is_due);
         let waits = !self.queue.is_empty() || !self.news.is_empty() || !self.backlog.is_empty();
-        if waits || !self.late.is_empty() || self.psp.has_more_to_tell() {
+        if waits || !self.late.is_empty() || untold {
             return Some(self.now_ms);
         }
         let expiring = self.tickets.values().filter_map(|ticket| ticket.expires_at_ms).min();
