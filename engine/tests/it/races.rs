@@ -191,3 +191,21 @@ fn two_keys_are_two_wishes_even_while_the_first_is_unknown() {
     assert_eq!(keyless.refund, of(2));
     bench.check();
 }
+
+/// The same where both were taken in by one batch, the second after the first one's window.
+#[test]
+fn of_two_refunds_in_one_batch_the_newer_keeps_the_guard() {
+    let mut bench = Bench::with_payment("psp");
+    let click = |id, at_ms| {
+        let guard = Key { lifetime: Lifetime::Within(10_000), ..key("soft", "50") };
+        let mut click = RefundRequest { keys: vec![guard], ..request(id, 50) };
+        click.ask.at_ms = at_ms;
+        ask(click)
+    };
+    let late = NOW + 20_000;
+    let heard =
+        bench.batch(vec![click(1, NOW), click(2, late), expire(2), expire(1), click(3, late)]);
+    assert_eq!(told(&heard[4]).map(|reply| reply.refund), Some(of(2)));
+    assert_eq!(bench.view(None).refunds.len(), 2);
+    bench.check();
+}

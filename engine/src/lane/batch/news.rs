@@ -116,9 +116,7 @@ impl Batch<'_> {
         let seq = self.seq((key.merchant, key.payment));
         for waiter in waiting.iter().filter(|w| is_answer(status, w.answers_unknown)) {
             for hold in &waiter.keys {
-                if !hold.may_move || self.stands_for(hold.at, key) {
-                    self.mark_answered(hold.clone(), key, seq, status);
-                }
+                self.mark_answered(hold.clone(), key, seq, status);
             }
         }
         let reply = RefundReply { refund: key, status, as_of: Some(seq), is_replay: false };

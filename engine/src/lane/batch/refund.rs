@@ -116,7 +116,7 @@ impl Batch<'_> {
     }
 
     /// Does the key stand for this refund still?
-    pub(super) fn stands_for(&self, at: (MerchantId, [u8; 16]), of: RefundRef) -> bool {
+    fn stands_for(&self, at: (MerchantId, [u8; 16]), of: RefundRef) -> bool {
         let record = self.recorded(at);
         record.is_some_and(
             |record| matches!(record.outcome, KeyOutcome::Refund { refund, .. } if refund == of),
@@ -174,6 +174,7 @@ impl Batch<'_> {
         Verdict::Answer(Ok(Reply::Refund(reply)))
     }
 
+    /// Binds a key to its answer, unless it stands for a newer refund by now.
     pub(super) fn mark_answered(
         &mut self,
         hold: Hold,
@@ -181,7 +182,10 @@ impl Batch<'_> {
         seq: u32,
         status: Status,
     ) {
-        let Hold { at, record, .. } = hold;
+        let Hold { at, record, may_move } = hold;
+        if may_move && !self.stands_for(at, refund) {
+            return;
+        }
         let outcome = KeyOutcome::Refund { refund, answered: Some((seq, status)) };
         self.keys.insert(at, KeyRecord { outcome, ..record });
     }
