@@ -77,7 +77,7 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
                 wanted.refunds.insert(*refund);
                 let waiting = waiters.get(refund).into_iter().flatten();
                 let held = waiting.flat_map(|waiter| &waiter.keys);
-                wanted.keys.extend(held.filter(|hold| hold.may_move).map(|hold| hold.at));
+                wanted.keys.extend(held.map(|hold| hold.at));
             }
         }
     }

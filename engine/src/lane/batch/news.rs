@@ -113,7 +113,12 @@ impl Batch<'_> {
         let Some(status) = self.status(key) else {
             return;
         };
-        let seq = self.seq((key.merchant, key.payment));
+        // A commit that the lane did not hear of may have bound their keys to an answer, and a repeat
+        // may have been given it: then that is the answer.
+        let bound = waiting.iter().flat_map(|waiter| &waiter.keys);
+        let bound = bound.filter_map(|hold| self.answered(hold.at, key)).next();
+        let now = (self.seq((key.merchant, key.payment)), status);
+        let (seq, status) = bound.unwrap_or(now);
         for waiter in waiting.iter().filter(|w| is_answer(status, w.answers_unknown)) {
             for hold in &waiter.keys {
                 self.mark_answered(hold.clone(), key, seq, status);

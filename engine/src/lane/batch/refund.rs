@@ -115,6 +115,18 @@ impl Batch<'_> {
         self.awaited.contains(&refund) || (self.waiters.contains_key(&refund) && !is_told)
     }
 
+    /// What a key's first answer about this refund was.
+    pub(super) fn answered(
+        &self,
+        at: (MerchantId, [u8; 16]),
+        of: RefundRef,
+    ) -> Option<(u32, Status)> {
+        match self.recorded(at)?.outcome {
+            KeyOutcome::Refund { refund, answered } if refund == of => answered,
+            KeyOutcome::Refund { .. } | KeyOutcome::Refused(_) => None,
+        }
+    }
+
     /// Does the key stand for this refund still?
     fn stands_for(&self, at: (MerchantId, [u8; 16]), of: RefundRef) -> bool {
         let record = self.recorded(at);
