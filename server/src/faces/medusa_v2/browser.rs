@@ -14,6 +14,11 @@ use data_encoding::BASE64_NOPAD;
 
 use super::Face;
 
+/// Marks an answer for which the original does not look at origins: its body parser's, and every one
+/// where there is no route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Originless;
+
 const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
 
 /// Answers preflights, and completes every other answer.
@@ -31,7 +36,7 @@ pub(super) async fn complete(State(face): State<Face>, request: Request, next: N
     } else {
         unchanged(&method, &asked, next.run(request).await)
     };
-    if is_shared {
+    if is_shared && response.extensions().get::<Originless>().is_none() {
         share(response.headers_mut(), &asked, &face.desk.settings().cors_origins);
     }
     response

@@ -13,7 +13,7 @@ use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
 use requite_engine::registry::RegistryFault;
 
-use super::browser::tag;
+use super::browser::{Originless, tag};
 use super::spelling::text;
 use crate::http::{BodyFault, RequestId};
 use crate::json;
@@ -337,6 +337,9 @@ impl Spoken {
         let mut response = json_response(status, self.body());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if matches!(self.form, Form::Parser(_)) {
+            response.extensions_mut().insert(Originless);
         }
         response
     }

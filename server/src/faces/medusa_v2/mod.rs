@@ -105,13 +105,15 @@ fn routes() -> Router<Face> {
 async fn nowhere(State(face): State<Face>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let first = path.split('/').nth(1).unwrap_or_default();
-    if first.eq_ignore_ascii_case("admin")
-        && let Err(failure) = auth::actor(&face, request.headers()).await
-    {
-        return failure.into_response();
-    }
+    let stranger = match first.eq_ignore_ascii_case("admin") {
+        true => auth::actor(&face, request.headers()).await.err(),
+        false => None,
+    };
     let method = request.method().clone();
-    failure::Failure::NoRoute { method, path }.into_response()
+    let failure = stranger.unwrap_or(failure::Failure::NoRoute { method, path });
+    let mut response = failure.into_response();
+    response.extensions_mut().insert(browser::Originless);
+    response
 }
 
 /// Tries a path again in the spelling that routes have.

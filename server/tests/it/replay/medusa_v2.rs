@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::compare::Ids;
 use super::demand::{Demand, judge, refund_headers};
+use super::medusa_v2_capture as capture;
 use super::medusa_v2_fields as fields;
+use super::medusa_v2_headers::{self as headers, Tags};
 use super::medusa_v2_ledger::{Ledger, Row};
 use super::medusa_v2_request::{self as request, Credentials, payment_of};
 use super::medusa_v2_rules::{self as rules, Known};
@@ -16,10 +18,11 @@ use super::recording::{Recording, members, mounted, text};
 use super::shop::{Owner, Shop};
 use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
-use crate::support::{Request, Response};
+use crate::support::{Options, Request, Response};
 
 pub(super) fn replay(recording: &Recording) -> Tally {
-    let shop = Shop::open();
+    let origins = headers::origins(&recording.lines);
+    let shop = Shop::open_with(Options::default().env("REQUITE_CORS_ORIGINS", &origins));
     let owner = shop.owner("Medusa two");
     let key = shop.server.cli().key(&owner.merchant, "medusa-v2");
     let jwt = request::log_in(&shop, &owner, &recording.lines);
@@ -35,6 +38,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         left_out_reasons: request::left_out_reasons(&recording.lines),
         notes: notes.collect(),
         ids: Ids::default(),
+        tags: Tags::default(),
         ledgers: BTreeMap::new(),
         reasons: None,
         answers: BTreeMap::new(),
@@ -74,6 +78,7 @@ struct Replay {
     /// Remarks on the given state, by scenario; the provider's behaviour is told there.
     notes: BTreeMap<String, String>,
     ids: Ids,
+    tags: Tags,
     ledgers: BTreeMap<String, Ledger>,
     /// Whether refund reasons can be made; found out at the first need.
     reasons: Option<bool>,
@@ -106,10 +111,11 @@ impl Replay {
 
     fn run(&mut self, line: &Value) -> Outcome {
         let id = payment_of(line);
-        let request = match self.credentials.request(line, &self.ids) {
+        let mut request = match self.credentials.request(line, &self.ids) {
             Ok(request) => request,
             Err(problem) => return Outcome::failed(problem),
         };
+        self.tags.translate(&mut request);
         self.earlier_reasons(line);
         if let Err(problem) = self.catch_up(line, &id) {
             return Outcome::failed(problem);
@@ -118,14 +124,15 @@ impl Replay {
         let demand = self.demand(line, &request, &id, &mut decisions);
         let answer = self.shop.server.send(&request);
         self.keep(line, &request, &answer, &id, &demand);
-        let demand = self.as_ours(demand, &id, &mut decisions);
+        let demand = self.as_ours(demand, &mut decisions);
         let dialect = fields::V2 { added: fields::added(&request.target) };
         let judged = judge(&demand, &dialect, &mut self.ids, &answer);
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
-        problems.extend(rules::content_type(line, &demand, &answer));
+        problems.extend(headers::problems(line, &request, &demand, &answer));
+        self.tags.bind(line, &answer);
         problems.extend(refund_headers(&request.target, &request.method, &answer));
-        let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
+        let exponent = |id: &str| self.ledgers.get(id).map_or(2, |ledger| ledger.exponent);
         problems.extend(fields::published(&answer, &request.target, exponent));
         problems.extend(self.audit(&id));
         Outcome::Run { decisions, problems }
@@ -163,6 +170,9 @@ impl Replay {
                 payment["connector"] = json!("sandbox");
                 payment["sandbox"] = rules::provider_script(note);
             }
+        }
+        if let Some(time) = created_at(&id) {
+            payment["created_at"] = json!(time);
         }
         let order = text(given, "/order_id");
         if !order.is_empty() {
@@ -232,24 +242,10 @@ impl Replay {
         if path.ends_with("/revoke") {
             self.credentials.forget_newest();
         }
-        let Some(ledger) = self.ledgers.get(&id) else {
-            return;
-        };
-        if !ok || text(line, "/request/method") != "POST" {
+        if !ok || text(line, "/request/method") != "POST" || !self.ledgers.contains_key(&id) {
             return;
         }
-        let units = sent.get("amount").and_then(|a| minor(&a.to_string(), ledger.exponent));
-        if path.contains("/capture") {
-            let body = units.map_or_else(|| json!({}), |amount| json!({"amount": amount}));
-            if ledger.captured {
-                return;
-            }
-            self.shop.native(&self.owner, &id, "captures", &body);
-            let whole = answered.pointer("/payment/captured_at").is_some_and(|at| !at.is_null());
-            if let Some(ledger) = self.ledgers.get_mut(&id) {
-                ledger.captured = whole;
-            }
-        } else if path.contains("/refund") {
+        if path.contains("/refund") {
             self.make_up(&id, &sent);
         }
     }
@@ -368,16 +364,21 @@ impl Replay {
         }
     }
 
-    /// A recorded body with the refunds that are there in our course of things.
-    fn as_ours(&self, demand: Demand, id: &str, decisions: &mut BTreeSet<&'static str>) -> Demand {
-        match (demand, self.ledgers.get(id)) {
-            (Demand::Body { status, mut body }, Some(ledger)) => {
-                let held = || self.shop.books(&self.owner, id).standing().iter().sum();
-                decisions.extend(ledger.apply(&mut body, held));
-                Demand::Body { status, body }
-            }
-            (demand, _) => demand,
+    /// A recorded body with the payments as they are in our course of things.
+    fn as_ours(&self, demand: Demand, decisions: &mut BTreeSet<&'static str>) -> Demand {
+        let Demand::Body { status, mut body } = demand else {
+            return demand;
+        };
+        for payment in fields::payments(&mut body) {
+            let id = payment.member("id").and_then(Tree::text).unwrap_or_default().to_owned();
+            let Some(ledger) = self.ledgers.get(&id) else {
+                continue;
+            };
+            let held = || self.shop.books(&self.owner, &id).standing().iter().sum();
+            decisions.extend(ledger.apply(payment, held));
+            decisions.extend(capture::whole_units(payment, ledger.exponent));
         }
+        Demand::Body { status, body }
     }
 
     /// The store must hold exactly the refunds that the answers have shown.
@@ -410,6 +411,17 @@ impl Replay {
         let left = before.captured.saturating_sub(before.standing().iter().sum());
         let answers = self.shop.server.send_at_once(&requests);
         let exponent = self.ledgers.get(&id).map_or(2, |ledger| ledger.exponent);
+        if capture::is_capture(first) {
+            let whole = self.given.get(&id).map(|given| given["amount"].to_string());
+            let race = capture::Race { lines, answers: &answers, whole, exponent };
+            let after = self.shop.books(&self.owner, &id).captured;
+            let mut problems = race.problems(before.captured, after);
+            for line in lines {
+                let problems = std::mem::take(&mut problems);
+                tally.add(&name(line), Outcome::Run { decisions: BTreeSet::new(), problems });
+            }
+            return;
+        }
         let wins = rules::race_wins(first, left, exponent);
         let granted = answers.iter().filter(|a| a.status == 200).count();
         let mut verdict = rules::race_verdict(lines, &answers);
@@ -427,4 +439,15 @@ impl Replay {
             tally.add(&name(line), Outcome::Run { decisions, problems });
         }
     }
+}
+
+/// When the payment was made: a ULID begins with its time.
+fn created_at(id: &str) -> Option<String> {
+    const DIGITS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let ulid = id.rsplit_once('_')?.1;
+    let time = ulid.get(..10).filter(|_| ulid.len() == 26)?;
+    let ms = time.chars().try_fold(0_i64, |ms, digit| {
+        ms.checked_mul(32)?.checked_add(i64::try_from(DIGITS.find(digit)?).ok()?)
+    })?;
+    jiff::Timestamp::from_millisecond(ms).ok().map(|time| time.to_string())
 }

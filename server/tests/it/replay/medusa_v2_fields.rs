@@ -39,7 +39,10 @@ impl Dialect for V2 {
     }
 
     fn addition(&self, path: &str) -> Option<&'static str> {
-        let name = path.strip_prefix("/payment/")?;
+        let name = match path.strip_prefix("/payments/") {
+            Some(item) => item.split_once('/')?.1,
+            None => path.strip_prefix("/payment/")?,
+        };
         self.added.contains(&name).then_some("V2-1")
     }
 }
@@ -84,17 +87,40 @@ fn selection(target: &str) -> Option<String> {
     Some(fields)
 }
 
-/// Where the defaults hold, the added members are there, and the sums are the sums of the lists.
-pub(super) fn published(answer: &Response, target: &str, exponent: usize) -> Vec<String> {
-    let Ok(body) = Tree::read(&answer.body) else {
-        return Vec::new();
+/// The payments that a body shows: one, or a list of them.
+pub(super) fn payments(body: &mut Tree) -> impl Iterator<Item = &mut Tree> {
+    let members = match body {
+        Tree::Object(members) => members.as_mut_slice(),
+        _ => &mut [],
     };
-    let Some(payment) = body.member("payment") else {
+    members.iter_mut().flat_map(|(name, value)| match (name.as_str(), value) {
+        ("payment", one) => std::slice::from_mut(one),
+        ("payments", Tree::List(list)) => list.as_mut_slice(),
+        _ => &mut [],
+    })
+}
+
+/// Where the defaults hold, the added members are there, and the sums are the sums of the lists.
+pub(super) fn published(
+    answer: &Response,
+    target: &str,
+    exponent: impl Fn(&str) -> usize,
+) -> Vec<String> {
+    let Ok(mut body) = Tree::read(&answer.body) else {
         return Vec::new();
     };
     if target.contains("fields=") || answer.status != 200 {
         return Vec::new();
     }
+    let mut problems = Vec::new();
+    for payment in payments(&mut body) {
+        let id = payment.member("id").and_then(Tree::text).unwrap_or_default();
+        problems.extend(unpublished(payment, exponent(id)));
+    }
+    problems
+}
+
+fn unpublished(payment: &Tree, exponent: usize) -> Vec<String> {
     let units = |value: Option<&Tree>| value.and_then(|v| minor(&v.to_string(), exponent));
     let sum = |list: &str| {
         let items = payment.member(list).and_then(Tree::list).unwrap_or_default();

@@ -7,8 +7,6 @@ use super::tree::Tree;
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) exponent: usize,
-    /// The whole amount is captured, as far as stand-ins know.
-    pub(super) captured: bool,
     /// In the order of creation.
     pub(super) rows: Vec<Row>,
 }
@@ -33,23 +31,27 @@ impl Row {
 
 impl Ledger {
     pub(super) fn new(exponent: usize) -> Ledger {
-        Ledger { exponent, captured: false, rows: Vec::new() }
+        Ledger { exponent, rows: Vec::new() }
     }
 
-    /// Changes a recorded body to our course of things; the decisions that it took.
-    pub(super) fn apply(&self, body: &mut Tree, held: impl FnOnce() -> i64) -> Vec<&'static str> {
-        if let Some(Tree::List(items)) = body.at_mut("/payment/refunds") {
+    /// Changes a recorded payment to our course of things; the decisions that it took.
+    pub(super) fn apply(
+        &self,
+        payment: &mut Tree,
+        held: impl FnOnce() -> i64,
+    ) -> Vec<&'static str> {
+        if let Some(Tree::List(items)) = payment.at_mut("/refunds") {
             *items = self.list(by_creation(std::mem::take(items)));
         }
         let decisions: Vec<&'static str> =
             self.rows.iter().filter_map(|row| row.decision).collect();
-        let lists = body.at("/payment/refunds").is_some();
-        let totals = body.at("/payment/payment_collection/refunded_amount").is_some();
+        let lists = payment.at("/refunds").is_some();
+        let totals = payment.at("/payment_collection/refunded_amount").is_some();
         if decisions.is_empty() || !(lists || totals) {
             return Vec::new();
         }
         if totals {
-            self.totals(body, held());
+            self.totals(payment, held());
         }
         decisions
     }
@@ -72,14 +74,14 @@ impl Ledger {
         list
     }
 
-    fn totals(&self, body: &mut Tree, held: i64) {
+    fn totals(&self, payment: &mut Tree, held: i64) {
         let text = major(held, self.exponent);
-        if let Some(shown) = body.at_mut("/payment/payment_collection/refunded_amount")
+        if let Some(shown) = payment.at_mut("/payment_collection/refunded_amount")
             && let Ok(number) = Tree::read(text.as_bytes())
         {
             *shown = number;
         }
-        if let Some(shown) = body.at_mut("/payment/payment_collection/raw_refunded_amount/value") {
+        if let Some(shown) = payment.at_mut("/payment_collection/raw_refunded_amount/value") {
             *shown = Tree::Text(text);
         }
     }
@@ -113,7 +115,8 @@ fn a_refund_that_only_the_recording_made_is_taken_out_of_its_lists() {
     let text = br#"{"payment":{"refunds":[{"amount":2,"id":"3","refund_reason_id":"refr_x"},{"amount":1,"id":"1"},{"amount":33.333,"id":"2"}],
         "payment_collection":{"refunded_amount":36.333}}}"#;
     let mut body = Tree::read(text).expect("JSON");
-    assert_eq!(ledger.apply(&mut body, || 350), ["V2-3", "V2-4"]);
+    let payment = body.at_mut("/payment").expect("a payment");
+    assert_eq!(ledger.apply(payment, || 350), ["V2-3", "V2-4"]);
     assert_eq!(
         body.to_string(),
         r#"{"payment":{"refunds":[{"amount":1,"id":"1"},<any>,{"amount":2,"id":"3","refund_reason_id":null}],"payment_collection":{"refunded_amount":3.5}}}"#
