@@ -1,10 +1,64 @@
-//! Who is it? Access turns a credential into an [`Actor`]: a merchant, a name for the books, and
-//! scopes. Nothing behind it sees a header.
+//! Who is it, and may they? Access turns a credential into an [`Actor`]: a merchant, a name for the
+//! books, and scopes. Nothing behind it sees a header. What a route demands is its [`Access`], which
+//! comes from the route's declaration and from nowhere else.
 
+use axum::extract::Request;
+use axum::http::HeaderMap;
 use requite_core::id::{KeyId, MerchantId};
 use requite_engine::read::{KeyView, ReadFault};
 
 use crate::desk::Desk;
+use crate::route::Route;
+
+/// What a route demands of whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing: whoever asks is not looked at.
+    Public,
+    /// A good credential, of the kinds that the route takes, whatever its scopes.
+    Known,
+    /// A credential with any one of these scopes. The first is named to those who lack all.
+    AnyOf(&'static [&'static str]),
+}
+
+/// What is known of whoever asks before their credential is checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    pub headers: &'a HeaderMap,
+    /// What the route declares; `None` where there is none, and nobody passes.
+    access: Option<Access>,
+}
+
+impl<'a> Caller<'a> {
+    pub(crate) fn of(request: &'a Request) -> Caller<'a> {
+        let route = request.extensions().get::<Route>();
+        Caller { headers: request.headers(), access: route.map(|route| route.access) }
+    }
+
+    /// The scopes of which the route demands one.
+    pub(crate) fn scopes(&self) -> &'static [&'static str] {
+        match self.access {
+            Some(Access::AnyOf(scopes)) => scopes,
+            Some(Access::Public | Access::Known) | None => &[],
+        }
+    }
+
+    /// Lets the actor in whom the caller turned out to be.
+    ///
+    /// # Errors
+    /// The scope they should have.
+    pub(crate) fn admit(&self, actor: Actor) -> Result<Actor, &'static str> {
+        match self.access {
+            Some(Access::Public | Access::Known) => Ok(actor),
+            Some(Access::AnyOf(scopes)) if actor.may(scopes) => Ok(actor),
+            Some(Access::AnyOf(scopes)) => Err(scopes.first().unwrap_or(&ADMIN)),
+            None => Err(ADMIN),
+        }
+    }
+}
+
+/// The scope that stands for all others.
+const ADMIN: &str = "admin";
 
 /// Who asks, after their credential was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +73,9 @@ pub(crate) struct Actor {
 impl Actor {
     /// Does any of `scopes` (or `admin`) stand among the actor's? A credential without a list may
     /// do everything its face offers.
-    pub(crate) fn may(&self, scopes: &[&str]) -> bool {
+    fn may(&self, scopes: &[&str]) -> bool {
         let listed = |list: &Vec<String>| {
-            list.iter().any(|scope| scope == "admin" || scopes.contains(&scope.as_str()))
+            list.iter().any(|scope| scope == ADMIN || scopes.contains(&scope.as_str()))
         };
         self.scopes.as_ref().is_none_or(listed)
     }
@@ -45,4 +99,48 @@ pub(crate) async fn key(
 ) -> Result<Option<KeyView>, ReadFault> {
     let found = desk.read(move |reads| reads.key(&lookup)).await?;
     Ok(found.filter(|key| key.face == face && key.revoked_at_ms.is_none()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn an_actor_passes_with_a_scope_that_the_route_declares() {
+        const REFUND: Access = Access::AnyOf(&["refunds.create", "refunds.admin"]);
+        const READ: Access = Access::AnyOf(&["payments.read"]);
+        let wanted = Err("refunds.create");
+        for (access, scopes, admitted) in [
+            (Some(REFUND), None, Ok(())),
+            (Some(REFUND), Some(&["refunds.create"][..]), Ok(())),
+            (Some(REFUND), Some(&["payments.read", "refunds.admin"]), Ok(())),
+            (Some(REFUND), Some(&["admin"]), Ok(())),
+            (Some(REFUND), Some(&["payments.read"]), wanted),
+            (Some(REFUND), Some(&["refunds.create.not"]), wanted),
+            (Some(REFUND), Some(&[]), wanted),
+            (Some(READ), Some(&["refunds.create"]), Err("payments.read")),
+            (Some(Access::Known), Some(&[]), Ok(())),
+            (Some(Access::Public), Some(&[]), Ok(())),
+            (Some(Access::AnyOf(&[])), Some(&["payments.read"]), Err(ADMIN)),
+            (None, Some(&["admin"]), Err(ADMIN)),
+            (None, None, Err(ADMIN)),
+        ] {
+            let mut request = Request::new(Body::empty());
+            if let Some(access) = access {
+                let (method, path, operation) = ("POST", "/", "one");
+                let route = Route { face: "native", method, path, access, operation };
+                request.extensions_mut().insert(route);
+            }
+            let listed = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect();
+            let actor = Actor {
+                merchant: MerchantId::new(1),
+                name: "apk_1".to_owned(),
+                scopes: scopes.map(listed),
+            };
+            let found = Caller::of(&request).admit(actor).map(|_| ());
+            assert_eq!(found, admitted, "{access:?} {scopes:?}");
+        }
+    }
 }

@@ -9,16 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
 use tower::ServiceExt;
 
+use crate::access::Access;
 use crate::desk::Desk;
 use crate::http::check_path;
+#[cfg(test)]
+use crate::route::Route;
+use crate::route::Routes;
 
 pub(crate) mod gr4vy;
 pub(crate) mod loop_payments;
@@ -41,41 +43,57 @@ pub(crate) struct Readiness {
 /// Everything that is served.
 pub(crate) fn router(desk: &Desk, readiness: Readiness) -> Router {
     let doors = Doors {
-        medusa_v1: named(medusa_v1::router(desk.clone())),
-        medusa_v2: named(medusa_v2::router(desk.clone())),
-        mpg: named(mpg::router(desk.clone())),
-        gr4vy: named(gr4vy::router(desk.clone())),
-        loop_payments: named(loop_payments::router(desk.clone())),
+        medusa_v1: medusa_v1::router(desk.clone()),
+        medusa_v2: medusa_v2::router(desk.clone()),
+        mpg: mpg::router(desk.clone()),
+        gr4vy: gr4vy::router(desk.clone()),
+        loop_payments: loop_payments::router(desk.clone()),
     };
-    Router::new()
-        .route("/health", get(async || "OK"))
-        .route("/ready", get(move || ready(readiness.clone())))
+    let elsewhere = {
+        let doors = doors.clone();
+        move |request: Request| doors.clone().answer(request)
+    };
+    let other_method = async || {
+        let message = "this path takes another method; the header allow says which";
+        error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    };
+    open_routes()
+        .router(elsewhere, other_method)
+        .with_state(readiness)
         .nest("/api", native::router(desk.clone()))
-        .nest("/medusa/v1", doors.medusa_v1.clone())
-        .nest("/medusa/v2", doors.medusa_v2.clone())
-        .nest("/mpg", doors.mpg.clone())
-        .nest("/gr4vy", doors.gr4vy.clone())
-        .nest("/loop", doors.loop_payments.clone())
-        .fallback(move |request: Request| doors.clone().answer(request))
-        .method_not_allowed_fallback(async || {
-            let message = "this path takes another method; the header allow says which";
-            error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
-        })
+        .nest("/medusa/v1", doors.medusa_v1)
+        .nest("/medusa/v2", doors.medusa_v2)
+        .nest("/mpg", doors.mpg)
+        .nest("/gr4vy", doors.gr4vy)
+        .nest("/loop", doors.loop_payments)
 }
 
-/// Lets the log know which route answered, also where the root picked the face.
-fn named(face: Router) -> Router {
-    face.layer(from_fn(async |request: Request, next: Next| {
-        let route = request.extensions().get::<MatchedPath>().cloned();
-        let mut response = next.run(request).await;
-        if let Some(route) = route {
-            response.extensions_mut().insert(route);
-        }
-        response
-    }))
+/// What nobody needs a credential for.
+fn open_routes() -> Routes<Readiness> {
+    Routes::of("open").get("/health", Access::Public, "health", async || "OK").get(
+        "/ready",
+        Access::Public,
+        "ready",
+        ready,
+    )
 }
 
-async fn ready(readiness: Readiness) -> Response {
+/// Every declared route of every face.
+#[cfg(test)]
+fn declared() -> Vec<Route> {
+    [
+        open_routes().declared(),
+        medusa_v1::routes().declared(),
+        medusa_v2::routes().declared(),
+        mpg::routes().declared(),
+        gr4vy::routes().declared(),
+        loop_payments::routes().declared(),
+        native::routes().declared(),
+    ]
+    .concat()
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
     let queued = (readiness.queued)();
     let (status, word) = if readiness.is_stopping.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
@@ -187,7 +205,22 @@ fn is_v1_credential(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn an_operation_has_one_name_and_one_place() {
+        let declared = declared();
+        let names: BTreeSet<_> =
+            declared.iter().map(|route| (route.face, route.operation)).collect();
+        let places: BTreeSet<_> =
+            declared.iter().map(|route| (route.face, route.method, route.path)).collect();
+        assert_eq!((names.len(), places.len()), (declared.len(), declared.len()));
+        for route in declared {
+            assert_ne!(route.access, Access::AnyOf(&[]), "{}", route.operation);
+        }
+    }
 
     #[test]
     fn path_and_credential_pick_the_dialect() {

@@ -13,6 +13,7 @@ mod desk;
 mod faces;
 mod http;
 mod json;
+mod route;
 mod time;
 
 fn main() -> std::process::ExitCode {

@@ -20,6 +20,8 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::route::Route;
+
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the ids of requests: time-ordered, unique, visible ASCII.
@@ -50,7 +52,7 @@ impl fmt::Display for RequestId {
 }
 
 /// Gives each request an id, as an extension and as the header `x-request-id` of its answer, and one
-/// log line: method, route pattern, status, milliseconds, id. Never a path, query, header or body.
+/// log line: method, face, route pattern, operation, status, milliseconds, id. Never a path, query, header or body.
 pub(crate) fn with_request_ids<S>(router: Router<S>, ids: IdSource) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -75,7 +77,9 @@ where
 /// Written when the request ends, also when that is because its connection was cut off.
 struct LogLine {
     method: Method,
-    route: Option<MatchedPath>,
+    pattern: Option<MatchedPath>,
+    /// As the face that answered declares it.
+    route: Option<Route>,
     id: RequestId,
     began: Instant,
     status: Option<StatusCode>,
@@ -85,17 +89,17 @@ impl LogLine {
     fn begin(request: &Request, id: RequestId) -> LogLine {
         LogLine {
             method: request.method().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            pattern: request.extensions().get::<MatchedPath>().cloned(),
+            route: None,
             id,
             began: Instant::now(),
             status: None,
         }
     }
 
-    /// A router inside may have found the route, and left it with its answer.
+    /// Where the root picked the face, only the answer knows which route it was.
     fn end(mut self, response: &Response) {
-        let inner = response.extensions().get::<MatchedPath>();
-        self.route = inner.cloned().or_else(|| self.route.take());
+        self.route = response.extensions().get::<Route>().copied();
         self.status = Some(response.status());
     }
 
@@ -113,13 +117,15 @@ impl LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
+        let (face, path, operation) =
+            self.route.map_or(("-", "-", "-"), |route| (route.face, route.path, route.operation));
+        let route = self.pattern.as_ref().map_or(path, MatchedPath::as_str);
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (method, request_id) = (self.method(), self.id.as_str());
         match self.status {
             Some(status) => {
                 let status = status.as_u16();
-                tracing::info!(method, route, status, ms, request_id, "answered");
+                tracing::info!(method, face, route, operation, status, ms, request_id, "answered");
             }
             None => tracing::warn!(method, route, ms, request_id, "cut off before its answer"),
         }

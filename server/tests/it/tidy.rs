@@ -76,6 +76,12 @@ const RULES: &[Rule] = &[
         why: "no face imports another, nor a connector",
     },
     Rule {
+        folder: "server/src/faces",
+        but: &[],
+        banned: &["axum::routing", ".route("],
+        why: "routes are declared, with what they demand of whoever asks, in crate::route",
+    },
+    Rule {
         folder: "server/src/connectors",
         but: &[],
         banned: &["crate::faces", "crate::desk", "engine::lane", "engine::store"],

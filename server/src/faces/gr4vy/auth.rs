@@ -16,7 +16,7 @@ use requite_core::id::MerchantId;
 use requite_engine::read::KeyView;
 
 use super::failure::Failure;
-use crate::access::{self, Actor};
+use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Claims, Fault, Moment, VerifyingKey};
 use crate::crypto::p521::PublicKey;
 use crate::crypto::token::lookup_hash;
@@ -27,37 +27,19 @@ const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("x-gr4vy-merchant-acc
 /// The account id that means the key's own.
 const ACCOUNT_DEFAULT: &str = "default";
 
-/// What a call demands of its token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    Read,
-    Write,
-}
-
-impl Scope {
-    /// The scopes that grant it, the one to ask for first.
-    fn granted_by(self) -> [&'static str; 2] {
-        match self {
-            Scope::Read => ["transactions.read", "*.read"],
-            Scope::Write => ["transactions.write", "*.write"],
-        }
-    }
-}
-
 /// Checks token (401), scope (403) and merchant account (404), in this order.
-pub(super) async fn actor(
-    desk: &Desk,
-    headers: &HeaderMap,
-    scope: Scope,
-) -> Result<Actor, Failure> {
-    let token = bearer(headers).ok_or(Failure::Unauthenticated)?;
+pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let token = bearer(caller.headers).ok_or(Failure::Unauthenticated)?;
     let (key, claims) = verified(desk, token).await?;
-    let grants = scope.granted_by();
-    let actor = Actor::of_key(&key);
-    if !grants_any(claims.texts("scopes").as_deref(), &grants) || !actor.may(&grants) {
-        return Err(Failure::Forbidden { scope: grants[0] });
+    let forbidden = |scope| Failure::Forbidden { scope };
+    let actor = caller.admit(Actor::of_key(&key)).map_err(forbidden)?;
+    let demanded = caller.scopes();
+    if let Some(first) = demanded.first()
+        && !grants_any(claims.texts("scopes").as_deref(), demanded)
+    {
+        return Err(forbidden(first));
     }
-    check_account(desk, headers, actor.merchant).await?;
+    check_account(desk, caller.headers, actor.merchant).await?;
     Ok(actor)
 }
 
@@ -128,6 +110,7 @@ pub(super) async fn slug(desk: &Desk, merchant: MerchantId) -> Result<String, Fa
 mod tests {
     use axum::http::HeaderValue;
 
+    use super::super::{READS, WRITES};
     use super::*;
 
     #[test]
@@ -171,8 +154,8 @@ mod tests {
             (Some(&[]), false, false),
             (None, false, false),
         ] {
-            let may = |scope: Scope| grants_any(listed, &scope.granted_by());
-            assert_eq!((may(Scope::Read), may(Scope::Write)), (reads, writes), "{listed:?}");
+            let may = |scopes: &[&str]| grants_any(listed, scopes);
+            assert_eq!((may(&READS), may(&WRITES)), (reads, writes), "{listed:?}");
         }
     }
 }

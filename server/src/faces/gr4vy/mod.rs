@@ -26,36 +26,41 @@ mod wire;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde::Serialize;
 
 use self::failure::Failure;
+use crate::access::Access;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
+use crate::route::Routes;
 
 /// The face's routes, and its own 404 and 405 for everything else.
 pub(crate) fn router(desk: Desk) -> Router {
-    let routes = routes().with_state(desk);
+    let routes = routes()
+        .router(async || Failure::NoSuchRoute, async || Failure::NotAllowed)
+        .with_state(desk);
     catch_panics(refuse_bad_paths(routes, failure::spell), failure::spell)
 }
 
-fn routes() -> Router<Desk> {
-    Router::new()
-        .route("/transactions/{transaction_id}", get(transaction::read))
-        .route("/transactions/{transaction_id}/refunds", post(refund::create).get(refund::list))
-        .route("/transactions/{transaction_id}/refunds/all", post(refund::create_all))
-        .route("/transactions/{transaction_id}/refunds/{refund_id}", get(refund::read_below))
-        .route("/refunds/{refund_id}", get(refund::read))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(not_allowed)
-}
+/// The scopes of a token that grant it, the one to ask for first. Writing does not include reading.
+const READS: [&str; 2] = ["transactions.read", "*.read"];
+const WRITES: [&str; 2] = ["transactions.write", "*.write"];
+const READ: Access = Access::AnyOf(&READS);
+const WRITE: Access = Access::AnyOf(&WRITES);
 
-async fn nothing_here() -> Failure {
-    Failure::NoSuchRoute
-}
+const TRANSACTION: &str = "/transactions/{transaction_id}";
+const REFUNDS: &str = "/transactions/{transaction_id}/refunds";
+const REFUNDS_ALL: &str = "/transactions/{transaction_id}/refunds/all";
+const REFUND: &str = "/transactions/{transaction_id}/refunds/{refund_id}";
 
-async fn not_allowed() -> Failure {
-    Failure::NotAllowed
+pub(super) fn routes() -> Routes<Desk> {
+    Routes::of("gr4vy")
+        .get(TRANSACTION, READ, "read_transaction", transaction::read)
+        .get(REFUNDS, READ, "list_transaction_refunds", refund::list)
+        .post(REFUNDS, WRITE, "refund_transaction", refund::create)
+        .post(REFUNDS_ALL, WRITE, "refund_whole_transaction", refund::create_all)
+        .get(REFUND, READ, "read_transaction_refund", refund::read_below)
+        .get("/refunds/{refund_id}", READ, "read_refund", refund::read)
 }
 
 /// A JSON answer.

@@ -16,12 +16,12 @@ use requite_engine::command::{Details, Reason, RefundReply, RefundRequest, Wait}
 use requite_engine::read::PaymentView;
 use tokio::task::JoinSet;
 
-use super::auth::{self, Scope};
+use super::auth;
 use super::failure::{Detail, Failure, Location};
 use super::show::{Refund, Refunds};
 use super::wire::{self, Note, Target, Wish};
 use super::{json, spelling};
-use crate::access::Actor;
+use crate::access::{Actor, Caller};
 use crate::desk::{self, Desk, refund_headers};
 
 /// Everything about a request to refund that stays the same over the legs it touches.
@@ -195,10 +195,10 @@ async fn shown(desk: &Desk, reply: &RefundReply) -> Result<Refund, Failure> {
 }
 
 /// Reads what both calls read, in the order of the checks.
-async fn asker(desk: Desk, text: &str, headers: &HeaderMap) -> Result<Asker, Failure> {
-    let actor = auth::actor(&desk, headers, Scope::Write).await?;
+async fn asker(desk: Desk, text: &str, caller: Caller<'_>) -> Result<Asker, Failure> {
+    let actor = auth::actor(&desk, caller).await?;
     let payment = spelling::transaction(&desk, actor.merchant, text).await?;
-    let key_text = wire::key_text(headers)?;
+    let key_text = wire::key_text(caller.headers)?;
     Ok(Asker { desk, actor, payment, key_text, note: Note::default() })
 }
 
@@ -215,7 +215,7 @@ pub(super) async fn create(
     Path(text): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let mut asker = asker(desk, &text, request.headers()).await?;
+    let mut asker = asker(desk, &text, Caller::of(&request)).await?;
     let wish = wire::wish(&wire::body(&mut request).await?)?;
     asker.note = wish.note.clone();
     let reply = match asker.refund(&wish).await {
@@ -232,7 +232,7 @@ pub(super) async fn create_all(
     Path(text): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let mut asker = asker(desk, &text, request.headers()).await?;
+    let mut asker = asker(desk, &text, Caller::of(&request)).await?;
     asker.note = wire::note(&wire::body(&mut request).await?)?;
     let made = match asker.refund_all().await {
         Err(Failure::NotFound) => renamed(&asker, &text).await?.refund_all().await?,
@@ -259,9 +259,9 @@ pub(super) async fn create_all(
 pub(super) async fn list(
     State(desk): State<Desk>,
     Path(text): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, &headers, Scope::Read).await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let view = spelling::view(&desk, actor.merchant, &text).await?;
     let newest_first = view.refunds.iter().rev();
     let items = newest_first.map(|refund| Refund::new(&view, refund)).collect();
@@ -272,9 +272,9 @@ pub(super) async fn list(
 pub(super) async fn read_below(
     State(desk): State<Desk>,
     Path((text, refund)): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, &headers, Scope::Read).await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let id = spelling::refund(&refund)?;
     let view = spelling::view(&desk, actor.merchant, &text).await?;
     answered(&view, id)
@@ -284,9 +284,9 @@ pub(super) async fn read_below(
 pub(super) async fn read(
     State(desk): State<Desk>,
     Path(text): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, &headers, Scope::Read).await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let id = spelling::refund(&text)?;
     let merchant = actor.merchant;
     let view = desk

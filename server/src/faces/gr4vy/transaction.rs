@@ -4,7 +4,7 @@
 //! A refund does not change a transaction's status; it only moves `refunded_amount`, which counts
 //! succeeded refunds of the payment method (G4). Gift cards carry their own amounts.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use requite_core::id::{base62_text, uuid_text};
@@ -13,9 +13,10 @@ use requite_engine::read::{LegView, PaymentView};
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::auth::{self, Scope};
+use super::auth;
 use super::failure::Failure;
 use super::spelling;
+use crate::access::Caller;
 use crate::desk::Desk;
 use crate::time::micros_text;
 
@@ -47,9 +48,9 @@ impl Members {
 pub(super) async fn read(
     State(desk): State<Desk>,
     Path(text): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, &headers, Scope::Read).await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let view = spelling::view(&desk, actor.merchant, &text).await?;
     let account = auth::slug(&desk, actor.merchant).await?;
     let members = transaction(&view, &account);

@@ -3,27 +3,19 @@
 use axum::http::{HeaderMap, header};
 
 use super::failure::Failure;
-use crate::access::{self, Actor};
+use crate::access::{self, Actor, Caller};
 use crate::crypto::token::lookup_hash;
 use crate::desk::Desk;
 
-/// Moves money (decision L7); reads as well.
-pub(super) const ADMIN: &str = "admin:payments";
-pub(super) const READ: &str = "read:payments";
-
-/// The actor behind the request, who has one of `scopes`.
-pub(super) async fn actor(
-    desk: &Desk,
-    headers: &HeaderMap,
-    scopes: &[&str],
-) -> Result<Actor, Failure> {
-    let lookup = lookup_hash(bearer(headers).ok_or(Failure::Unauthenticated)?);
+/// The actor behind the request, who may do what its route demands.
+pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let lookup = lookup_hash(bearer(caller.headers).ok_or(Failure::Unauthenticated)?);
     let key = access::key(desk, "loop", lookup).await.map_err(Failure::Read)?;
     let Some(key) = key else {
         return Err(no_key(desk, lookup).await);
     };
     let actor = Actor::of_key(&key);
-    if actor.may(scopes) { Ok(actor) } else { Err(Failure::ScopeMissing) }
+    caller.admit(actor).map_err(|_| Failure::ScopeMissing)
 }
 
 /// A token that was revoked has an error of its own.

@@ -11,10 +11,11 @@ use requite_core::refund::Status;
 use requite_engine::read::{PaymentView, ReadFault, Reads, RefundFilter, RefundView};
 use serde::Serialize;
 
-use super::auth::{self, ADMIN, READ};
+use super::auth;
 use super::charge;
 use super::failure::Failure;
 use super::wire::{self, ListRefunds};
+use crate::access::Caller;
 use crate::desk::Desk;
 use crate::time::millis_text;
 
@@ -42,7 +43,7 @@ pub(super) async fn recent(
     State(desk): State<Desk>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, request.headers(), &[ADMIN, READ]).await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let wish = wire::list_refunds(request.uri())?;
     let merchant = actor.merchant;
     let refunds = desk.read(move |reads| listed(reads, merchant, wish));

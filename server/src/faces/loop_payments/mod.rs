@@ -28,19 +28,28 @@ mod refund;
 mod wire;
 
 use axum::Router;
-use axum::routing::{get, post};
 
+use crate::access::Access;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
+use crate::route::Routes;
 use failure::Failure;
 
 pub(crate) fn router(desk: Desk) -> Router {
-    let routes = Router::new()
-        .route("/v1/admin/refunds", post(refund::create_by_charge).get(list::recent))
-        .route("/v1/refunds", post(refund::create_by_payment))
-        .route("/v1/payments/{id}", get(payment::show))
-        .method_not_allowed_fallback(|| async { Failure::MethodUnknown })
-        .fallback(|| async { Failure::RouteUnknown })
+    let routes = routes()
+        .router(async || Failure::RouteUnknown, async || Failure::MethodUnknown)
         .with_state(desk);
     catch_panics(refuse_bad_paths(routes, failure::render), failure::render)
+}
+
+/// Moves money (decision L7), and reads as well.
+const ADMIN: Access = Access::AnyOf(&["admin:payments"]);
+const READ: Access = Access::AnyOf(&["read:payments", "admin:payments"]);
+
+pub(super) fn routes() -> Routes<Desk> {
+    Routes::of("loop")
+        .post("/v1/admin/refunds", ADMIN, "refund_charge", refund::create_by_charge)
+        .get("/v1/admin/refunds", READ, "list_refunds", list::recent)
+        .post("/v1/refunds", ADMIN, "refund_payment", refund::create_by_payment)
+        .get("/v1/payments/{id}", READ, "read_payment", payment::show)
 }

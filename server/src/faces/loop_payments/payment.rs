@@ -6,10 +6,11 @@ use axum::response::Response;
 use requite_engine::read::PaymentView;
 use serde::Serialize;
 
-use super::auth::{self, ADMIN, READ};
+use super::auth;
 use super::charge;
 use super::failure::Failure;
 use super::wire;
+use crate::access::Caller;
 use crate::desk::Desk;
 use crate::time::millis_text;
 
@@ -36,7 +37,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, request.headers(), &[ADMIN, READ]).await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let named = charge::find(&desk, actor.merchant, id).await?;
     let named = named.ok_or(Failure::PaymentUnknown)?;
     let payment = desk.payment(actor.merchant, named.payment, None).await;

@@ -10,11 +10,11 @@ use requite_engine::key::{Key, Lifetime};
 use requite_engine::read::RefundView;
 use serde::Serialize;
 
-use super::auth::{self, ADMIN};
+use super::auth;
 use super::charge::{self, Named};
 use super::failure::{Failure, Unmade, unmade};
 use super::wire::{self, CreateRefund, Route};
-use crate::access::Actor;
+use crate::access::{Actor, Caller};
 use crate::desk::{Desk, key, refund_headers};
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ impl Made {
 }
 
 async fn create(desk: &Desk, mut request: Request, route: Route) -> Result<Made, Failure> {
-    let actor = auth::actor(desk, request.headers(), &[ADMIN]).await?;
+    let actor = auth::actor(desk, Caller::of(&request)).await?;
     let wish = wire::create_refund(&mut request, route).await?;
     let named = charge::find(desk, actor.merchant, wish.named.clone()).await?;
     let named = named.ok_or(match route {

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use super::failure::Failure;
 use super::wire::{self, LogInBody, Members};
 use super::{Face, NAME};
-use crate::access::{self, Actor};
+use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Hs256Key, Moment, SKEW_SECONDS, VerifyingKey};
 use crate::crypto::password::PasswordFault;
 use crate::crypto::secret::Secret;
@@ -51,11 +51,20 @@ impl Logins {
     }
 }
 
+/// Who asks, if they may do what their route demands.
+///
+/// # Errors
+/// As [`known`]; 403 without the scope.
+pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let actor = known(face, caller.headers).await?;
+    caller.admit(actor).map_err(Failure::forbidden)
+}
+
 /// Who sent a request with these headers.
 ///
 /// # Errors
 /// 401 without a good credential; 500 when the store cannot be read.
-pub(super) async fn actor(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
+pub(super) async fn known(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
     if let Some(token) = bearer(headers)
         && let Some(actor) = person(face, token).await?
     {
@@ -68,15 +77,6 @@ pub(super) async fn actor(face: &Face, headers: &HeaderMap) -> Result<Actor, Fai
     let key = access::key(&face.desk, NAME, lookup_hash(token)).await?;
     let actor = key.as_ref().map(Actor::of_key);
     actor.ok_or(Failure::Unauthorized)
-}
-
-/// Ends with 403 unless the actor has one of `scopes`; the first is named.
-pub(super) fn require(actor: &Actor, scopes: &[&str]) -> Result<(), Failure> {
-    if actor.may(scopes) {
-        Ok(())
-    } else {
-        Err(Failure::forbidden(scopes.first().unwrap_or(&"admin")))
-    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -30,23 +30,23 @@ mod wire;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{any, get, post};
-use tower::ServiceExt;
 
 use self::auth::Logins;
 use self::failure::Failure;
+use crate::access::Access;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
+use crate::route::Routes;
 
 /// The name of this face in the books and on its keys.
 const NAME: &str = "medusa-v1";
 
 /// What the routes share. Cheap to clone.
 #[derive(Clone)]
-struct Face {
+pub(super) struct Face {
     desk: Desk,
     logins: Logins,
 }
@@ -54,75 +54,33 @@ struct Face {
 pub(crate) fn router(desk: Desk) -> Router {
     let logins = Logins::new();
     let face = Face { desk, logins };
-    let exact = routes().fallback(missing).with_state(face.clone());
-    let respelled = move |request| respell(exact.clone(), request);
-    let router = routes().fallback(respelled).with_state(face.clone());
+    let router = routes().express(missing, face.clone());
     let router = catch_panics(refuse_bad_paths(router, failure::render), failure::render);
     let router = router.layer(from_fn_with_state(face, cors::allow));
     router.layer(map_response(powered))
 }
 
-fn routes() -> Router<Face> {
-    Router::new()
-        .route("/admin/auth/token", post(auth::log_in))
-        .route("/admin/payments/{id}", get(payment::retrieve))
-        .route("/admin/payments/{id}/capture", post(payment::capture))
-        .route("/admin/payments/{id}/refund", post(refund::create))
-        // Without an id there is no such route; the router alone would take it as empty.
-        .route("/admin/payments//capture", any(missing))
-        .route("/admin/payments//refund", any(missing))
-        .method_not_allowed_fallback(missing)
+const READ: Access = Access::AnyOf(&["payments.read", "refunds.read"]);
+const CAPTURE: Access = Access::AnyOf(&["payments.write"]);
+const REFUND: Access = Access::AnyOf(&["refunds.create"]);
+
+pub(super) fn routes() -> Routes<Face> {
+    Routes::of(NAME)
+        .post("/admin/auth/token", Access::Public, "create_token", auth::log_in)
+        .get("/admin/payments/{id}", READ, "read_payment", payment::retrieve)
+        .post("/admin/payments/{id}/capture", CAPTURE, "capture_payment", payment::capture)
+        .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::create)
 }
 
 /// Any other route. Below `/admin` the original asks who it is before it says that there is nothing.
 async fn missing(State(face): State<Face>, request: Request) -> Failure {
     let path = request.uri().path();
     if cors::is_admin(path)
-        && let Err(failure) = auth::actor(&face, request.headers()).await
+        && let Err(failure) = auth::known(&face, request.headers()).await
     {
         return failure;
     }
     Failure::route_unknown(request.method(), path)
-}
-
-/// Sends a path that is a route in another letter case, or with a slash at the end, to that route.
-async fn respell(exact: Router, mut request: Request) -> Response {
-    if let Some(path) = respelled(request.uri().path()) {
-        let query = request.uri().query();
-        let spelling = query.map_or(path.clone(), |query| format!("{path}?{query}"));
-        if let Ok(uri) = spelling.parse::<Uri>() {
-            *request.uri_mut() = uri;
-        }
-    }
-    match exact.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
-}
-
-/// The route's own spelling of `path`; `None` if it is none of ours. An id stays as it is.
-fn respelled(path: &str) -> Option<String> {
-    const ROUTES: [&[&str]; 4] = [
-        &["", "admin", "auth", "token"],
-        &["", "admin", "payments", "{id}"],
-        &["", "admin", "payments", "{id}", "capture"],
-        &["", "admin", "payments", "{id}", "refund"],
-    ];
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let sent: Vec<&str> = path.split('/').collect();
-    let is_same = |(part, sent): (&&str, &&str)| match *part {
-        "{id}" => !sent.is_empty(),
-        part => part.eq_ignore_ascii_case(sent),
-    };
-    let route = ROUTES
-        .iter()
-        .find(|route| route.len() == sent.len() && route.iter().zip(&sent).all(is_same))?;
-    let parts: Vec<&str> = route
-        .iter()
-        .zip(&sent)
-        .map(|(&part, &sent)| if part == "{id}" { sent } else { part })
-        .collect();
-    Some(parts.join("/"))
 }
 
 /// The original names its framework on every answer, and some clients' tests look for it.

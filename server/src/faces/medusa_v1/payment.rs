@@ -4,7 +4,7 @@
 //! are added to it or taken away. `id` is always there. An unknown name is 400 (decision V1-9).
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use requite_core::id::{CaptureId, MerchantId, PaymentId, parse_prefixed, parse_uuid};
 use requite_engine::command::{CaptureRequest, CommandError};
@@ -14,7 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::failure::{self, Failure};
 use super::{Face, auth, wire};
-use crate::access::Actor;
+use crate::access::{Actor, Caller};
 use crate::json;
 use crate::time::millis_text;
 
@@ -23,10 +23,9 @@ pub(super) async fn retrieve(
     State(face): State<Face>,
     Path(id): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&face, &headers).await?;
-    auth::require(&actor, &["payments.read", "refunds.read"])?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let selection = Selection::read(&query)?;
     let payment = find(&face, actor.merchant, &id).await?;
     let payment = payment.ok_or_else(|| Failure::payment_unknown(&id))?;
@@ -43,8 +42,7 @@ pub(super) async fn capture(
 ) -> Result<Response, Failure> {
     let bytes = wire::body(&mut request).await?;
     wire::Members::read(&bytes)?;
-    let actor = auth::actor(&face, request.headers()).await?;
-    auth::require(&actor, &["payments.write"])?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let payment = find(&face, actor.merchant, &id).await?;
     let payment = payment.ok_or_else(|| Failure::payment_unknown(&id))?;
     let captured = if payment.primary().captures.is_empty() {

@@ -19,7 +19,7 @@ use super::failure::{self, Failure};
 use super::payment;
 use super::wire::{self, Members, Refund, RefundBody};
 use super::{Face, NAME, auth};
-use crate::access::Actor;
+use crate::access::{Actor, Caller};
 use crate::desk::{self, KEY_TEXT_MAX};
 use crate::time::millis_text;
 
@@ -40,8 +40,7 @@ pub(super) async fn create(
 ) -> Result<Response, Failure> {
     let bytes = wire::body(&mut request).await?;
     let members = Members::read(&bytes)?;
-    let actor = auth::actor(&face, request.headers()).await?;
-    auth::require(&actor, &["refunds.create"])?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let wish = Wish {
         actor,
         body: RefundBody::read(&members)?,

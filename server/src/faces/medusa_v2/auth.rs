@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Face;
 use super::failure::Failure;
 use super::spelling::prefix;
-use crate::access::{self, Actor};
+use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Hs256Key, Moment, SKEW_SECONDS, VerifyingKey};
 use crate::crypto::token::lookup_hash;
 
@@ -75,7 +75,7 @@ fn secret_key(text: &str) -> Option<String> {
 ///
 /// # Errors
 /// 401 for whatever is not a living credential of this face.
-pub(super) async fn actor(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
+pub(super) async fn known(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
     match credential(headers) {
         Credential::SecretKey(key) => {
             let found = access::key(&face.desk, FACE, lookup_hash(&key)).await;
@@ -92,17 +92,13 @@ pub(super) async fn actor(face: &Face, headers: &HeaderMap) -> Result<Actor, Fai
     }
 }
 
-/// Who asks, if they may: any one of `scopes`, of which the first is named to those who lack all.
-pub(super) async fn actor_with(
-    face: &Face,
-    headers: &HeaderMap,
-    scopes: &[&'static str],
-) -> Result<Actor, Failure> {
-    let actor = actor(face, headers).await?;
-    match scopes.first() {
-        Some(wanted) if !actor.may(scopes) => Err(Failure::Scope(wanted)),
-        _ => Ok(actor),
-    }
+/// Who asks, if they may do what their route demands.
+///
+/// # Errors
+/// As [`known`]; 403 without the scope.
+pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let actor = known(face, caller.headers).await?;
+    caller.admit(actor).map_err(Failure::Scope)
 }
 
 /// The person whose log-in token a request carries, as the books have them now.

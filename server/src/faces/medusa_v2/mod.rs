@@ -37,44 +37,34 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Uri};
+use axum::http::HeaderValue;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
 use tokio::sync::OnceCell;
-use tower::ServiceExt;
 
+use crate::access::Access;
 use crate::crypto::jws::Hs256Key;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
+use crate::route::Routes;
 
-const LOG_IN: &str = "/auth/user/{provider}";
-const REFRESH: &str = "/auth/token/refresh";
-const PAYMENTS: &str = "/admin/payments";
-const PAYMENT: &str = "/admin/payments/{id}";
-const REFUND: &str = "/admin/payments/{id}/refund";
-const CAPTURE: &str = "/admin/payments/{id}/capture";
-const REASONS: &str = "/admin/refund-reasons";
-const REASON: &str = "/admin/refund-reasons/{id}";
-
-/// Every route, for paths that are spelt otherwise.
-const ROUTES: [&str; 8] = [LOG_IN, REFRESH, PAYMENTS, PAYMENT, CAPTURE, REFUND, REASONS, REASON];
+const READ_PAYMENTS: Access = Access::AnyOf(&["payments.read", "refunds.read"]);
+const WRITE_PAYMENTS: Access = Access::AnyOf(&["payments.write"]);
+const REFUND: Access = Access::AnyOf(&["refunds.create"]);
+const READ_REASONS: Access = Access::AnyOf(&["refunds.read", "refunds.create"]);
+const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
-struct Face {
+pub(super) struct Face {
     desk: Desk,
     login_key: Arc<OnceCell<Hs256Key>>,
 }
 
 pub(crate) fn router(desk: Desk) -> Router {
     let face = Face { desk, login_key: Arc::default() };
-    let exact = routes().fallback(nowhere).with_state(face.clone());
-    let respelt = routes().fallback(move |State(face): State<Face>, request: Request| {
-        respelt(exact.clone(), face, request)
-    });
-    let router = catch_panics(respelt.with_state(face.clone()), failure::render);
-    refuse_bad_paths(router, failure::render)
+    let router = routes().express(nowhere, face.clone());
+    refuse_bad_paths(catch_panics(router, failure::render), failure::render)
         .layer(from_fn_with_state(face, browser::complete))
         .layer(map_response(powered))
 }
@@ -85,20 +75,24 @@ async fn powered(mut response: Response) -> Response {
     response
 }
 
-fn routes() -> Router<Face> {
-    Router::new()
-        .route(LOG_IN, post(login::log_in))
-        .route(REFRESH, post(login::refresh))
-        .route(PAYMENTS, get(payment_list::list))
-        .route(PAYMENT, get(payments::retrieve))
-        .route(CAPTURE, post(payments::capture))
-        .route(REFUND, post(refund::refund))
-        .route(REASONS, get(reasons::list).post(reasons::create))
-        .route(REASON, get(reasons::retrieve).post(reasons::update).delete(reasons::delete))
-        // Without an id there is no such route; the router alone would take it as empty.
-        .route("/admin/payments//capture", any(nowhere))
-        .route("/admin/payments//refund", any(nowhere))
-        .method_not_allowed_fallback(nowhere)
+pub(super) fn routes() -> Routes<Face> {
+    Routes::of(auth::FACE)
+        .post("/auth/user/{provider}", Access::Public, "log_in", login::log_in)
+        .post("/auth/token/refresh", Access::Known, "refresh_token", login::refresh)
+        .get("/admin/payments", READ_PAYMENTS, "list_payments", payment_list::list)
+        .get("/admin/payments/{id}", READ_PAYMENTS, "read_payment", payments::retrieve)
+        .post("/admin/payments/{id}/capture", WRITE_PAYMENTS, "capture_payment", payments::capture)
+        .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::refund)
+        .get("/admin/refund-reasons", READ_REASONS, "list_refund_reasons", reasons::list)
+        .post("/admin/refund-reasons", WRITE_REASONS, "create_refund_reason", reasons::create)
+        .get("/admin/refund-reasons/{id}", READ_REASONS, "read_refund_reason", reasons::retrieve)
+        .post("/admin/refund-reasons/{id}", WRITE_REASONS, "update_refund_reason", reasons::update)
+        .delete(
+            "/admin/refund-reasons/{id}",
+            WRITE_REASONS,
+            "delete_refund_reason",
+            reasons::delete,
+        )
 }
 
 /// Not a route. Below `/admin` only those who may ask learn so.
@@ -106,7 +100,7 @@ async fn nowhere(State(face): State<Face>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let first = path.split('/').nth(1).unwrap_or_default();
     let stranger = match first.eq_ignore_ascii_case("admin") {
-        true => auth::actor(&face, request.headers()).await.err(),
+        true => auth::known(&face, request.headers()).await.err(),
         false => None,
     };
     let method = request.method().clone();
@@ -114,38 +108,4 @@ async fn nowhere(State(face): State<Face>, request: Request) -> Response {
     let mut response = failure.into_response();
     response.extensions_mut().insert(browser::Originless);
     response
-}
-
-/// Tries a path again in the spelling that routes have.
-async fn respelt(exact: Router, face: Face, mut request: Request) -> Response {
-    let Some(path) = route_spelling(request.uri().path()) else {
-        return nowhere(State(face), request).await;
-    };
-    let target = match request.uri().query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    };
-    let Ok(uri) = target.parse::<Uri>() else {
-        return nowhere(State(face), request).await;
-    };
-    *request.uri_mut() = uri;
-    exact.oneshot(request).await.unwrap_or_else(|never| match never {})
-}
-
-/// The path as the route that it matches spells it: fixed words in lower case, no slash at the end.
-fn route_spelling(path: &str) -> Option<String> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    ROUTES.iter().find_map(|route| {
-        if route.split('/').count() != path.split('/').count() {
-            return None;
-        }
-        let words = route.split('/').zip(path.split('/'));
-        let words: Option<Vec<&str>> = words
-            .map(|(word, written)| match word.starts_with('{') {
-                true => (!written.is_empty()).then_some(written),
-                false => word.eq_ignore_ascii_case(written).then_some(word),
-            })
-            .collect();
-        words.map(|words| words.join("/"))
-    })
 }

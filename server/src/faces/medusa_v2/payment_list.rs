@@ -22,6 +22,7 @@ use super::schema::{self, Faults};
 use super::spelling::{NULL, prefix};
 use super::wire::read_fields;
 use super::{Face, auth};
+use crate::access::Caller;
 
 /// Payments that one list looks at.
 pub(super) const SCAN_MAX: usize = 10_000;
@@ -36,8 +37,7 @@ const GROUPS_MAX: usize = 64;
 const KNOWN: [&str; 3] = ["payment_session_id", "$and", "$or"];
 
 pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<Response, Failure> {
-    let scopes = ["payments.read", "refunds.read"];
-    let actor = auth::actor_with(&face, request.headers(), &scopes).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let wanted = Wanted::read(&Query::read(request.uri().query()))?;
     let Wanted { page, order, selection, filter } = wanted;
     let merchant = actor.merchant;

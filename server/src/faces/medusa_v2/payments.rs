@@ -15,6 +15,7 @@ use super::payment::{PAYMENT_DEFAULTS, Payment};
 use super::spelling::payment_id;
 use super::wire::{Body, capture_amount, selection};
 use super::{Face, auth};
+use crate::access::Caller;
 use crate::http::REFUND_BODY_MAX;
 
 /// `GET /admin/payments/{id}`
@@ -23,8 +24,7 @@ pub(super) async fn retrieve(
     Path(written): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let scopes = ["payments.read", "refunds.read"];
-    let actor = auth::actor_with(&face, request.headers(), &scopes).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let selection = selection(request.uri().query(), &PAYMENT_DEFAULTS)?;
     let view = named(&face, actor.merchant, &written).await?;
     let view = view.ok_or(Failure::PaymentUnknown(written))?;
@@ -79,7 +79,7 @@ pub(super) async fn capture(
 ) -> Result<Response, Failure> {
     let body = Body::take(&mut request, REFUND_BODY_MAX).await?;
     let json = body.json()?;
-    let actor = auth::actor_with(&face, request.headers(), &["payments.write"]).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let asked = capture_amount(&body, json)?;
     let selection = selection(request.uri().query(), &PAYMENT_DEFAULTS)?;
     let view = named(&face, actor.merchant, &written).await?;

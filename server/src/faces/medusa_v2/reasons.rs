@@ -18,10 +18,8 @@ use super::schema::{self, Faults};
 use super::spelling::{prefix, text};
 use super::wire::{BODY_MAX, Body, read_fields, selection};
 use super::{Face, auth};
+use crate::access::Caller;
 use crate::json::{Json, Object};
-
-const READ: [&str; 2] = ["refunds.read", "refunds.create"];
-const WRITE: [&str; 1] = ["admin"];
 
 /// Rows of a list whose length nobody asked for.
 const LIMIT: usize = 15;
@@ -34,7 +32,7 @@ pub(super) async fn retrieve(
     Path(written): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor_with(&face, request.headers(), &READ).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
     let reason = kept(&face, actor.merchant, &written).await?;
     Ok(one(&reason, &selection))
@@ -47,7 +45,7 @@ pub(super) async fn create(
 ) -> Result<Response, Failure> {
     let body = Body::take(&mut request, BODY_MAX).await?;
     let json = body.json()?;
-    let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let texts = Texts::read(&body, json, true)?;
     let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
     let at_ms = face.desk.now_ms();
@@ -72,7 +70,7 @@ pub(super) async fn update(
 ) -> Result<Response, Failure> {
     let body = Body::take(&mut request, BODY_MAX).await?;
     let json = body.json()?;
-    let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let texts = Texts::read(&body, json, false)?;
     let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
     let before = kept(&face, actor.merchant, &written).await?;
@@ -95,7 +93,7 @@ pub(super) async fn delete(
     Path(written): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor_with(&face, request.headers(), &WRITE).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     if let Some(reason) = reason_id(&written) {
         let at_ms = face.desk.now_ms();
         let write =
@@ -109,7 +107,7 @@ pub(super) async fn delete(
 
 /// `GET /admin/refund-reasons`
 pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<Response, Failure> {
-    let actor = auth::actor_with(&face, request.headers(), &READ).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let query = Query::read(request.uri().query());
     let wanted = Wanted::read(&query)?;
     let merchant = actor.merchant;

@@ -15,7 +15,7 @@ use super::payments::{alias, shown};
 use super::spelling::{id, payment_id, prefix};
 use super::wire::{Body, Wish, key_text, selection};
 use super::{Face, auth};
-use crate::access::Actor;
+use crate::access::{Actor, Caller};
 use crate::desk::{key, refund_headers};
 use crate::http::REFUND_BODY_MAX;
 
@@ -30,7 +30,7 @@ pub(super) async fn refund(
 ) -> Result<Response, Failure> {
     let body = Body::take(&mut request, REFUND_BODY_MAX).await?;
     let json = body.json()?;
-    let actor = auth::actor_with(&face, request.headers(), &["refunds.create"]).await?;
+    let actor = auth::actor(&face, Caller::of(&request)).await?;
     let wish = Wish::read(&body, json)?;
     let selection = selection(request.uri().query(), &PAYMENT_DEFAULTS)?;
     let wanted = Wanted { key: key_text(request.headers())?, actor, written, wish };

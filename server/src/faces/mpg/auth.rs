@@ -3,16 +3,16 @@
 use axum::http::{HeaderMap, header};
 
 use super::failure::Failure;
-use crate::access::{self, Actor};
+use crate::access::{self, Actor, Caller};
 use crate::crypto::token::lookup_hash;
 use crate::desk::Desk;
 
-/// The actor behind the request, who may do what `scope` names.
-pub(super) async fn actor(desk: &Desk, headers: &HeaderMap, scope: &str) -> Result<Actor, Failure> {
-    let lookup = lookup_hash(bearer(headers).ok_or(Failure::Unauthenticated)?);
+/// The actor behind the request, who may do what its route demands.
+pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let lookup = lookup_hash(bearer(caller.headers).ok_or(Failure::Unauthenticated)?);
     let key = access::key(desk, "mpg", lookup).await.map_err(Failure::Read)?;
     let actor = Actor::of_key(&key.ok_or(Failure::Unauthenticated)?);
-    if actor.may(&[scope]) { Ok(actor) } else { Err(Failure::Forbidden) }
+    caller.admit(actor).map_err(|_| Failure::Forbidden)
 }
 
 /// The token of `Authorization: Bearer ...`; `None` when there is none, or more than one.

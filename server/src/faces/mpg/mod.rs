@@ -35,20 +35,28 @@ mod wire;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use axum::routing::{get, post};
 
+use crate::access::{Access, Caller};
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
+use crate::route::Routes;
 use failure::Failure;
 
 pub(crate) fn router(desk: Desk) -> Router {
-    let routes = Router::new()
-        .route("/v1/orders/{id}/refund", post(refund::create))
-        .route("/v1/orders/{id}", get(show))
-        .method_not_allowed_fallback(|| async { Failure::MethodUnknown })
-        .fallback(|| async { Failure::RouteUnknown })
+    let routes = routes()
+        .router(async || Failure::RouteUnknown, async || Failure::MethodUnknown)
         .with_state(desk);
     catch_panics(refuse_bad_paths(routes, failure::render), failure::render)
+}
+
+pub(super) fn routes() -> Routes<Desk> {
+    let (read, refund) = (Access::AnyOf(&["orders_read"]), Access::AnyOf(&["orders_refund"]));
+    Routes::of("mpg").get("/v1/orders/{id}", read, "read_order", show).post(
+        "/v1/orders/{id}/refund",
+        refund,
+        "refund_order",
+        refund::create,
+    )
 }
 
 async fn show(
@@ -56,7 +64,7 @@ async fn show(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, request.headers(), "orders_read").await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let order = wire::order_id(&id).ok_or(Failure::OrderUnknown)?;
     let order = order::read(&desk, actor.merchant, order, None).await?;
     Ok(wire::ok(&order.ok_or(Failure::OrderUnknown)?))

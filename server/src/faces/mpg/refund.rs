@@ -12,7 +12,7 @@ use requite_engine::key::Key;
 use super::failure::{Failure, Field};
 use super::wire::CreateRefund;
 use super::{auth, order, wire};
-use crate::access::Actor;
+use crate::access::{Actor, Caller};
 use crate::desk::{Desk, key, refund_headers};
 
 /// How often a repeat that meets its first request still running is tried again (decision M4).
@@ -25,7 +25,7 @@ pub(super) async fn create(
     Path(id): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let actor = auth::actor(&desk, request.headers(), "orders_refund").await?;
+    let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let order = wire::order_id(&id).ok_or(Failure::OrderUnknown)?;
     let wish = match wire::create_refund(&mut request).await {
         Ok(wish) => wish,

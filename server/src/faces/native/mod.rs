@@ -15,7 +15,6 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId, VoidId, uuid_text};
@@ -24,11 +23,12 @@ use requite_engine::command::{
 };
 use requite_engine::key::Key;
 
-use crate::access::{self, Actor};
+use crate::access::{self, Access, Actor, Caller};
 use crate::crypto::token;
 use crate::desk::{self, Desk, KEY_TEXT_MAX};
 use crate::http::{Codings, REFUND_BODY_MAX, catch_panics, read_body, refuse_bad_paths};
 use crate::json::{self, Cause, Json};
+use crate::route::Routes;
 
 mod failure;
 mod fields;
@@ -51,25 +51,34 @@ const REASON_BYTES_MAX: usize = 1_024;
 
 /// All routes, without the `/api` before them.
 pub(crate) fn router(desk: Desk) -> Router {
-    let routes = Router::new()
-        .route("/payments", get(page::payments).post(create_payment))
-        .route("/payments/{id}", get(show_payment))
-        .route("/payments/{id}/captures", axum::routing::post(create_capture))
-        .route("/payments/{id}/voids", axum::routing::post(create_void))
-        .route("/payments/{id}/refunds", get(page::refunds_of).post(create_refund))
-        .route("/refunds", get(page::refunds))
-        .route("/refunds/{id}", get(show_refund))
-        .fallback(async || {
-            let message = "there is no such route; this API has /api/payments and /api/refunds";
-            Failure::new(StatusCode::NOT_FOUND, "route_not_found", message)
-        })
-        .method_not_allowed_fallback(async || {
-            let message =
-                "this route does not take this method; the header allow says which it takes";
-            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
-        })
-        .with_state(desk);
+    let nowhere = async || {
+        let message = "there is no such route; this API has /api/payments and /api/refunds";
+        Failure::new(StatusCode::NOT_FOUND, "route_not_found", message)
+    };
+    let other_method = async || {
+        let message = "this route does not take this method; the header allow says which it takes";
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    };
+    let routes = routes().router(nowhere, other_method).with_state(desk);
     refuse_bad_paths(catch_panics(routes, failure::render), failure::render)
+}
+
+const WRITE_PAYMENTS: Access = Access::AnyOf(&["payments.write"]);
+const READ_PAYMENTS: Access = Access::AnyOf(&["payments.read"]);
+const REFUND: Access = Access::AnyOf(&["refunds.create"]);
+const READ_REFUNDS: Access = Access::AnyOf(&["refunds.read"]);
+
+pub(super) fn routes() -> Routes<Desk> {
+    Routes::of(FACE)
+        .get("/payments", READ_PAYMENTS, "list_payments", page::payments)
+        .post("/payments", WRITE_PAYMENTS, "register_payment", create_payment)
+        .get("/payments/{id}", READ_PAYMENTS, "read_payment", show_payment)
+        .post("/payments/{id}/captures", WRITE_PAYMENTS, "capture_payment", create_capture)
+        .post("/payments/{id}/voids", WRITE_PAYMENTS, "void_payment", create_void)
+        .get("/payments/{id}/refunds", READ_REFUNDS, "list_payment_refunds", page::refunds_of)
+        .post("/payments/{id}/refunds", REFUND, "refund_payment", create_refund)
+        .get("/refunds", READ_REFUNDS, "list_refunds", page::refunds)
+        .get("/refunds/{id}", READ_REFUNDS, "read_refund", show_refund)
 }
 
 fn json_answer(status: StatusCode, text: String) -> Response {
@@ -80,9 +89,9 @@ fn json_answer(status: StatusCode, text: String) -> Response {
     response
 }
 
-/// The actor behind a request, if their key has one of `scopes`.
-async fn actor(desk: &Desk, headers: &HeaderMap, scope: &str) -> Result<Actor, Failure> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+/// The actor behind the request, who may do what its route demands.
+async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let mut given = caller.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {
         return Err(Failure::unauthorized());
     };
@@ -94,7 +103,7 @@ async fn actor(desk: &Desk, headers: &HeaderMap, scope: &str) -> Result<Actor, F
     let found = access::key(desk, FACE, token::lookup_hash(token)).await?;
     let key = found.ok_or_else(Failure::unauthorized)?;
     let actor = Actor::of_key(&key);
-    if actor.may(&[scope]) { Ok(actor) } else { Err(Failure::forbidden(scope)) }
+    caller.admit(actor).map_err(Failure::forbidden)
 }
 
 /// The bytes of a JSON body. Anything else with a body is refused; no body is no bytes.
@@ -143,7 +152,7 @@ async fn create_payment(
     State(desk): State<Desk>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let actor = actor(&desk, request.headers(), "payments.write").await?;
+    let actor = actor(&desk, Caller::of(&request)).await?;
     let bytes = body(&mut request, PAYMENT_BODY_MAX).await?;
     let registration = {
         let origin = registration::Origin {
@@ -207,9 +216,9 @@ async fn payment_of(desk: &Desk, merchant: MerchantId, text: &str) -> Result<Pay
 async fn show_payment(
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = actor(&desk, &headers, "payments.read").await?;
+    let actor = actor(&desk, Caller::of(&request)).await?;
     let payment = payment_of(&desk, actor.merchant, &id).await?;
     let text = payment_text(&desk, actor.merchant, payment, None).await?;
     Ok(json_answer(StatusCode::OK, text))
@@ -230,7 +239,7 @@ async fn create_capture(
     Path(id): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let actor = actor(&desk, request.headers(), "payments.write").await?;
+    let actor = actor(&desk, Caller::of(&request)).await?;
     let bytes = body(&mut request, REFUND_BODY_MAX).await?;
     let amount = optional_amount(&bytes)?;
     let payment = payment_of(&desk, actor.merchant, &id).await?;
@@ -252,7 +261,7 @@ async fn create_void(
     Path(id): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let actor = actor(&desk, request.headers(), "payments.write").await?;
+    let actor = actor(&desk, Caller::of(&request)).await?;
     let bytes = body(&mut request, REFUND_BODY_MAX).await?;
     let amount = optional_amount(&bytes)?;
     let payment = payment_of(&desk, actor.merchant, &id).await?;
@@ -326,7 +335,7 @@ async fn create_refund(
     Path(id): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let actor = actor(&desk, request.headers(), "refunds.create").await?;
+    let actor = actor(&desk, Caller::of(&request)).await?;
     let key_text = key_text(request.headers())?.map(str::to_owned);
     let bytes = body(&mut request, REFUND_BODY_MAX).await?;
     let wish = wish(&bytes)?;
@@ -379,9 +388,9 @@ async fn refund_answer(desk: &Desk, reply: &RefundReply) -> Result<Response, Fai
 async fn show_refund(
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = actor(&desk, &headers, "refunds.read").await?;
+    let actor = actor(&desk, Caller::of(&request)).await?;
     let not_found = || Failure::not_found("refund");
     let refund = RefundId::new(spelling::refund_bits(&id).ok_or_else(not_found)?);
     let found = desk.read(move |reads| reads.refund(actor.merchant, refund)).await?;

@@ -3,8 +3,8 @@
 //! A page ends where the next begins: `next_cursor` names the last item shown, so that nothing is
 //! seen twice or left out while new items come in. Cursors are opaque; `null` is the end.
 
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use data_encoding::BASE64URL_NOPAD;
 use requite_core::id::{MerchantId, PaymentId, RefundId};
@@ -13,6 +13,7 @@ use requite_engine::read::{PaymentFilter, RefundFilter};
 
 use super::failure::Failure;
 use super::view::{self, Shown};
+use crate::access::Caller;
 use crate::desk::Desk;
 use crate::time;
 
@@ -139,10 +140,9 @@ fn page(found: Vec<(u128, String)>, limit: u32) -> Response {
 
 pub(crate) async fn payments(
     State(desk): State<Desk>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = super::actor(&desk, &headers, "payments.read").await?;
+    let actor = super::actor(&desk, Caller::of(&request)).await?;
     let known = [
         "external_identifier",
         "order_reference",
@@ -152,7 +152,7 @@ pub(crate) async fn payments(
         "cursor",
         "limit",
     ];
-    let parameters = Parameters::read(&uri, &known)?;
+    let parameters = Parameters::read(request.uri(), &known)?;
     let limit = parameters.limit()?;
     let filter = PaymentFilter {
         external_identifier: parameters.text("external_identifier")?,
@@ -170,13 +170,12 @@ pub(crate) async fn payments(
 
 pub(crate) async fn refunds(
     State(desk): State<Desk>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = super::actor(&desk, &headers, "refunds.read").await?;
+    let actor = super::actor(&desk, Caller::of(&request)).await?;
     let mut known = vec!["payment"];
     known.extend(REFUND_PARAMETERS);
-    let parameters = Parameters::read(&uri, &known)?;
+    let parameters = Parameters::read(request.uri(), &known)?;
     let payment = match parameters.text("payment")? {
         None => None,
         Some(text) => match super::named(&desk, actor.merchant, &text).await? {
@@ -190,11 +189,10 @@ pub(crate) async fn refunds(
 pub(crate) async fn refunds_of(
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let actor = super::actor(&desk, &headers, "refunds.read").await?;
-    let parameters = Parameters::read(&uri, &REFUND_PARAMETERS)?;
+    let actor = super::actor(&desk, Caller::of(&request)).await?;
+    let parameters = Parameters::read(request.uri(), &REFUND_PARAMETERS)?;
     let payment = super::payment_of(&desk, actor.merchant, &id).await?;
     if desk.payment(actor.merchant, payment, None).await?.is_none() {
         return Err(Failure::not_found("payment"));

@@ -159,23 +159,6 @@ async fn reasons_that_do_not_fit_are_told_as_the_original_tells_them() {
     }
 }
 
-#[test]
-fn a_path_matches_in_any_letter_case_and_with_a_slash_at_the_end() {
-    for (path, spelling) in [
-        ("/ADMIN/Payments/pay_1", Some("/admin/payments/pay_1")),
-        ("/admin/payments/PAY_1/", Some("/admin/payments/PAY_1")),
-        ("/admin/payments/x/Refund/", Some("/admin/payments/x/refund")),
-        ("/Auth/User/EmailPass", Some("/auth/user/EmailPass")),
-        ("/admin/payments//refund", None),
-        ("/admin//payments/x", None),
-        ("/admin/payments/x//", None),
-        ("/admin/nope", None),
-        ("/", None),
-    ] {
-        assert_eq!(super::super::route_spelling(path).as_deref(), spelling, "{path}");
-    }
-}
-
 #[tokio::test]
 async fn a_browser_of_a_listed_origin_may_read_answers() {
     let shop = Shop::open();
