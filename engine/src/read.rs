@@ -234,6 +234,20 @@ pub struct PersonView {
     pub updated_at_ms: i64,
 }
 
+/// A log-in that a cookie stands for, found by the hash of the cookie's secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// SHA-256 of the secret.
+    pub lookup: [u8; 32],
+    /// `medusa-v1`, `medusa-v2`: where it counts.
+    pub face: String,
+    pub merchant: MerchantId,
+    pub person: PersonId,
+    pub created_at_ms: i64,
+    /// From then on it is worth nothing, also while its row is still there.
+    pub expires_at_ms: i64,
+}
+
 /// The store could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the store could not be read: {0}")]
@@ -286,6 +300,9 @@ pub trait Reads: Send + Sync {
 
     /// Everyone with this e-mail address, over all merchants: a log-in names no merchant.
     fn people(&self, email: &str) -> Result<Vec<PersonView>, ReadFault>;
+
+    /// A session by the SHA-256 of its secret, ended ones included.
+    fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault>;
 
     /// The reasons a merchant keeps, deleted ones left out, oldest first.
     fn reasons(&self, merchant: MerchantId) -> Result<Vec<ReasonView>, ReadFault>;

@@ -3,7 +3,12 @@
 
 use requite_core::id::{KeyId, MerchantId, ReasonId};
 
-use crate::read::{MerchantView, PersonView, ReasonView};
+use crate::read::{MerchantView, PersonView, ReasonView, SessionView};
+
+/// Sessions of one person. The oldest makes way for one more.
+pub const SESSIONS_MAX: u32 = 64;
+/// Sessions that have ended, deleted when one is opened. At least two, or they would pile up.
+pub const EXPIRED_SESSIONS_MAX: u32 = 64;
 
 /// A credential to keep. Its secret is not in it: only hashes are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,11 @@ pub trait Registry: Send + Sync {
     ) -> Result<(), RegistryFault>;
     fn create_key(&self, key: &NewKey) -> Result<(), RegistryFault>;
     fn create_person(&self, person: &PersonView) -> Result<(), RegistryFault>;
+    /// Also deletes up to [`EXPIRED_SESSIONS_MAX`] sessions that ended before this one begins, and
+    /// its person's oldest beyond [`SESSIONS_MAX`].
+    fn open_session(&self, session: &SessionView) -> Result<(), RegistryFault>;
+    /// Ends a session now. An unknown one is as good as ended.
+    fn close_session(&self, lookup: &[u8; 32]) -> Result<(), RegistryFault>;
     /// Creates it, or replaces the one with its id.
     fn put_reason(&self, merchant: MerchantId, reason: &ReasonView) -> Result<(), RegistryFault>;
     fn delete_reason(

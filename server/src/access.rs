@@ -3,7 +3,7 @@
 //! comes from the route's declaration and from nowhere else.
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use requite_core::id::{KeyId, MerchantId};
 use requite_engine::read::{KeyView, ReadFault};
 
@@ -24,6 +24,7 @@ pub(crate) enum Access {
 /// What is known of whoever asks before their credential is checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
+    pub method: &'a Method,
     pub headers: &'a HeaderMap,
     /// What the route declares; `None` where there is none, and nobody passes.
     access: Option<Access>,
@@ -32,7 +33,8 @@ pub(crate) struct Caller<'a> {
 impl<'a> Caller<'a> {
     pub(crate) fn of(request: &'a Request) -> Caller<'a> {
         let route = request.extensions().get::<Route>();
-        Caller { headers: request.headers(), access: route.map(|route| route.access) }
+        let access = route.map(|route| route.access);
+        Caller { method: request.method(), headers: request.headers(), access }
     }
 
     /// The scopes of which the route demands one.

@@ -156,6 +156,7 @@ impl House {
             registry: Arc::new(registry) as Arc<dyn Registry>,
             clock: Arc::new(SystemClock),
             ids: Arc::new(ids),
+            entropy: Arc::new(SystemEntropy::new()),
             settings: Settings {
                 wait: deadline.saturating_add(WAIT_BEYOND_CALL),
                 cors_origins: config.cors_origins.clone(),

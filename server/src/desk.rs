@@ -17,7 +17,10 @@ use requite_engine::read::{PaymentView, ReadFault, Reads};
 use requite_engine::registry::Registry;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::crypto::entropy::Entropy;
 use crate::crypto::password::PasswordChecks;
+use crate::crypto::secret::Secret;
+use crate::crypto::token::{TokenKind, mint};
 
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
@@ -47,6 +50,7 @@ pub(crate) struct Desk {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    entropy: Arc<dyn Entropy>,
     settings: Arc<Settings>,
     passwords: PasswordChecks,
     reading: Arc<Semaphore>,
@@ -59,18 +63,20 @@ pub(crate) struct Parts {
     pub registry: Arc<dyn Registry>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
+    pub entropy: Arc<dyn Entropy>,
     pub settings: Settings,
 }
 
 impl Desk {
     pub(crate) fn new(parts: Parts) -> Desk {
-        let Parts { engine, reads, registry, clock, ids, settings } = parts;
+        let Parts { engine, reads, registry, clock, ids, entropy, settings } = parts;
         Desk {
             engine,
             reads,
             registry,
             clock,
             ids,
+            entropy,
             settings: Arc::new(settings),
             passwords: PasswordChecks::new(),
             reading: Arc::new(Semaphore::new(READS_MAX)),
@@ -83,6 +89,11 @@ impl Desk {
 
     pub(crate) fn ids(&self) -> &dyn Ids {
         self.ids.as_ref()
+    }
+
+    /// A fresh secret of 256 random bits.
+    pub(crate) fn mint(&self, kind: TokenKind) -> Secret {
+        mint(kind, &self.entropy.bytes())
     }
 
     /// The one place where passwords are checked: its limit on memory is the whole server's.

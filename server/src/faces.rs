@@ -2,7 +2,7 @@
 //! below its prefix, and all of them at the root, where path and credential pick one.
 //!
 //! At the root, only `/admin` and `/auth` belong to two faces. There, what a Medusa v1 client sends
-//! (its token header, its form of JWT, its log-in path) picks v1, and everything else v2.
+//! (its token header, its form of JWT, its cookie, its log-in path) picks v1, and everything else v2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,7 @@ use crate::http::check_path;
 #[cfg(test)]
 use crate::route::Route;
 use crate::route::Routes;
+use crate::session;
 
 pub(crate) mod gr4vy;
 pub(crate) mod loop_payments;
@@ -186,14 +187,18 @@ fn dialect(path: &str, headers: &HeaderMap) -> Option<Dialect> {
     }
 }
 
-/// Medusa v1's token header, or a JWT with its claims. Nothing is checked here: the face does.
+/// Medusa v1's token header, a JWT with its claims, or without any `Authorization` the cookie of a
+/// session of its own. Nothing is checked here: the face does.
 fn is_v1_credential(headers: &HeaderMap) -> bool {
     if headers.contains_key("x-medusa-access-token") {
         return true;
     }
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        return session::kind_of(headers) == Some(session::Kind::MedusaV1);
+    };
+    let token = authorization
+        .to_str()
+        .ok()
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let payload = token.and_then(|(_, token)| token.trim().split('.').nth(1));
@@ -254,5 +259,23 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-medusa-access-token", HeaderValue::from_static("mv1_"));
         assert_eq!(dialect("/admin/payments", &headers), Some(Dialect::MedusaV1));
+    }
+
+    #[test]
+    fn a_sessions_cookie_picks_the_face_that_made_it() {
+        let basic = [("cookie", "connect.sid=sid_v1_0"), ("authorization", "Basic c2tf")];
+        for (sent, expected) in [
+            (&[("cookie", "connect.sid=sid_v1_0")][..], Dialect::MedusaV1),
+            (&[("cookie", "connect.sid=sid_v2_0")], Dialect::MedusaV2),
+            (&[("cookie", "connect.sid=s%3Aa.b")], Dialect::MedusaV2),
+            // What a client shows by itself counts before what its browser keeps.
+            (&basic, Dialect::MedusaV2),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(dialect("/admin/payments", &headers), Some(expected), "{sent:?}");
+        }
     }
 }

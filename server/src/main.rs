@@ -14,6 +14,7 @@ mod faces;
 mod http;
 mod json;
 mod route;
+mod session;
 mod time;
 
 fn main() -> std::process::ExitCode {

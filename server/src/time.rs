@@ -23,6 +23,11 @@ pub(crate) fn micros_text(ms: i64) -> String {
     civil(ms).strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
 }
 
+/// `Sun, 15 Sep 2024 12:27:45 GMT` (HTTP, cookies).
+pub(crate) fn http_text(ms: i64) -> String {
+    civil(ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// Reads RFC 3339 with any offset, to whole milliseconds. `None` for anything else.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
@@ -51,6 +56,7 @@ mod tests {
         assert_eq!(millis_text(ms), "2024-09-15T12:27:45.123Z");
         assert_eq!(seconds_text(ms), "2024-09-15T12:27:45Z");
         assert_eq!(micros_text(ms), "2024-09-15T12:27:45.123000+00:00");
+        assert_eq!(http_text(ms), "Sun, 15 Sep 2024 12:27:45 GMT");
         assert_eq!(year_and_day(day(ms)), (24, 259));
         assert_eq!(parse("2024-09-15"), None);
     }

@@ -13,6 +13,7 @@ mod load;
 mod read;
 mod registry;
 mod save;
+mod session;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,10 @@ const STATEMENTS_MAX: usize = 128;
 const CHECKPOINT_PAGES: u32 = 16_000;
 
 /// Schema changes in order. Append only.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0003_session.sql"),
+];
 
 /// Why a store cannot be opened. The texts are for operators.
 #[derive(Debug, thiserror::Error)]

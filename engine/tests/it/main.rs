@@ -5,5 +5,6 @@ mod files;
 mod keys;
 mod races;
 mod refunds;
+mod sessions;
 mod support;
 mod views;

@@ -27,18 +27,21 @@ pub(crate) enum TokenKind {
     Loop,
     /// A key of the native API.
     Native,
-    /// The value of a login cookie.
-    Session,
+    /// The value of Medusa v1's log-in cookie.
+    MedusaV1Session,
+    /// The value of Medusa v2's log-in cookie.
+    MedusaV2Session,
 }
 
 impl TokenKind {
-    pub(crate) const ALL: [TokenKind; 6] = [
+    pub(crate) const ALL: [TokenKind; 7] = [
         TokenKind::MedusaV1,
         TokenKind::MedusaV2,
         TokenKind::Mpg,
         TokenKind::Loop,
         TokenKind::Native,
-        TokenKind::Session,
+        TokenKind::MedusaV1Session,
+        TokenKind::MedusaV2Session,
     ];
 
     pub(crate) fn prefix(self) -> &'static str {
@@ -48,7 +51,8 @@ impl TokenKind {
             TokenKind::Mpg => "merchant_key_",
             TokenKind::Loop => "lph_at_",
             TokenKind::Native => "rq_",
-            TokenKind::Session => "sid_",
+            TokenKind::MedusaV1Session => "sid_v1_",
+            TokenKind::MedusaV2Session => "sid_v2_",
         }
     }
 }
@@ -105,7 +109,8 @@ mod tests {
             (TokenKind::Mpg, "merchant_key_"),
             (TokenKind::Loop, "lph_at_"),
             (TokenKind::Native, "rq_"),
-            (TokenKind::Session, "sid_"),
+            (TokenKind::MedusaV1Session, "sid_v1_"),
+            (TokenKind::MedusaV2Session, "sid_v2_"),
         ] {
             assert_eq!(mint(kind, &random).expose(), format!("{prefix}{digits}"));
         }

@@ -29,6 +29,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use self::bank::Bank;
+use crate::crypto::entropy::SeededEntropy;
 use crate::crypto::token::lookup_hash;
 use crate::desk::{Desk, Ids, Parts, Settings};
 
@@ -168,6 +169,7 @@ impl Shop {
             registry: registry.clone(),
             clock: clock.clone(),
             ids: Arc::new(Counter::from(id_base, 0x1000)),
+            entropy: Arc::new(SeededEntropy::new(1)),
             settings,
         });
         Shop {

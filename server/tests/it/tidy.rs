@@ -34,6 +34,7 @@ const RULES: &[Rule] = &[
             "sqlite/read.rs",
             "sqlite/read/payment.rs",
             "sqlite/registry.rs",
+            "sqlite/session.rs",
             "sqlite/audit.rs",
         ],
         banned: &["rusqlite", "select ", "insert into"],

@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
-use super::{Open, OpenFault, blob, connect, id, settings};
+use super::{Open, OpenFault, blob, connect, id, session, settings};
 use crate::read::{
     KeyView, MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView, ReadFault, Reads,
-    ReasonView, RefundFilter, RefundView,
+    ReasonView, RefundFilter, RefundView, SessionView,
 };
 
 /// Idle connections that are kept for the next read.
@@ -196,6 +196,10 @@ impl Reads for SqliteReads {
         self.snapshot(|connection| {
             connection.prepare_cached(sql)?.query_map(params![email], person_view)?.collect()
         })
+    }
+
+    fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault> {
+        self.snapshot(|connection| session::find(connection, lookup))
     }
 
     fn reasons(&self, merchant: MerchantId) -> Result<Vec<ReasonView>, ReadFault> {

@@ -1,4 +1,4 @@
-//! Merchants, credentials, people and reasons.
+//! Merchants, credentials, people, sessions and reasons.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use requite_core::id::{MerchantId, ReasonId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Open, OpenFault, Sqlite, blob};
-use crate::read::{MerchantView, PersonView, ReasonView};
+use super::{Open, OpenFault, Sqlite, blob, session};
+use crate::read::{MerchantView, PersonView, ReasonView, SessionView};
 use crate::registry::{NewKey, Registry, RegistryFault};
 
 /// Writes on a connection of its own; SQLite orders its transactions with the lane's.
@@ -142,6 +142,15 @@ impl Registry for SqliteRegistry {
             ];
             transaction.execute(sql, row).map(|_| ())
         })
+    }
+
+    fn open_session(&self, session: &SessionView) -> Result<(), RegistryFault> {
+        self.check_merchant(session.merchant)?;
+        self.write("this session", |transaction| session::open(transaction, session))
+    }
+
+    fn close_session(&self, lookup: &[u8; 32]) -> Result<(), RegistryFault> {
+        self.write("this session", |transaction| session::close(transaction, lookup))
     }
 
     fn put_reason(&self, merchant: MerchantId, reason: &ReasonView) -> Result<(), RegistryFault> {

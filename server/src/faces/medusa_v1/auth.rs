@@ -1,31 +1,28 @@
-//! Who asks: an API token, or a person with a log-in token. Any one that is good is enough, and a
-//! bad one beside it does no harm.
+//! Who asks: an API token, or a person with a log-in token or a session. Any one that is good is
+//! enough, and a bad one beside it does no harm.
 //!
 //! - `x-medusa-access-token`: a token of this face, kept as a hash only.
-//! - `Authorization: Bearer`: what [`log_in`] gave out, a JWT with HS256 and 24 hours of life. Unlike
+//! - `Authorization: Bearer`: what [`token`] gave out, a JWT with HS256 and 24 hours of life. Unlike
 //!   in the original the person must still exist (decision V1-6). An API token is not taken here.
+//! - Cookie `connect.sid`: a session ([`crate::session`]), with its rules about who made a browser ask.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
 use requite_core::id::{
     MerchantId, PersonId, parse_prefixed, parse_uuid, prefixed_text, uuid_text,
 };
-use requite_engine::read::PersonView;
-use serde_json::{Map, Value, json};
+use requite_engine::read::{KeyView, PersonView};
+use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::failure::Failure;
-use super::wire::{self, LogInBody, Members};
 use super::{Face, NAME};
 use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Hs256Key, Moment, SKEW_SECONDS, VerifyingKey};
-use crate::crypto::password::PasswordFault;
-use crate::crypto::secret::Secret;
 use crate::crypto::token::lookup_hash;
+use crate::session::{self, Kind};
 
 /// How long a log-in lasts, in seconds.
 const LOGIN_SECONDS: i64 = 24 * 60 * 60;
@@ -33,11 +30,7 @@ const LOGIN_SECONDS: i64 = 24 * 60 * 60;
 /// The name of the secret that log-in tokens are signed with.
 const LOGIN_SECRET: &str = "login";
 
-/// People with one e-mail address whose password is tried. Merchants do not know of each other, so
-/// the same person may be with several.
-const NAMESAKES_MAX: usize = 8;
-
-const USER_PREFIX: &str = "usr_";
+pub(super) const USER_PREFIX: &str = "usr_";
 
 /// What log-ins need. Clones share it.
 #[derive(Clone)]
@@ -51,32 +44,53 @@ impl Logins {
     }
 }
 
+/// Who it is that asks.
+pub(super) enum Asker {
+    Key(KeyView),
+    Person(PersonView),
+}
+
+impl Asker {
+    fn actor(&self) -> Actor {
+        match self {
+            Asker::Key(key) => Actor::of_key(key),
+            Asker::Person(person) => Actor {
+                merchant: person.merchant,
+                name: prefixed_text("user_", person.id.bits()),
+                scopes: None,
+            },
+        }
+    }
+}
+
 /// Who asks, if they may do what their route demands.
 ///
 /// # Errors
 /// As [`known`]; 403 without the scope.
 pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
-    let actor = known(face, caller.headers).await?;
+    let actor = known(face, caller).await?.actor();
     caller.admit(actor).map_err(Failure::forbidden)
 }
 
-/// Who sent a request with these headers.
+/// Who asks.
 ///
 /// # Errors
 /// 401 without a good credential; 500 when the store cannot be read.
-pub(super) async fn known(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
+pub(super) async fn known(face: &Face, caller: Caller<'_>) -> Result<Asker, Failure> {
+    let Caller { method, headers, .. } = caller;
     if let Some(token) = bearer(headers)
-        && let Some(actor) = person(face, token).await?
+        && let Some(person) = person(face, token).await?
     {
-        return Ok(actor);
+        return Ok(Asker::Person(person));
     }
-    let token = headers.get("x-medusa-access-token");
-    let Some(token) = token.and_then(|token| token.to_str().ok()) else {
-        return Err(Failure::Unauthorized);
-    };
-    let key = access::key(&face.desk, NAME, lookup_hash(token)).await?;
-    let actor = key.as_ref().map(Actor::of_key);
-    actor.ok_or(Failure::Unauthorized)
+    let token = headers.get("x-medusa-access-token").and_then(|token| token.to_str().ok());
+    if let Some(token) = token
+        && let Some(key) = access::key(&face.desk, NAME, lookup_hash(token)).await?
+    {
+        return Ok(Asker::Key(key));
+    }
+    let person = session::person(&face.desk, Kind::MedusaV1, method, headers).await?;
+    person.map(Asker::Person).ok_or(Failure::Unauthorized)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -86,7 +100,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The person whom a log-in token names; `None` if it is worth nothing.
-async fn person(face: &Face, token: &str) -> Result<Option<Actor>, Failure> {
+async fn person(face: &Face, token: &str) -> Result<Option<PersonView>, Failure> {
     let Ok(token) = jws::parse(token, Algorithm::Hs256) else {
         return Ok(None);
     };
@@ -102,28 +116,13 @@ async fn person(face: &Face, token: &str) -> Result<Option<Actor>, Failure> {
         return Ok(None);
     };
     let (merchant, user) = (MerchantId::new(merchant), PersonId::new(user));
-    let person = face.desk.read(move |reads| reads.person(merchant, user));
-    Ok(person.await?.map(|person| Actor {
-        merchant: person.merchant,
-        name: prefixed_text("user_", person.id.bits()),
-        scopes: None,
-    }))
+    Ok(face.desk.read(move |reads| reads.person(merchant, user)).await?)
 }
 
-/// `POST /admin/auth/token`
-pub(super) async fn log_in(
-    State(face): State<Face>,
-    mut request: Request,
-) -> Result<Response, Failure> {
-    let bytes = wire::body(&mut request).await?;
-    let LogInBody { email, password } = LogInBody::read(&Members::read(&bytes)?)?;
-    let password = Secret::new(password);
-    let person = verified(&face, email, &password).await?;
-    let person = person.ok_or(Failure::WrongPassword)?;
-    let key = login_key(&face).await?;
-    let token = jws::sign_hs256(&claims(&person, now_seconds(&face)), &key);
-    let body = json!({ "access_token": token });
-    Ok(wire::json(StatusCode::OK, &body))
+/// A log-in token for a person who has just shown who they are.
+pub(super) async fn token(face: &Face, person: &PersonView) -> Result<String, Failure> {
+    let key = login_key(face).await?;
+    Ok(jws::sign_hs256(&claims(person, now_seconds(face)), &key))
 }
 
 /// `merchant_id` is ours, for people are kept by merchant; the others are the original's.
@@ -138,40 +137,6 @@ fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
         ("iat".to_owned(), now_seconds.into()),
         ("exp".to_owned(), expires.into()),
     ])
-}
-
-/// The first person of this e-mail address whose password it is. Nobody costs as much time as a
-/// wrong password.
-async fn verified(
-    face: &Face,
-    email: String,
-    password: &Secret,
-) -> Result<Option<PersonView>, Failure> {
-    let people = face.desk.read(move |reads| reads.people(&email)).await?;
-    if people.is_empty() {
-        is_right(face, password, None).await?;
-    }
-    for person in people.into_iter().take(NAMESAKES_MAX) {
-        if is_right(face, password, Some(person.password_hash.clone())).await? {
-            return Ok(Some(person));
-        }
-    }
-    Ok(None)
-}
-
-async fn is_right(face: &Face, password: &Secret, hash: Option<String>) -> Result<bool, Failure> {
-    let copy = Secret::new(password.expose().to_owned());
-    match face.desk.passwords().verify(copy, hash).await {
-        Ok(is_right) => Ok(is_right),
-        Err(PasswordFault::TooLong) => Ok(false),
-        Err(fault @ PasswordFault::StoredHash) => {
-            tracing::error!(%fault, "a person cannot log in");
-            Ok(false)
-        }
-        Err(fault @ (PasswordFault::Busy | PasswordFault::Stopping)) => {
-            Err(Failure::busy(&fault.to_string()))
-        }
-    }
 }
 
 /// The installation's key for log-in tokens. It never changes, so it is read once.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::wire::{self, AMOUNT_NOT_INTEGER, AMOUNT_TOO_SMALL, REASON_UNKNOWN};
 use crate::http::{BodyFault, RequestId};
 use crate::json;
+use crate::session::SessionFault;
 
 /// An answer that is not a success.
 #[derive(Debug)]
@@ -157,6 +158,13 @@ impl From<BodyFault> for Failure {
 impl From<ReadFault> for Failure {
     fn from(fault: ReadFault) -> Failure {
         tracing::error!(%fault, "a read for the Medusa v1 face failed");
+        Failure::unknown()
+    }
+}
+
+/// The cause is in the log already.
+impl From<SessionFault> for Failure {
+    fn from(SessionFault: SessionFault) -> Failure {
         Failure::unknown()
     }
 }

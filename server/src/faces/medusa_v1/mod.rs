@@ -6,6 +6,9 @@
 //! | `GET /admin/payments/{id}` | `{"payment": ...}` |
 //! | `POST /admin/payments/{id}/capture` | `{"payment": ...}`, of a captured payment too |
 //! | `POST /admin/auth/token` | `{"access_token": JWT}` |
+//! | `POST /admin/auth` | `{"user": ...}` and a cookie |
+//! | `GET /admin/auth` | `{"user": ...}` |
+//! | `DELETE /admin/auth` | the text `OK` |
 //!
 //! The dialect in short: amounts are integers in minor units, ids a prefix and a ULID, errors
 //! `{"type","message"}` with all complaints about one request joined by commas. A refund has no
@@ -22,6 +25,7 @@
 mod auth;
 mod cors;
 mod failure;
+mod login;
 mod payment;
 mod refund;
 #[cfg(test)]
@@ -36,7 +40,7 @@ use axum::response::Response;
 
 use self::auth::Logins;
 use self::failure::Failure;
-use crate::access::Access;
+use crate::access::{Access, Caller};
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
 use crate::route::Routes;
@@ -66,7 +70,10 @@ const REFUND: Access = Access::AnyOf(&["refunds.create"]);
 
 pub(super) fn routes() -> Routes<Face> {
     Routes::of(NAME)
-        .post("/admin/auth/token", Access::Public, "create_token", auth::log_in)
+        .post("/admin/auth/token", Access::Public, "create_token", login::for_token)
+        .post("/admin/auth", Access::Public, "create_session", login::for_session)
+        .get("/admin/auth", Access::Known, "read_session", login::retrieve)
+        .delete("/admin/auth", Access::Known, "delete_session", login::end)
         .get("/admin/payments/{id}", READ, "read_payment", payment::retrieve)
         .post("/admin/payments/{id}/capture", CAPTURE, "capture_payment", payment::capture)
         .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::create)
@@ -76,7 +83,7 @@ pub(super) fn routes() -> Routes<Face> {
 async fn missing(State(face): State<Face>, request: Request) -> Failure {
     let path = request.uri().path();
     if cors::is_admin(path)
-        && let Err(failure) = auth::known(&face, request.headers()).await
+        && let Err(failure) = auth::known(&face, Caller::of(&request)).await
     {
         return failure;
     }

@@ -2,18 +2,22 @@
 
 mod access;
 mod money;
+mod sessions;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use requite_core::currency::Currency;
-use requite_core::id::MerchantId;
+use requite_core::id::{MerchantId, PersonId, prefixed_text};
 use requite_engine::command::Registration;
+use requite_engine::read::PersonView;
 use requite_engine::registry::Registry;
 use serde_json::Value;
 
 use super::wire::payment_text;
+use crate::crypto::password;
+use crate::crypto::secret::Secret;
 use crate::desk::Settings;
 use crate::faces::testing::{self, Answer, LOGIN_SECRET, OTHER_SHOP, SHOP, START_MS};
 
@@ -75,6 +79,22 @@ impl Shop {
 
     async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[("x-medusa-access-token", TOKEN)]).await
+    }
+
+    /// Somebody who can log in.
+    fn person(&self, merchant: MerchantId, email: &str, word: &str) -> PersonId {
+        let hash = password::hash(&Secret::new(word.to_owned()), &[1; 16]);
+        let person = PersonView {
+            id: PersonId::new(self.draw()),
+            merchant,
+            email: email.to_owned(),
+            password_hash: hash.expect("a short password"),
+            created_at_ms: START_MS,
+            updated_at_ms: START_MS,
+        };
+        let created = self.registry.create_person(&person);
+        created.expect("no such person yet");
+        person.id
     }
 
     async fn amount_refunded(&self, id: &str) -> i64 {

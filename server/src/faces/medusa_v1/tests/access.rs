@@ -1,33 +1,15 @@
 //! Who gets in, and what is answered to those who do not.
 
-use requite_core::id::{PersonId, prefixed_text, uuid_text};
-use requite_engine::read::PersonView;
+use requite_core::id::uuid_text;
 use serde_json::{Map, json};
 
 use super::*;
 use crate::crypto::jws::{self, Hs256Key};
-use crate::crypto::password;
-use crate::crypto::secret::Secret;
 
 const UNAUTHORIZED: &str = "401 Unauthorized";
 const REFUND: &str = r#"{"amount":1,"reason":"other"}"#;
 
 impl Shop {
-    fn person(&self, merchant: MerchantId, email: &str, word: &str) -> PersonId {
-        let hash = password::hash(&Secret::new(word.to_owned()), &[1; 16]);
-        let person = PersonView {
-            id: PersonId::new(self.draw()),
-            merchant,
-            email: email.to_owned(),
-            password_hash: hash.expect("a short password"),
-            created_at_ms: START_MS,
-            updated_at_ms: START_MS,
-        };
-        let created = self.registry.create_person(&person);
-        created.expect("no such person yet");
-        person.id
-    }
-
     async fn log_in(&self, body: &str) -> Answer {
         self.post_with("/admin/auth/token", &[], body).await
     }
