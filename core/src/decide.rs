@@ -4,7 +4,7 @@
 //! - What [`decide`] accepts fits what the leg has left, capture by capture.
 //! - Refusals are checked in the order in which [`Refusal`] lists them, in every dialect.
 //!
-//! The same goes for captures ([`capture`]) and releases ([`release`]).
+//! The same goes for captures ([`capture`]), releases ([`release`]) and extensions ([`extend`]).
 
 use crate::currency::Currency;
 use crate::id::{CaptureId, LegId, RefundId};
@@ -174,12 +174,12 @@ pub(crate) fn entries(allocations: &[Allocation], debit: Account, credit: Accoun
     allocations.iter().map(|part| Entry::new(part.capture, debit, credit, part.amount)).collect()
 }
 
-/// Why a capture or a release is refused.
+/// Why a capture, a release or an extension is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CaptureRefusal {
+pub enum BookingRefusal {
     Cancelled,
     NotPositive,
-    /// More than is authorised and neither taken nor released.
+    /// More than is authorised and neither taken nor released, or nothing of it is left.
     ExceedsCapturable {
         asked: Option<Minor>,
         capturable: Minor,
@@ -193,29 +193,40 @@ pub fn capture(
     payment: &Payment,
     id: CaptureId,
     asked: Option<i64>,
-) -> Result<Entry, CaptureRefusal> {
+) -> Result<Entry, BookingRefusal> {
     let amount = capturable(payment, asked)?;
     if payment.primary().captures().len() >= CAPTURES_MAX {
-        return Err(CaptureRefusal::TooMany);
+        return Err(BookingRefusal::TooMany);
     }
     Ok(Entry::new(id, Account::PspClearing, Account::Refundable, amount))
 }
 
 /// Lets go of what was authorised and not taken; without an amount all of it.
-pub fn release(payment: &Payment, asked: Option<i64>) -> Result<Minor, CaptureRefusal> {
+pub fn release(payment: &Payment, asked: Option<i64>) -> Result<Minor, BookingRefusal> {
     capturable(payment, asked)
 }
 
-fn capturable(payment: &Payment, asked: Option<i64>) -> Result<Minor, CaptureRefusal> {
+/// Holds longer what may still be captured; `asked` says how much more the caller would like to hold,
+/// and changes nothing. Zero when absent.
+pub fn extend(payment: &Payment, asked: Option<i64>) -> Result<Minor, BookingRefusal> {
+    let asked = asked.unwrap_or(0);
+    if asked < 0 {
+        return Err(BookingRefusal::NotPositive);
+    }
+    let capturable = capturable(payment, None)?;
+    Minor::new(asked).ok_or(BookingRefusal::ExceedsCapturable { asked: None, capturable })
+}
+
+fn capturable(payment: &Payment, asked: Option<i64>) -> Result<Minor, BookingRefusal> {
     if payment.is_cancelled() {
-        return Err(CaptureRefusal::Cancelled);
+        return Err(BookingRefusal::Cancelled);
     }
     let capturable = payment.primary().capturable();
-    let exceeds = |asked| CaptureRefusal::ExceedsCapturable { asked, capturable };
+    let exceeds = |asked| BookingRefusal::ExceedsCapturable { asked, capturable };
     let amount = match asked {
         None if capturable.is_zero() => return Err(exceeds(None)),
         None => capturable,
-        Some(units) if units <= 0 => return Err(CaptureRefusal::NotPositive),
+        Some(units) if units <= 0 => return Err(BookingRefusal::NotPositive),
         Some(units) => Minor::new(units).ok_or(exceeds(None))?,
     };
     if amount > capturable { Err(exceeds(Some(amount))) } else { Ok(amount) }

@@ -4,10 +4,10 @@
 //! same.
 
 use requite_core::currency::Currency;
-use requite_core::decide::{Ask, CaptureRefusal, Refusal};
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId, VoidId};
+use requite_core::decide::{Ask, BookingRefusal, Refusal};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::Minor;
-use requite_core::refund::Status;
+use requite_core::refund::{Fault, Status};
 use requite_core::settle::Finding;
 
 use crate::key::Key;
@@ -41,6 +41,12 @@ pub struct Registration {
     pub fingerprint: [u8; 16],
     pub created_at_ms: i64,
     pub cancelled_at_ms: Option<i64>,
+    /// The PSP declined it: it is kept and shown, and there is nothing to capture. Not together with
+    /// captures.
+    pub decline: Option<Fault>,
+    /// `None`: written down here, made elsewhere.
+    pub trace: Option<Trace>,
+    pub keys: Vec<Key>,
     pub actor: String,
     pub at_ms: i64,
 }
@@ -48,7 +54,7 @@ pub struct Registration {
 impl Registration {
     /// May this registration be made? To be asked by whoever builds one: captures above zero and
     /// together at most the amount, gift cards above zero with ids of their own, numbers within
-    /// limits.
+    /// limits. An amount of zero (a card check) has no captures.
     pub fn is_sound(&self) -> bool {
         crate::lane::batch::register::is_sound(self)
     }
@@ -98,6 +104,8 @@ pub struct Details {
     /// The caller's own idempotency key as sent. One dialect shows it again, and two requests with
     /// different ones are never taken for one.
     pub key_text: Option<String>,
+    /// JSON object text (Gr4vy's `metadata`): kept, and read by no rule.
+    pub metadata: Option<String>,
     /// Draw a card-message reference number (Moyasar): one counter a day per merchant.
     pub wants_reference: bool,
 }
@@ -133,24 +141,56 @@ pub struct RefundRef {
     pub refund: RefundId,
 }
 
+/// What a dialect keeps of a registration, capture, void or extension besides its money.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The face it came through.
+    pub face: String,
+    /// The id the caller gave it (Moyasar's `transaction_id`), shown in that face alone.
+    pub given_id: Option<u128>,
+    /// The caller's own name for it (Gr4vy's captures).
+    pub external_identifier: Option<String>,
+    /// Draw a card-message reference number (Moyasar): one counter a day per merchant.
+    pub wants_reference: bool,
+}
+
+/// What may be done with an authorised payment method, besides giving back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Booking {
+    /// Takes money. `is_final`: what is left over is let go at once.
+    Capture { is_final: bool },
+    /// Lets go of what was not taken.
+    Void,
+    /// Holds it longer. Moves nothing, whatever its amount.
+    Extension,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaptureRequest {
+pub struct BookingRequest {
     pub merchant: MerchantId,
     pub payment: PaymentId,
-    pub capture: CaptureId,
-    /// Minor units; absent: all that may still be taken.
+    pub booking: Booking,
+    /// The new row's id: a capture's, a void's, an extension's.
+    pub id: u128,
+    /// Minor units; absent: all that may still be taken (a capture, a void), or zero (an extension).
     pub amount: Option<i64>,
+    pub trace: Trace,
+    /// At most two, as a refund's.
+    pub keys: Vec<Key>,
     pub actor: String,
     pub at_ms: i64,
 }
 
+/// A payment's new name, or its new metadata. What it said at registration stays on the books.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VoidRequest {
+pub struct Amendment {
     pub merchant: MerchantId,
     pub payment: PaymentId,
-    pub void: VoidId,
-    /// Minor units; absent: all that may still be released.
-    pub amount: Option<i64>,
+    /// `Some(None)`: it has none from now on. Its earlier names stay taken, so that registering it
+    /// again under one of them still finds it.
+    pub external_identifier: Option<Option<String>>,
+    /// JSON object text, in place of all that was there.
+    pub metadata: Option<String>,
     pub actor: String,
     pub at_ms: i64,
 }
@@ -159,8 +199,8 @@ pub struct VoidRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Register(Box<Registration>),
-    Capture(CaptureRequest),
-    Void(VoidRequest),
+    Book(Box<BookingRequest>),
+    Amend(Box<Amendment>),
     Refund(Box<RefundRequest>),
     /// What became of a call to a PSP.
     Settle {
@@ -183,15 +223,36 @@ pub enum Command {
 /// What a command is answered with, after its commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    Registered(Registered),
-    /// A capture or a void was made; the payment shows it from event `seq` on.
-    Booked {
-        payment: PaymentId,
-        seq: u32,
-    },
+    Registered(RegisteredReply),
+    /// A capture, void or extension was made or declined, or the payment was amended.
+    Booked(Booked),
+    /// The external identifier of an amendment belongs to another payment. Nothing was changed.
+    NameTaken(PaymentId),
     Refund(RefundReply),
     /// Nothing is to be told: news was taken in.
     Noted,
+}
+
+/// A registration that was made, now or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisteredReply {
+    pub registered: Registered,
+    /// Render the payment as it was after this event; `None`: as it is.
+    pub as_of: Option<u32>,
+    /// An earlier request with the same key made it.
+    pub is_replay: bool,
+}
+
+/// Something that is on the books now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Booked {
+    pub payment: PaymentId,
+    /// The event that tells of it: see [`crate::read::PaymentView::operation_at`].
+    pub seq: u32,
+    /// Render the payment as it was after this event; `None`: as it is.
+    pub as_of: Option<u32>,
+    /// An earlier request with the same key made it.
+    pub is_replay: bool,
 }
 
 /// A refund that was accepted, now or before.
@@ -214,8 +275,8 @@ pub enum CommandError {
     PaymentUnknown,
     #[error("the refund is refused: {refusal:?}")]
     Refused { refusal: Refusal, is_replay: bool },
-    #[error("the capture or void is refused: {0:?}")]
-    CaptureRefused(CaptureRefusal),
+    #[error("the capture, void or extension is refused: {refusal:?}")]
+    BookingRefused { refusal: BookingRefusal, is_replay: bool },
     /// The key was used for something else.
     #[error("the idempotency key was used for another request")]
     KeyReused,

@@ -16,7 +16,23 @@ pub enum Kind {
     Released,
     /// A refund was accepted or changed its status.
     Refund,
+    /// Authorised money is held longer. Moves nothing.
+    Extended,
+    /// The PSP said no to a capture, void or extension. Moves nothing.
+    Declined,
+    /// The payment got another name or other metadata. Moves nothing.
+    Amended,
 }
+
+const KINDS: [Kind; 7] = [
+    Kind::Registered,
+    Kind::Captured,
+    Kind::Released,
+    Kind::Refund,
+    Kind::Extended,
+    Kind::Declined,
+    Kind::Amended,
+];
 
 impl Kind {
     pub fn number(self) -> u8 {
@@ -25,13 +41,14 @@ impl Kind {
             Kind::Captured => 2,
             Kind::Released => 3,
             Kind::Refund => 4,
+            Kind::Extended => 5,
+            Kind::Declined => 6,
+            Kind::Amended => 7,
         }
     }
 
     pub fn from_number(number: u8) -> Option<Kind> {
-        [Kind::Registered, Kind::Captured, Kind::Released, Kind::Refund]
-            .into_iter()
-            .find(|kind| kind.number() == number)
+        KINDS.into_iter().find(|kind| kind.number() == number)
     }
 }
 
@@ -43,7 +60,7 @@ pub struct Event {
     /// From 1, without gaps.
     pub seq: u32,
     pub kind: Kind,
-    /// The id of what it is about: payment, capture, void or refund.
+    /// The id of what it is about: payment, capture, void, extension or refund.
     pub subject: u128,
     pub amount: Minor,
     /// A refund's status from here on.

@@ -5,7 +5,8 @@
 //! number at the answer, not the bytes: a face renders the payment as of that event again.
 
 use requite_core::currency::Currency;
-use requite_core::decide::Refusal;
+use requite_core::decide::{BookingRefusal, Refusal};
+use requite_core::id::PaymentId;
 use requite_core::money::Minor;
 use requite_core::refund::Status;
 
@@ -60,6 +61,12 @@ pub enum KeyOutcome {
         answered: Option<(u32, Status)>,
     },
     Refused(Refusal),
+    /// A registration, capture, void or extension, made or declined: the event that tells of it.
+    Booked {
+        payment: PaymentId,
+        seq: u32,
+    },
+    BookingRefused(BookingRefusal),
 }
 
 impl Key {
@@ -116,8 +123,49 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> Option<String> {
     })
 }
 
+/// [`refusal_text`] for captures, voids and extensions.
+pub(crate) fn booking_refusal_text(refusal: &BookingRefusal) -> Option<String> {
+    Some(match refusal {
+        BookingRefusal::Cancelled => "booking_cancelled".to_owned(),
+        BookingRefusal::TooMany => "booking_too_many".to_owned(),
+        BookingRefusal::ExceedsCapturable { asked: Some(asked), capturable } => {
+            format!("booking_exceeds {} {}", capturable.units(), asked.units())
+        }
+        BookingRefusal::ExceedsCapturable { asked: None, capturable } => {
+            format!("booking_exceeds {}", capturable.units())
+        }
+        BookingRefusal::NotPositive => return None,
+    })
+}
+
+/// Reads what [`refusal_text`] or [`booking_refusal_text`] wrote. `None` for anything else.
+pub(crate) fn refused_of(text: &str) -> Option<KeyOutcome> {
+    let booking = text.strip_prefix("booking_").map(booking_refusal_of);
+    match booking {
+        Some(refusal) => refusal.map(KeyOutcome::BookingRefused),
+        None => refusal_of(text).map(KeyOutcome::Refused),
+    }
+}
+
+fn booking_refusal_of(text: &str) -> Option<BookingRefusal> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let minor = |word: &str| word.parse().ok().and_then(Minor::new);
+    Some(match words.as_slice() {
+        ["cancelled"] => BookingRefusal::Cancelled,
+        ["too_many"] => BookingRefusal::TooMany,
+        ["exceeds", capturable] => {
+            BookingRefusal::ExceedsCapturable { asked: None, capturable: minor(capturable)? }
+        }
+        ["exceeds", capturable, asked] => BookingRefusal::ExceedsCapturable {
+            asked: Some(minor(asked)?),
+            capturable: minor(capturable)?,
+        },
+        _ => return None,
+    })
+}
+
 /// Reads what [`refusal_text`] wrote. `None` for anything else.
-pub(crate) fn refusal_of(text: &str) -> Option<Refusal> {
+fn refusal_of(text: &str) -> Option<Refusal> {
     let words: Vec<&str> = text.split(' ').collect();
     let minor = |word: &str| word.parse().ok().and_then(Minor::new);
     let currency = |code: &str, exponent: &str| Currency::stored(code, exponent.parse().ok()?);

@@ -14,11 +14,11 @@
 
 pub(crate) mod batch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use self::batch::{Batch, Decided, Hold, Verdict};
 use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
-use crate::psp::Instruction;
+use crate::psp::{Connectors, Instruction};
 use crate::store::{Store, StoreFault};
 
 /// Commands that one transaction carries at most. More buys little and costs every p50.
@@ -46,18 +46,17 @@ type UnderWay = HashMap<RefundRef, u32>;
 pub struct Lane<S: Store> {
     store: S,
     /// Connectors that need no PSP: accepting is succeeding.
-    immediate: HashSet<String>,
+    connectors: Box<dyn Connectors>,
     waiters: Waiters,
     under_way: UnderWay,
     backlog: Vec<Command>,
 }
 
 impl<S: Store> Lane<S> {
-    /// `immediate`: names of the connectors whose refunds need no call.
-    pub fn new(store: S, immediate: impl IntoIterator<Item = String>) -> Lane<S> {
+    pub fn new(store: S, connectors: impl Connectors + 'static) -> Lane<S> {
         Lane {
             store,
-            immediate: immediate.into_iter().collect(),
+            connectors: Box::new(connectors),
             waiters: HashMap::new(),
             under_way: HashMap::new(),
             backlog: Vec::new(),
@@ -131,10 +130,10 @@ impl<S: Store> Lane<S> {
 
     fn decide_and_commit(&mut self, commands: &[Command]) -> Result<Decided, StoreFault> {
         let wanted = batch::wanted(commands, &self.waiters);
-        let Lane { store, immediate, waiters, under_way, .. } = self;
+        let Lane { store, connectors, waiters, under_way, .. } = self;
         let mut decided = Decided::default();
         store.transact(&wanted, &mut |loaded| {
-            let mut batch = Batch::new(loaded, immediate, waiters, under_way);
+            let mut batch = Batch::new(loaded, connectors.as_ref(), waiters, under_way);
             for command in commands {
                 batch.take(command);
             }

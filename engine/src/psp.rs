@@ -2,9 +2,10 @@
 
 use requite_core::currency::Currency;
 use requite_core::money::Minor;
+use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
 
-use crate::command::RefundRef;
+use crate::command::{Booking, RefundRef};
 
 /// What a call is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,4 +54,32 @@ pub type OnOutcome = Box<dyn FnOnce(Outcome) + Send>;
 /// - It must not block: the lane's thread calls it.
 pub trait Psp: Send + Sync {
     fn call(&self, instruction: Instruction, on_outcome: OnOutcome);
+}
+
+/// What the lane must know of connectors to decide without calling anyone. Pure: the same question
+/// has the same answer for ever.
+pub trait Connectors: Send {
+    /// It needs no PSP: accepting a refund is its success.
+    fn is_immediate(&self, connector: &str) -> bool;
+
+    /// Does it turn down this booking (the sandbox's script)? Only captures, voids and extensions that the
+    /// rules allow are asked about. `settings` is what the payment was registered with for it.
+    fn decline(
+        &self,
+        connector: &str,
+        settings: Option<&str>,
+        booking: Booking,
+        amount: Minor,
+    ) -> Option<Fault>;
+}
+
+/// Connectors of which these are immediate, and which turn nothing down.
+impl<const N: usize> Connectors for [&'static str; N] {
+    fn is_immediate(&self, connector: &str) -> bool {
+        self.contains(&connector)
+    }
+
+    fn decline(&self, _: &str, _: Option<&str>, _: Booking, _: Minor) -> Option<Fault> {
+        None
+    }
 }

@@ -34,6 +34,12 @@ pub struct PaymentView {
     pub aliases: Vec<String>,
     /// As the registering face wrote it.
     pub profile: String,
+    /// JSON object text that came in place of the profile's own `metadata`.
+    pub metadata: Option<String>,
+    /// The PSP declined the payment itself: nothing of it could ever be taken.
+    pub decline: Option<Fault>,
+    /// Registration, captures, voids and extensions as they happened, declined ones included.
+    pub operations: Vec<OperationView>,
     pub created_at_ms: i64,
     /// Time of the newest event.
     pub updated_at_ms: i64,
@@ -70,6 +76,56 @@ pub struct ReleaseView {
     pub at_ms: i64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    Registration,
+    Capture,
+    Void,
+    Extension,
+}
+
+impl OperationKind {
+    /// For ever.
+    pub fn number(self) -> u8 {
+        match self {
+            OperationKind::Registration => 1,
+            OperationKind::Capture => 2,
+            OperationKind::Void => 3,
+            OperationKind::Extension => 4,
+        }
+    }
+
+    pub fn from_number(number: u8) -> Option<OperationKind> {
+        use OperationKind::{Capture, Extension, Registration, Void};
+        [Registration, Capture, Void, Extension].into_iter().find(|kind| kind.number() == number)
+    }
+}
+
+/// One thing that was done, or was to be done, with a payment besides refunds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationView {
+    /// Number of the event that tells of it.
+    pub seq: u32,
+    pub kind: OperationKind,
+    /// The payment's, capture's, void's or extension's id. What a final capture let go of has the
+    /// capture's.
+    pub id: u128,
+    /// What was asked for, where it was declined.
+    pub amount: Minor,
+    /// The PSP said no: nothing moved.
+    pub fault: Option<Fault>,
+    pub actor: String,
+    pub at_ms: i64,
+    /// The face it came through; `None`: it was made elsewhere and written down here.
+    pub face: Option<String>,
+    /// A capture after which nothing more can be taken.
+    pub is_final: bool,
+    pub given_id: Option<u128>,
+    pub external_identifier: Option<String>,
+    /// Day since 1970 and counter of its card-message reference.
+    pub reference: Option<(i64, u32)>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundView {
     pub merchant: MerchantId,
@@ -92,6 +148,8 @@ pub struct RefundView {
     pub external_identifier: Option<String>,
     pub given_id: Option<u128>,
     pub key_text: Option<String>,
+    /// JSON object text.
+    pub metadata: Option<String>,
     /// Day since 1970 and counter of its card-message reference.
     pub reference: Option<(i64, u32)>,
     pub asked_at_ms: i64,
@@ -128,12 +186,30 @@ impl LegView {
     pub fn released(&self) -> i64 {
         total(self.releases.iter().map(|release| release.amount))
     }
+
+    /// Let go by voids alone: without what final captures left over. Minor units.
+    pub fn voided(&self) -> i64 {
+        let is_rest = |id: u128| self.captures.iter().any(|capture| capture.id.bits() == id);
+        let voids = self.releases.iter().filter(|release| !is_rest(release.id));
+        total(voids.map(|release| release.amount))
+    }
 }
 
 impl PaymentView {
     /// The payment method.
     pub fn primary(&self) -> &LegView {
         self.legs.first().expect("a payment has its payment method as first leg")
+    }
+
+    /// The operation that an event tells of.
+    pub fn operation_at(&self, seq: u32) -> Option<&OperationView> {
+        self.operations.iter().find(|operation| operation.seq == seq)
+    }
+
+    /// The capture, void or extension with this id.
+    pub fn operation(&self, kind: OperationKind, id: u128) -> Option<&OperationView> {
+        let mut operations = self.operations.iter();
+        operations.find(|operation| operation.kind == kind && operation.id == id)
     }
 
     pub fn leg(&self, id: LegId) -> Option<&LegView> {
@@ -164,15 +240,24 @@ fn total(amounts: impl Iterator<Item = Minor>) -> i64 {
     amounts.fold(0, |sum, amount| sum.saturating_add(amount.units()))
 }
 
-/// Which refunds to list. Every member narrows.
+/// Which refunds to list. Every member narrows. Times: from inclusive, until exclusive; amounts
+/// inclusive, in minor units.
 #[derive(Clone, Debug, Default)]
 pub struct RefundFilter {
     pub payment: Option<PaymentId>,
     pub customer: Option<String>,
+    pub connector: Option<String>,
+    pub external_identifier: Option<String>,
+    /// The id that the caller gave it.
+    pub given_id: Option<u128>,
     /// Empty: every status.
     pub statuses: Vec<Status>,
     pub asked_from_ms: Option<i64>,
     pub asked_until_ms: Option<i64>,
+    pub sent_from_ms: Option<i64>,
+    pub sent_until_ms: Option<i64>,
+    pub settled_from_ms: Option<i64>,
+    pub settled_until_ms: Option<i64>,
     pub amount_from: Option<i64>,
     pub amount_until: Option<i64>,
     /// Continue behind this refund, in the chosen order.
@@ -182,15 +267,58 @@ pub struct RefundFilter {
     pub limit: u32,
 }
 
-/// Which payments to list, by id.
+/// How far a payment got, as to its payment method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The PSP said no.
+    Declined,
+    /// Nothing taken yet, nothing let go.
+    Authorized,
+    /// Something of it was taken.
+    Captured,
+    /// Nothing taken, something let go.
+    Voided,
+}
+
+/// By what a list of payments is ordered. Payments of one time are ordered by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By id, which is the order in which they came here.
+    #[default]
+    Id,
+    /// By the time of their newest event.
+    Updated,
+}
+
+/// Which payments to list. Every member narrows. Times: from inclusive, until exclusive; amounts
+/// inclusive, in minor units, of the payment method.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentFilter {
+    /// Empty: every payment; at most [`PAGE_MAX`].
+    pub ids: Vec<PaymentId>,
     pub external_identifier: Option<String>,
     pub order: Option<String>,
+    pub connector: Option<String>,
+    pub connector_payment: Option<String>,
+    /// Upper case; empty: every currency.
+    pub currencies: Vec<String>,
+    /// Empty: every stage.
+    pub stages: Vec<Stage>,
+    pub has_refunds: Option<bool>,
+    pub has_gift_cards: Option<bool>,
     pub created_from_ms: Option<i64>,
     pub created_until_ms: Option<i64>,
-    pub after: Option<PaymentId>,
+    pub updated_from_ms: Option<i64>,
+    pub updated_until_ms: Option<i64>,
+    pub amount_from: Option<i64>,
+    pub amount_until: Option<i64>,
+    pub sort: Sort,
     pub newest_first: bool,
+    /// Continue behind this payment, in the chosen order; with [`Sort::Updated`] also the time that
+    /// the page before showed for it.
+    pub after: Option<(PaymentId, i64)>,
+    /// Payments to skip.
+    pub offset: u32,
     /// 1 to [`PAGE_MAX`].
     pub limit: u32,
 }
@@ -281,6 +409,13 @@ pub trait Reads: Send + Sync {
         merchant: MerchantId,
         filter: &PaymentFilter,
     ) -> Result<Vec<PaymentView>, ReadFault>;
+
+    /// How many payments the filter lets through, whatever its page.
+    fn count_payments(
+        &self,
+        merchant: MerchantId,
+        filter: &PaymentFilter,
+    ) -> Result<u64, ReadFault>;
 
     fn refunds(
         &self,

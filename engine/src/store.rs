@@ -13,10 +13,11 @@ use requite_core::money::Minor;
 use requite_core::payment::Payment;
 use requite_core::refund::Refund;
 
-use crate::command::{Details, RefundRef, Registration};
+use crate::command::{Details, RefundRef, Registration, Trace};
 use crate::event::Event;
 use crate::key::KeyRecord;
 use crate::psp::CallKind;
+use crate::read::OperationKind;
 
 /// What a batch needs to see. Ordered, so that row locks are always taken in the same order.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +82,8 @@ pub struct Changes {
     pub journal: Vec<JournalLine>,
     pub keys: Vec<((MerchantId, [u8; 16]), KeyRecord)>,
     pub counters: Vec<((MerchantId, i64), u32)>,
+    pub operations: Vec<NewOperation>,
+    pub amendments: Vec<NewAmendment>,
 }
 
 impl Changes {
@@ -102,6 +105,8 @@ pub struct BookChange {
     pub balances: BTreeSet<CaptureId>,
     pub new_captures: Vec<NewCapture>,
     pub new_releases: Vec<NewRelease>,
+    /// Time of the newest event; while nothing but its registration happened, the payment's own.
+    pub updated_at_ms: i64,
     /// Registered in the same batch: its rows are written by the registration.
     pub is_new: bool,
 }
@@ -112,6 +117,29 @@ pub struct NewCapture {
     pub leg: LegId,
     pub seq: u32,
     pub at_ms: i64,
+}
+
+/// What is kept of a registration, capture, void or extension besides its event.
+#[derive(Clone, Debug)]
+pub struct NewOperation {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    /// The event that tells of it.
+    pub seq: u32,
+    pub kind: OperationKind,
+    pub is_final: bool,
+    pub trace: Trace,
+    /// The reference number drawn: day since 1970 and counter.
+    pub reference: Option<(i64, u32)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewAmendment {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    pub seq: u32,
+    pub external_identifier: Option<Option<String>>,
+    pub metadata: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]

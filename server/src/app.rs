@@ -91,7 +91,7 @@ impl Office {
 }
 
 fn lane(store: Sqlite) -> Lane<Sqlite> {
-    Lane::new(store, [connectors::MANUAL.to_owned()])
+    Lane::new(store, connectors::Rules)
 }
 
 /// Serves until SIGTERM or Ctrl-C, then finishes what is in flight. `on_ready` is told the address.

@@ -13,9 +13,11 @@
 
 use std::time::Duration;
 
+use requite_core::money::Minor;
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
-use requite_engine::psp::{Instruction, OnOutcome, Psp};
+use requite_engine::command::Booking;
+use requite_engine::psp::{Connectors, Instruction, OnOutcome, Psp};
 use tokio::runtime::Handle;
 
 pub(crate) mod sandbox;
@@ -24,6 +26,25 @@ pub(crate) mod sandbox;
 pub(crate) const NAMES: [&str; 2] = [MANUAL, sandbox::NAME];
 /// The connector without a PSP.
 pub(crate) const MANUAL: &str = "manual";
+
+/// What the lane knows of the connectors.
+pub(crate) struct Rules;
+
+impl Connectors for Rules {
+    fn is_immediate(&self, connector: &str) -> bool {
+        connector == MANUAL
+    }
+
+    fn decline(
+        &self,
+        connector: &str,
+        settings: Option<&str>,
+        booking: Booking,
+        amount: Minor,
+    ) -> Option<Fault> {
+        (connector == sandbox::NAME).then(|| sandbox::decline(settings, booking, amount)).flatten()
+    }
+}
 
 /// What a connector wants done for an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
 use requite_engine::clock::Clock;
 use requite_engine::command::{
-    CaptureRequest, Command, CommandError, RefundReply, RefundRequest, Registered, Registration,
-    Reply, VoidRequest, Wait,
+    Amendment, Booked, BookingRequest, Command, CommandError, RefundReply, RefundRequest,
+    RegisteredReply, Registration, Reply, Wait,
 };
 use requite_engine::engine::Engine;
 use requite_engine::key::{Key, Lifetime, digest};
@@ -143,27 +143,32 @@ impl Desk {
     pub(crate) async fn register(
         &self,
         registration: Registration,
-    ) -> Result<Registered, CommandError> {
+    ) -> Result<RegisteredReply, CommandError> {
         match self.ask(Command::Register(Box::new(registration))).await? {
             Reply::Registered(registered) => Ok(registered),
             other => unreachable!("a registration is answered as one, not {other:?}"),
         }
     }
 
-    /// Event number from which on the payment shows the capture.
-    pub(crate) async fn capture(&self, request: CaptureRequest) -> Result<u32, CommandError> {
-        self.booked(Command::Capture(request)).await
-    }
-
-    /// Event number from which on the payment shows the release.
-    pub(crate) async fn void(&self, request: VoidRequest) -> Result<u32, CommandError> {
-        self.booked(Command::Void(request)).await
-    }
-
-    async fn booked(&self, command: Command) -> Result<u32, CommandError> {
-        match self.ask(command).await? {
-            Reply::Booked { seq, .. } => Ok(seq),
+    /// Captures, voids or extends. What the connector declined is booked as well: the operation at
+    /// [`Booked::seq`] has the fault.
+    pub(crate) async fn book(&self, request: BookingRequest) -> Result<Booked, CommandError> {
+        match self.ask(Command::Book(Box::new(request))).await? {
+            Reply::Booked(booked) => Ok(booked),
             other => unreachable!("a booking is answered as one, not {other:?}"),
+        }
+    }
+
+    /// `Err` inside: the external identifier belongs to that payment; nothing was changed.
+    #[expect(dead_code, reason = "Gr4vy's update is not mounted yet")]
+    pub(crate) async fn amend(
+        &self,
+        amendment: Amendment,
+    ) -> Result<Result<Booked, PaymentId>, CommandError> {
+        match self.ask(Command::Amend(Box::new(amendment))).await? {
+            Reply::Booked(booked) => Ok(Ok(booked)),
+            Reply::NameTaken(owner) => Ok(Err(owner)),
+            other => unreachable!("an amendment is answered as one, not {other:?}"),
         }
     }
 
@@ -258,7 +263,14 @@ pub(crate) fn refund_headers(reply: &RefundReply) -> HeaderMap {
     headers.insert(HeaderName::from_static("requite-refund-id"), id);
     let status = HeaderValue::from_static(reply.status.word());
     headers.insert(HeaderName::from_static("requite-refund-status"), status);
-    if reply.is_replay {
+    headers.extend(replay_headers(reply.is_replay));
+    headers
+}
+
+/// The header of an answer that an earlier request with the same key got first (decision A4).
+pub(crate) fn replay_headers(is_replay: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if is_replay {
         let yes = HeaderValue::from_static("true");
         headers.insert(HeaderName::from_static("idempotent-replayed"), yes);
     }

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 
 use requite_core::currency::Currency;
 use requite_core::decide::{Amount, Ask, Target};
-use requite_core::id::{LegId, MerchantId, PaymentId, ReasonId, RefundId, VoidId};
+use requite_core::id::{LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::{Decimal, MINOR_MAX, Minor};
 use requite_engine::command::{
-    CaptureRequest, Command, Details, NewLeg, Reason, RefundRequest, Registration, VoidRequest,
+    Booking, BookingRequest, Command, Details, NewLeg, Reason, RefundRequest, Registration, Trace,
     Wait,
 };
 use requite_engine::key::{Key, Lifetime, digest};
@@ -178,6 +178,9 @@ impl Clients {
             fingerprint: rng.bits().to_be_bytes(),
             created_at_ms: now_ms,
             cancelled_at_ms: rng.chance(20).then_some(now_ms),
+            decline: None,
+            trace: None,
+            keys: Vec::new(),
             actor: String::from("shop"),
             at_ms: now_ms,
         }
@@ -190,16 +193,22 @@ impl Clients {
             1 => Some(rng.pick(&[0, -1, i64::MIN, i64::MAX])),
             _ => Some(rng.between(1, 3_000)),
         };
-        let actor = String::from("shop");
-        if rng.chance(700) {
-            let capture = capture_id(rng.bits());
-            let at_ms = now_ms;
-            Command::Capture(CaptureRequest { merchant, payment, capture, amount, actor, at_ms })
-        } else {
-            let void = VoidId::new(rng.bits());
-            let at_ms = now_ms;
-            Command::Void(VoidRequest { merchant, payment, void, amount, actor, at_ms })
-        }
+        let booking = match rng.below(10) {
+            0..=5 => Booking::Capture { is_final: false },
+            6 => Booking::Capture { is_final: true },
+            _ => Booking::Void,
+        };
+        Command::Book(Box::new(BookingRequest {
+            merchant,
+            payment,
+            booking,
+            id: capture_id(rng.bits()).bits(),
+            amount,
+            trace: Trace::default(),
+            keys: Vec::new(),
+            actor: String::from("shop"),
+            at_ms: now_ms,
+        }))
     }
 
     /// Mostly one of the newest, so that shops meet on the same payments.
@@ -271,6 +280,7 @@ impl Clients {
                 external_identifier: None,
                 given_id,
                 key_text: text,
+                metadata: None,
                 wants_reference: face == Face::Mpg,
             },
             keys,

@@ -148,10 +148,10 @@ impl World {
         match (expected, result) {
             (Expected::Refund(verdict), _) => self.check_refund(ticket, (verdict, result), awaited),
             (Expected::Registered(should_be), Ok(Reply::Registered(is))) => {
-                hold(is == should_be, "another registration")
+                hold(is.registered == *should_be, "another registration")
             }
-            (Expected::Booked, Ok(Reply::Booked { .. }))
-            | (Expected::NotBooked, Err(CommandError::CaptureRefused(_)))
+            (Expected::Booked, Ok(Reply::Booked(_)))
+            | (Expected::NotBooked, Err(CommandError::BookingRefused { .. }))
             | (Expected::PaymentUnknown, Err(CommandError::PaymentUnknown)) => Ok(()),
             _ => Err(String::from("another answer")),
         }
@@ -375,8 +375,8 @@ pub fn short(refund: RefundRef) -> String {
 pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
     let what = match command {
         Command::Register(new) => format!("register {:08x}", new.payment.bits() & 0xFFFF_FFFF),
-        Command::Capture(request) => format!("capture {:?}", request.amount),
-        Command::Void(request) => format!("void {:?}", request.amount),
+        Command::Book(request) => format!("{:?} {:?}", request.booking, request.amount),
+        Command::Amend(_) => String::from("amend"),
         Command::Refund(request) => {
             let refund = request.ask.refund.bits() & 0xFFFF_FFFF;
             let of = request.payment.bits() & 0xFFFF_FFFF;

@@ -14,8 +14,7 @@ use requite_core::refund::Status;
 use requite_core::schedule;
 use requite_core::settle::{Finding, Outcome};
 use requite_engine::command::{
-    CaptureRequest, Command, Reason, RefundRef, RefundRequest, Registered, Registration,
-    VoidRequest,
+    Booking, BookingRequest, Command, Reason, RefundRef, RefundRequest, Registered, Registration,
 };
 use requite_engine::event::{Event, Kind};
 use requite_engine::key::{KEY_LIFE_MS, Key, KeyOutcome, Lifetime, UNTOLD_LIFE_MS};
@@ -187,8 +186,8 @@ impl Model {
     pub fn apply(&mut self, command: &Command) -> Expected {
         match command {
             Command::Register(new) => Expected::Registered(self.register(new)),
-            Command::Capture(request) => self.capture(request),
-            Command::Void(request) => self.void(request),
+            Command::Book(request) => self.book(request),
+            Command::Amend(_) => Expected::Noted,
             Command::Refund(request) => Expected::Refund(self.refund(request)),
             Command::Settle { refund, finding } => {
                 self.settle(*refund, finding);
@@ -239,14 +238,18 @@ impl Model {
         Registered::Created(new.payment)
     }
 
-    fn capture(&mut self, request: &CaptureRequest) -> Expected {
+    fn book(&mut self, request: &BookingRequest) -> Expected {
         let of = (request.merchant, request.payment);
-        self.take(of, request.amount, |leg, amount| leg.captured += amount)
-    }
-
-    fn void(&mut self, request: &VoidRequest) -> Expected {
-        let of = (request.merchant, request.payment);
-        self.take(of, request.amount, |leg, amount| leg.released += amount)
+        self.take(of, request.amount, |leg, amount| match request.booking {
+            Booking::Capture { is_final } => {
+                leg.captured += amount;
+                if is_final {
+                    leg.released = leg.authorised - leg.captured;
+                }
+            }
+            Booking::Void => leg.released += amount,
+            Booking::Extension => {}
+        })
     }
 
     fn take(&mut self, of: Of, asked: Option<i64>, book: impl Fn(&mut LegSum, i64)) -> Expected {

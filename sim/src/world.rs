@@ -603,5 +603,5 @@ impl World {
 }
 
 fn new_lane(store: Faulty) -> Lane<Faulty> {
-    Lane::new(store, [String::from("manual")])
+    Lane::new(store, ["manual"])
 }

@@ -1,5 +1,5 @@
 use requite_core::decide::{
-    Amount, Ask, CaptureRefusal, Plan, Refusal, Target, capture, decide, release,
+    Amount, Ask, BookingRefusal, Plan, Refusal, Target, capture, decide, release,
 };
 use requite_core::id::{CaptureId, LegId, PaymentId};
 use requite_core::journal::Account;
@@ -149,15 +149,15 @@ fn captures_and_releases_share_what_was_authorised() {
     assert_eq!(taken(None), Ok(4_000));
     assert_eq!(taken(Some(4_000)), Ok(4_000));
     let capturable = minor(4_000);
-    let exceeds = |asked| CaptureRefusal::ExceedsCapturable { asked, capturable };
+    let exceeds = |asked| BookingRefusal::ExceedsCapturable { asked, capturable };
     assert_eq!(taken(Some(4_001)), Err(exceeds(Some(minor(4_001)))));
     assert_eq!(taken(Some(i64::MAX)), Err(exceeds(None)));
-    assert_eq!(taken(Some(0)), Err(CaptureRefusal::NotPositive));
+    assert_eq!(taken(Some(0)), Err(BookingRefusal::NotPositive));
     assert_eq!(release(&payment, Some(1_000)), Ok(minor(1_000)));
     let mut less = payment.clone();
     less.release(less.primary().id(), minor(4_000)).expect("it is capturable");
     assert_eq!(
         capture(&less, id, None),
-        Err(CaptureRefusal::ExceedsCapturable { asked: None, capturable: minor(0) })
+        Err(BookingRefusal::ExceedsCapturable { asked: None, capturable: minor(0) })
     );
 }

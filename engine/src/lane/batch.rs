@@ -6,17 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use requite_core::id::{CaptureId, MerchantId, PaymentId};
 use requite_core::journal::Entry;
 use requite_core::money::Minor;
-use requite_core::refund::{Refund, Status};
+use requite_core::refund::{Fault, Refund, Status};
 use requite_core::settle::Change;
 
 use super::{UnderWay, Waiters};
-use crate::command::{
-    CaptureRequest, Command, CommandError, Reason, RefundRef, RefundReply, RefundRequest, Reply,
-    VoidRequest,
-};
+use crate::command::{Command, CommandError, Reason, RefundRef, RefundReply, RefundRequest, Reply};
 use crate::event::{Event, Kind};
 use crate::key::KeyRecord;
-use crate::psp::Instruction;
+use crate::psp::{Connectors, Instruction};
 use crate::store::{
     Book, BookChange, Changes, JournalLine, Loaded, NewCapture, NewRelease, RefundChange, Wanted,
 };
@@ -61,13 +58,27 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
         match command {
             Command::Register(new) => {
                 wanted.payments.insert((new.merchant, new.payment));
+                wanted.keys.extend(new.keys.iter().map(|key| (new.merchant, key.hash)));
                 if let Some(text) = &new.external_identifier {
                     wanted.external_identifiers.insert((new.merchant, text.clone()));
                 }
+                if new.trace.as_ref().is_some_and(|trace| trace.wants_reference) {
+                    wanted.counters.insert((new.merchant, day(new.at_ms)));
+                }
             }
-            Command::Capture(CaptureRequest { merchant, payment, .. })
-            | Command::Void(VoidRequest { merchant, payment, .. }) => {
-                wanted.payments.insert((*merchant, *payment));
+            Command::Book(request) => {
+                let merchant = request.merchant;
+                wanted.payments.insert((merchant, request.payment));
+                wanted.keys.extend(request.keys.iter().map(|key| (merchant, key.hash)));
+                if request.trace.wants_reference {
+                    wanted.counters.insert((merchant, day(request.at_ms)));
+                }
+            }
+            Command::Amend(request) => {
+                wanted.payments.insert((request.merchant, request.payment));
+                if let Some(Some(name)) = &request.external_identifier {
+                    wanted.external_identifiers.insert((request.merchant, name.clone()));
+                }
             }
             Command::Refund(request) => want_refund(&mut wanted, request),
             Command::Settle { refund, .. }
@@ -105,6 +116,8 @@ struct Happening {
     kind: Kind,
     subject: u128,
     amount: Minor,
+    /// Of what was declined. A refund's is the refund's own.
+    fault: Option<Fault>,
     actor: String,
     at_ms: i64,
 }
@@ -114,12 +127,13 @@ struct Touched {
     balances: BTreeSet<CaptureId>,
     new_captures: Vec<NewCapture>,
     new_releases: Vec<NewRelease>,
+    updated_at_ms: i64,
     is_new: bool,
 }
 
 pub(super) struct Batch<'a> {
     loaded: Loaded,
-    immediate: &'a HashSet<String>,
+    connectors: &'a dyn Connectors,
     waiters: &'a Waiters,
     under_way: &'a UnderWay,
     touched: BTreeMap<(MerchantId, PaymentId), Touched>,
@@ -137,13 +151,13 @@ pub(super) struct Batch<'a> {
 impl<'a> Batch<'a> {
     pub(super) fn new(
         loaded: Loaded,
-        immediate: &'a HashSet<String>,
+        connectors: &'a dyn Connectors,
         waiters: &'a Waiters,
         under_way: &'a UnderWay,
     ) -> Batch<'a> {
         Batch {
             loaded,
-            immediate,
+            connectors,
             waiters,
             under_way,
             touched: BTreeMap::new(),
@@ -160,9 +174,9 @@ impl<'a> Batch<'a> {
     /// Decides one command on what the commands before it left.
     pub(super) fn take(&mut self, command: &Command) {
         let verdict = match command {
-            Command::Register(new) => Verdict::Answer(Ok(Reply::Registered(self.register(new)))),
-            Command::Capture(request) => Verdict::Answer(self.capture(request)),
-            Command::Void(request) => Verdict::Answer(self.void(request)),
+            Command::Register(new) => Verdict::Answer(self.register(new)),
+            Command::Book(request) => Verdict::Answer(self.book_operation(request)),
+            Command::Amend(request) => Verdict::Answer(self.amend(request)),
             Command::Refund(request) => self.refund(request),
             Command::Settle { refund, finding } => {
                 self.settle(*refund, finding);
@@ -185,9 +199,16 @@ impl<'a> Batch<'a> {
         for ((merchant, payment), touched) in self.touched {
             let book = self.loaded.books.remove(&(merchant, payment));
             let book = book.expect("only loaded payments are touched");
-            let Touched { balances, new_captures, new_releases, is_new } = touched;
-            let change =
-                BookChange { merchant, book, balances, new_captures, new_releases, is_new };
+            let Touched { balances, new_captures, new_releases, updated_at_ms, is_new } = touched;
+            let change = BookChange {
+                merchant,
+                book,
+                balances,
+                new_captures,
+                new_releases,
+                updated_at_ms,
+                is_new,
+            };
             self.changes.books.push(change);
         }
         for new in &mut self.changes.new_refunds {
@@ -238,6 +259,7 @@ impl<'a> Batch<'a> {
             kind: Kind::Refund,
             subject: refund.id.bits(),
             amount: refund.amount,
+            fault: refund.fault.clone(),
             actor,
             at_ms,
         };
@@ -255,7 +277,7 @@ impl<'a> Batch<'a> {
         let book = self.loaded.books.get_mut(&of).expect("the caller found it");
         book.payment.post(entries).expect("core decided on this very state");
         book.seq = book.seq.checked_add(1).expect("a payment has fewer events than 2^32");
-        let Happening { kind, subject, amount, actor, at_ms } = happening;
+        let Happening { kind, subject, amount, fault, actor, at_ms } = happening;
         let mut event = Event {
             merchant: of.0,
             payment: of.1,
@@ -265,7 +287,7 @@ impl<'a> Batch<'a> {
             amount,
             status: refund.map(|refund| refund.status),
             psp_refund: refund.and_then(|refund| refund.psp_refund.clone()),
-            fault: refund.and_then(|refund| refund.fault.clone()),
+            fault,
             actor,
             at_ms,
             hash: [0; 32],
@@ -273,6 +295,7 @@ impl<'a> Batch<'a> {
         event.hash = event.hash_after(&book.hash);
         book.hash = event.hash;
         let touched = self.touched.entry(of).or_default();
+        touched.updated_at_ms = at_ms;
         touched.balances.extend(entries.iter().map(|entry| entry.capture));
         let lines = entries.iter().zip(0_u32..).map(|(entry, line)| JournalLine {
             merchant: of.0,

@@ -43,7 +43,8 @@ const CHECKPOINT_PAGES: u32 = 16_000;
 /// Schema changes in order. Append only.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
-    include_str!("../../migrations/sqlite/0003_session.sql"),
+    include_str!("../../migrations/sqlite/0002_session.sql"),
+    include_str!("../../migrations/sqlite/0003_operations.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -44,7 +44,7 @@ fn one_server_per_file() {
 fn a_second_process_may_write_while_the_lane_does() {
     let mut bench = Bench::with_payment("manual");
     let store = Sqlite::open(&bench.path(), Open::Existing).expect("our own file");
-    let mut other = requite_engine::lane::Lane::new(store, ["manual".to_owned()]);
+    let mut other = requite_engine::lane::Lane::new(store, ["manual"]);
     bench.refund(request(1, 1_000)).expect("made");
     let mut new = crate::support::registration("manual", &[500]);
     new.payment = requite_core::id::PaymentId::new(8);

@@ -1,14 +1,14 @@
 use requite_core::decide::{Amount, Refusal, Target};
-use requite_core::id::{LegId, PaymentId, VoidId};
+use requite_core::id::{LegId, PaymentId};
 use requite_core::refund::Status;
 use requite_core::settle::Outcome;
 use requite_engine::command::{
-    CaptureRequest, Command, CommandError, RefundRequest, Registered, Reply, VoidRequest, Wait,
+    Booked, Booking, Command, CommandError, RefundRequest, Registered, Reply, Wait,
 };
 use requite_engine::psp::CallKind;
 
 use crate::support::{
-    Bench, MERCHANT, NOW, PAYMENT, declined, keyed, lost, minor, of, only, registration, request,
+    Bench, NOW, PAYMENT, booking, declined, keyed, lost, minor, of, only, registration, request,
     succeeded, told,
 };
 
@@ -154,27 +154,12 @@ fn captures_and_releases_move_what_is_left() {
     bench.ask(Command::Register(Box::new(registration("manual", &[])))).expect("sound");
     let not_captured = CommandError::Refused { refusal: Refusal::NotCaptured, is_replay: false };
     assert_eq!(bench.refund(request(1, 1)), Err(not_captured));
-    let capture = |id, amount| {
-        Command::Capture(CaptureRequest {
-            merchant: MERCHANT,
-            payment: PAYMENT,
-            capture: requite_core::id::CaptureId::new(id),
-            amount,
-            actor: "test".to_owned(),
-            at_ms: NOW,
-        })
+    let capture = |id, amount| booking(Booking::Capture { is_final: false }, id, amount);
+    let void = |id, amount| booking(Booking::Void, id, amount);
+    let booked = |seq| {
+        let as_of = Some(seq);
+        Ok(Reply::Booked(Booked { payment: PAYMENT, seq, as_of, is_replay: false }))
     };
-    let void = |id, amount| {
-        Command::Void(VoidRequest {
-            merchant: MERCHANT,
-            payment: PAYMENT,
-            void: VoidId::new(id),
-            amount,
-            actor: "test".to_owned(),
-            at_ms: NOW,
-        })
-    };
-    let booked = |seq| Ok(Reply::Booked { payment: PAYMENT, seq });
     assert_eq!(bench.ask(capture(200, Some(6_000))), booked(3));
     assert_eq!(bench.ask(void(300, Some(1_000))), booked(4));
     assert!(bench.ask(capture(201, Some(3_001))).is_err());
@@ -214,7 +199,10 @@ fn a_payment_is_registered_once() {
         Registered::Present(PaymentId::new(9)),
     ];
     for (heard, expected) in heard.iter().zip(expected) {
-        assert_eq!(only(heard), Some(Ok(Reply::Registered(expected))));
+        let Some(Ok(Reply::Registered(reply))) = only(heard) else {
+            panic!("a registration is answered with one");
+        };
+        assert_eq!(reply.registered, expected);
     }
     bench.check();
 }

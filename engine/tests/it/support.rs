@@ -10,8 +10,8 @@ use requite_core::money::Minor;
 use requite_core::refund::{Fault, Status};
 use requite_core::settle::{Finding, Outcome};
 use requite_engine::command::{
-    Answer, Command, CommandError, Details, NewLeg, Reason, RefundRef, RefundReply, RefundRequest,
-    Registration, Reply, Wait,
+    Answer, Booking, BookingRequest, Command, CommandError, Details, NewLeg, Reason, RefundRef,
+    RefundReply, RefundRequest, Registration, Reply, Trace, Wait,
 };
 use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::lane::Lane;
@@ -55,7 +55,7 @@ impl Bench {
     pub(crate) fn restart(&mut self) {
         self.lane = None;
         let store = Sqlite::open(&self.path(), Open::OrCreate).expect("our own file");
-        self.lane = Some(Lane::new(store, ["manual".to_owned()]));
+        self.lane = Some(Lane::new(store, ["manual"]));
     }
 
     pub(crate) fn lane(&mut self) -> &mut Lane<Sqlite> {
@@ -142,6 +142,20 @@ pub(crate) fn minor(units: i64) -> Minor {
     Minor::new(units).expect("an amount of money")
 }
 
+pub(crate) fn booking(booking: Booking, id: u128, amount: Option<i64>) -> Command {
+    Command::Book(Box::new(BookingRequest {
+        merchant: MERCHANT,
+        payment: PAYMENT,
+        booking,
+        id,
+        amount,
+        trace: Trace { face: "test".to_owned(), ..Trace::default() },
+        keys: Vec::new(),
+        actor: "test".to_owned(),
+        at_ms: NOW,
+    }))
+}
+
 pub(crate) fn registration(connector: &str, captures: &[i64]) -> Registration {
     let captures = captures.iter().zip(100_u128..);
     Registration {
@@ -163,6 +177,9 @@ pub(crate) fn registration(connector: &str, captures: &[i64]) -> Registration {
         fingerprint: [1; 16],
         created_at_ms: NOW - 1_000,
         cancelled_at_ms: None,
+        decline: None,
+        trace: None,
+        keys: Vec::new(),
         actor: "test".to_owned(),
         at_ms: NOW - 1_000,
     }
@@ -189,6 +206,7 @@ pub(crate) fn request(refund: u128, amount: i64) -> RefundRequest {
             external_identifier: None,
             given_id: None,
             key_text: None,
+            metadata: None,
             wants_reference: false,
         },
         keys: Vec::new(),

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use anyhow::{Context, bail};
 use clap::Args;
 use requite_core::id::{MerchantId, PaymentId, prefixed_text, uuid_text};
-use requite_engine::command::{Answer, Command, Registered, Reply};
+use requite_engine::command::{Answer, Command, Registered, RegisteredReply, Reply};
 use requite_engine::read::MerchantView;
 use requite_engine::store::sqlite::Open;
 use serde_json::json;
@@ -299,7 +299,10 @@ fn register(office: &Office, merchant: MerchantId) -> anyhow::Result<Vec<Payment
     answered
         .into_iter()
         .map(|reply| match reply {
-            Ok(Reply::Registered(Registered::Created(payment))) => Ok(payment),
+            Ok(Reply::Registered(RegisteredReply {
+                registered: Registered::Created(payment),
+                ..
+            })) => Ok(payment),
             other => bail!("a sample payment was answered with {other:?}"),
         })
         .collect()

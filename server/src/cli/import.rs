@@ -14,7 +14,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use requite_core::id::{PaymentId, uuid_text};
 use requite_engine::command::{Answer, Command, CommandError, Registered, Registration, Reply};
@@ -249,10 +249,14 @@ enum Said {
 }
 
 fn said_of(reply: Result<Reply, CommandError>) -> anyhow::Result<Said> {
-    Ok(match reply {
-        Ok(Reply::Registered(Registered::Created(payment))) => Said::Registered(payment, true),
-        Ok(Reply::Registered(Registered::Present(payment))) => Said::Registered(payment, false),
-        Ok(Reply::Registered(Registered::Differs(payment))) => {
+    let registered = reply.map(|reply| match reply {
+        Reply::Registered(reply) => reply.registered,
+        other => unreachable!("a registration is answered as one, not {other:?}"),
+    });
+    Ok(match registered {
+        Ok(Registered::Created(payment)) => Said::Registered(payment, true),
+        Ok(Registered::Present(payment)) => Said::Registered(payment, false),
+        Ok(Registered::Differs(payment)) => {
             let id = uuid_text(payment.bits());
             let complaint = format!(
                 "the payment {id} is registered with this id or external_identifier and says \
@@ -260,7 +264,6 @@ fn said_of(reply: Result<Reply, CommandError>) -> anyhow::Result<Said> {
             );
             Said::Refused(vec![complaint])
         }
-        Ok(other) => bail!("a registration was answered with {other:?}"),
         Err(error) => {
             return Err(anyhow!(error).context(
                 "the import stopped; lines before are registered, run it again for the rest",

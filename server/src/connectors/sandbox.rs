@@ -10,8 +10,10 @@
 
 use std::time::Duration;
 
+use requite_core::money::Minor;
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
+use requite_engine::command::Booking;
 use requite_engine::psp::{CallKind, Instruction};
 
 use super::Call;
@@ -54,21 +56,36 @@ pub(crate) enum Entry {
     HangFor(u64),
     /// `http:<status>`: acts not. A 4xx is a decline; any other status proves nothing by itself.
     Http(u16),
+    /// `capture:decline:<code>[:<text>]`, and the same for `void` and `extend`: every such booking of
+    /// the payment is declined. Does not count among the answers to refund calls.
+    Booking(&'static str, Fault),
 }
 
 /// Amounts in minor units that Gr4vy's simulator refuses, each with its code; `true` is declined,
 /// `false` is failed.
-const SIMULATED: [(i64, &str, bool); 4] = [
+const SIMULATED: [(i64, &str, bool); 5] = [
+    (300_012, "refund_period_expired", true),
     (520_001, "disputed_transaction", true),
     (520_002, "issuer_decline", true),
     (520_003, "service_error", false),
     (520_004, "refund_already_satisfied", true),
 ];
 
+/// Amounts in minor units at which that simulator declines captures and voids.
+const SIMULATED_BOOKINGS: [(&str, i64, &str); 4] = [
+    ("capture", 500_001, "issuer_decline"),
+    ("capture", 500_002, "service_error"),
+    ("void", 510_001, "issuer_decline"),
+    ("void", 510_002, "service_error"),
+];
+
+const TEST_AMOUNT: &str = "a documented test amount";
+
 /// Why an entry is no entry: what may stand there.
 pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], fail[:<text>], pending, \
      pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
-     lost:decline:<code>[:<text>], hang, hang:<ms> or http:<status>";
+     lost:decline:<code>[:<text>], hang, hang:<ms>, http:<status>, or \
+     capture:decline:<code>[:<text>] and the same for void and extend";
 
 impl Entry {
     /// `None` for anything but [`GRAMMAR`].
@@ -95,10 +112,16 @@ impl Entry {
             ("hang", None) => Entry::Hang,
             ("hang", Some(ms)) => Entry::HangFor(hang_ms(ms)?),
             ("http", Some(status)) => Entry::Http(http_status(status)?),
+            (word, Some(rest)) => {
+                let word = BOOKINGS.into_iter().find(|booking| *booking == word)?;
+                Entry::Booking(word, declined(rest.strip_prefix("decline:")?)?)
+            }
             _ => return None,
         })
     }
 }
+
+const BOOKINGS: [&str; 3] = ["capture", "void", "extend"];
 
 const FAIL_TEXT: &str = "the sandbox did not carry out the refund";
 
@@ -149,15 +172,58 @@ fn entry(instruction: &Instruction) -> Option<Entry> {
     let Some(script) = &instruction.connector_settings else {
         return Some(Entry::Approve);
     };
-    let entries: Vec<String> = serde_json::from_str(script).ok()?;
+    let entries = entries(script)?;
     let at = usize::try_from(instruction.call_no).ok()?;
-    entries.get(at).map_or(Some(Entry::Approve), |text| Entry::parse(text))
+    let mut answers = entries.into_iter().filter(|entry| !matches!(entry, Entry::Booking(..)));
+    Some(answers.nth(at).unwrap_or(Entry::Approve))
+}
+
+/// `None` when the script is not one that [`script_text`] wrote.
+fn entries(script: &str) -> Option<Vec<Entry>> {
+    let entries: Vec<String> = serde_json::from_str(script).ok()?;
+    entries.iter().map(|text| Entry::parse(text)).collect()
+}
+
+/// Does the sandbox turn down a capture, void or extension?
+pub(crate) fn decline(script: Option<&str>, booking: Booking, amount: Minor) -> Option<Fault> {
+    let word = match booking {
+        Booking::Capture { .. } => "capture",
+        Booking::Void => "void",
+        Booking::Extension => "extend",
+    };
+    let entries = script.and_then(entries).unwrap_or_default();
+    let scripted = entries.into_iter().find_map(|entry| match entry {
+        Entry::Booking(booking, fault) if booking == word => Some(fault),
+        _ => None,
+    });
+    let units = amount.units();
+    let listed = SIMULATED_BOOKINGS.iter().find(|(of, at, _)| *of == word && *at == units);
+    scripted.or_else(|| listed.map(|(_, _, code)| fault(code, TEST_AMOUNT)))
+}
+
+/// Card numbers that the sandbox declines, with the ISO 8583 response code: the numbers that Stripe
+/// documents for its own tests. It approves every other card.
+const DECLINED_CARDS: [(&str, &str, &str); 7] = [
+    ("4000000000000002", "05", "do not honour"),
+    ("4000000000009995", "51", "insufficient funds"),
+    ("4000000000009987", "41", "lost card"),
+    ("4000000000009979", "43", "stolen card"),
+    ("4000000000000069", "54", "expired card"),
+    ("4000000000000119", "96", "system malfunction"),
+    ("4000000000006975", "65", "exceeds frequency limit"),
+];
+
+/// Whether the sandbox declines a card. The number is looked at and not kept.
+#[expect(dead_code, reason = "no face takes cards yet")]
+pub(crate) fn decline_card(number: &str) -> Option<Fault> {
+    let card = DECLINED_CARDS.iter().find(|(listed, _, _)| *listed == number);
+    card.map(|(_, code, text)| fault(code, text))
 }
 
 fn sent(entry: &Entry, instruction: &Instruction) -> Call {
     let psp_refund = Some(refund_id(instruction));
     Call::Known(match entry {
-        Entry::Approve => approved(instruction),
+        Entry::Approve | Entry::Booking(..) => approved(instruction),
         Entry::Decline(fault) => declining(fault),
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
         Entry::Pending | Entry::PendingApprove | Entry::PendingDecline(_) => {
@@ -176,7 +242,7 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
 
 fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
     match entry {
-        Entry::Approve | Entry::HangFor(_) => approved(instruction),
+        Entry::Approve | Entry::Booking(..) | Entry::HangFor(_) => approved(instruction),
         Entry::PendingApprove | Entry::Lost | Entry::Hang => succeeded(instruction),
         Entry::Decline(fault) | Entry::PendingDecline(fault) | Entry::LostDecline(fault) => {
             declining(fault)
@@ -191,10 +257,8 @@ fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
 fn approved(instruction: &Instruction) -> Outcome {
     let units = instruction.amount.units();
     match SIMULATED.iter().find(|(amount, _, _)| *amount == units) {
-        Some((_, code, true)) => declining(&fault(code, "a documented test amount")),
-        Some((_, code, false)) => {
-            Outcome::Failed { fault: fault(code, "a documented test amount") }
-        }
+        Some((_, code, true)) => declining(&fault(code, TEST_AMOUNT)),
+        Some((_, code, false)) => Outcome::Failed { fault: fault(code, TEST_AMOUNT) },
         None => succeeded(instruction),
     }
 }

@@ -143,7 +143,7 @@ impl Shop {
             forgets.expect("a setting of the store");
             store
         };
-        let lane = Lane::new(open(), ["manual".to_owned()]);
+        let lane = Lane::new(open(), crate::connectors::Rules);
         let clock = Arc::new(HandClock(START_MS.into()));
         let bank = Arc::new(Bank::new());
         let (engine, running) = engine::start(lane, open(), bank.clone(), clock.clone())
@@ -246,6 +246,9 @@ impl Shop {
             fingerprint: id.to_be_bytes(),
             created_at_ms: START_MS,
             cancelled_at_ms: None,
+            decline: None,
+            trace: None,
+            keys: Vec::new(),
             actor: "test".to_owned(),
             at_ms: START_MS,
         };

@@ -32,7 +32,7 @@ impl Batch<'_> {
     fn plan(&mut self, request: &RefundRequest) -> Result<Plan, Refusal> {
         let of = (request.merchant, request.payment);
         let book = self.loaded.books.get(&of).expect("the caller checked that it is loaded");
-        let is_immediate = self.immediate.contains(&book.connector);
+        let is_immediate = self.connectors.is_immediate(&book.connector);
         let plan = decide::decide(&book.payment, &request.ask, is_immediate)?;
         match request.details.reason {
             Reason::Unknown => Err(Refusal::ReasonUnknown),
@@ -55,6 +55,9 @@ impl Batch<'_> {
                 let refused = CommandError::Refused { refusal, is_replay: true };
                 return Some(Verdict::Answer(Err(refused)));
             }
+            KeyOutcome::Booked { .. } | KeyOutcome::BookingRefused(_) => {
+                return Some(Verdict::Answer(Err(CommandError::KeyReused)));
+            }
         };
         let status = self.status(refund)?;
         let holds = self.holds(request, refund);
@@ -75,7 +78,7 @@ impl Batch<'_> {
         Some(Verdict::Answer(Ok(Reply::Refund(reply))))
     }
 
-    fn recorded(&self, at: (MerchantId, [u8; 16])) -> Option<&KeyRecord> {
+    pub(super) fn recorded(&self, at: (MerchantId, [u8; 16])) -> Option<&KeyRecord> {
         self.keys.get(&at).or_else(|| self.loaded.keys.get(&at))
     }
 
@@ -90,7 +93,9 @@ impl Batch<'_> {
                 let is_untold = answered.is_none() && self.is_left(*refund);
                 (self.status(*refund), is_untold)
             }
-            KeyOutcome::Refused(_) => (None, false),
+            KeyOutcome::Refused(_) | KeyOutcome::Booked { .. } | KeyOutcome::BookingRefused(_) => {
+                (None, false)
+            }
         };
         key.binds(record, stands, request.ask.at_ms).then_some(record)
     }
@@ -123,7 +128,7 @@ impl Batch<'_> {
     ) -> Option<(u32, Status)> {
         match self.recorded(at)?.outcome {
             KeyOutcome::Refund { refund, answered } if refund == of => answered,
-            KeyOutcome::Refund { .. } | KeyOutcome::Refused(_) => None,
+            _ => None,
         }
     }
 
@@ -227,7 +232,8 @@ impl Batch<'_> {
         let reason = reason.or_else(|| request.details.reason_code.clone());
         let at_ms = request.ask.at_ms;
         let asked_seq = self.seq((key.merchant, key.payment)).saturating_add(1);
-        let reference = self.reference(request);
+        let wants_reference = request.details.wants_reference;
+        let reference = self.reference(wants_reference, request.merchant, at_ms);
         // Reserve and give back are two events even when they are one commit.
         let (reserve, give_back) = entries.split_at(refund.allocations.len());
         let accepted = Refund { status: Status::Ready, ..refund.clone() };
@@ -280,16 +286,22 @@ impl Batch<'_> {
         Verdict::Wait { refund, keys, answers_unknown, is_replay: false }
     }
 
-    fn reference(&mut self, request: &RefundRequest) -> Option<(i64, u32)> {
-        if !request.details.wants_reference {
+    /// The next card-message reference number of a merchant's day.
+    pub(super) fn reference(
+        &mut self,
+        is_wanted: bool,
+        merchant: MerchantId,
+        at_ms: i64,
+    ) -> Option<(i64, u32)> {
+        if !is_wanted {
             return None;
         }
-        let day = day(request.ask.at_ms);
-        let counter = self.loaded.counters.entry((request.merchant, day)).or_insert(0);
+        let day = day(at_ms);
+        let counter = self.loaded.counters.entry((merchant, day)).or_insert(0);
         *counter = counter.saturating_add(1);
         let drawn = *counter;
-        self.changes.counters.retain(|(of, _)| *of != (request.merchant, day));
-        self.changes.counters.push(((request.merchant, day), drawn));
+        self.changes.counters.retain(|(of, _)| *of != (merchant, day));
+        self.changes.counters.push(((merchant, day), drawn));
         Some((day, drawn))
     }
 }

@@ -5,9 +5,11 @@ use requite_core::money::Minor;
 use requite_core::payment::{Leg, LegKind, Payment};
 
 use super::{Batch, Happening, Touched};
-use crate::command::{Registered, Registration};
+use crate::command::{CommandError, Registered, RegisteredReply, Registration, Reply};
 use crate::event::Kind;
-use crate::store::{Book, NewCapture};
+use crate::key::KeyOutcome;
+use crate::read::OperationKind;
+use crate::store::{Book, NewCapture, NewOperation};
 
 impl Batch<'_> {
     /// Registering the same payment twice is registering it once.
@@ -15,10 +17,32 @@ impl Batch<'_> {
     /// # Panics
     /// When the registration breaks what [`Payment`] promises; whoever made it has checked that
     /// with [`is_sound`].
-    pub(super) fn register(&mut self, new: &Registration) -> Registered {
-        if let Some(known) = self.known(new) {
-            return known;
+    pub(super) fn register(&mut self, new: &Registration) -> Result<Reply, CommandError> {
+        let at = (new.merchant, new.at_ms);
+        if let Some((_, outcome)) = self.key_outcome(at, &new.keys)? {
+            let KeyOutcome::Booked { payment, seq } = outcome else {
+                return Err(CommandError::KeyReused);
+            };
+            let registered = Registered::Created(payment);
+            let reply = RegisteredReply { registered, as_of: Some(seq), is_replay: true };
+            return Ok(Reply::Registered(reply));
         }
+        let registered = match self.known(new) {
+            Some(known) => known,
+            None => self.create(new),
+        };
+        if let Registered::Created(payment) | Registered::Present(payment) = registered {
+            let seq = self.seq((new.merchant, payment));
+            self.keep_booked(at, &new.keys, KeyOutcome::Booked { payment, seq });
+        }
+        let as_of = match registered {
+            Registered::Created(_) => Some(self.seq((new.merchant, new.payment))),
+            Registered::Present(_) | Registered::Differs(_) => None,
+        };
+        Ok(Reply::Registered(RegisteredReply { registered, as_of, is_replay: false }))
+    }
+
+    fn create(&mut self, new: &Registration) -> Registered {
         let of = (new.merchant, new.payment);
         let payment = empty_payment(new).expect("is_sound was asked before");
         self.loaded.books.insert(
@@ -43,11 +67,13 @@ impl Batch<'_> {
             kind,
             subject,
             amount,
+            fault: None,
             actor: new.actor.clone(),
             at_ms: new.at_ms,
         };
         let registered = happening(Kind::Registered, new.payment.bits(), new.primary.amount);
-        self.record(of, registered, &[], None);
+        self.record(of, Happening { fault: new.decline.clone(), ..registered }, &[], None);
+        self.trace_registration(new);
         for (leg, capture, amount) in captures(new) {
             let book = self.loaded.books.get_mut(&of).expect("it was just inserted");
             book.payment.open_capture(leg, capture).expect("is_sound counted the captures");
@@ -58,8 +84,25 @@ impl Batch<'_> {
                 NewCapture { id: capture, leg, seq: self.seq(of), at_ms: new.created_at_ms };
             self.touched.entry(of).or_default().new_captures.push(capture);
         }
+        self.touched.entry(of).or_default().updated_at_ms = new.created_at_ms;
         self.changes.registered.push(new.clone());
         Registered::Created(new.payment)
+    }
+
+    fn trace_registration(&mut self, new: &Registration) {
+        let Some(trace) = &new.trace else {
+            return;
+        };
+        let reference = self.reference(trace.wants_reference, new.merchant, new.at_ms);
+        self.changes.operations.push(NewOperation {
+            merchant: new.merchant,
+            payment: new.payment,
+            seq: self.seq((new.merchant, new.payment)),
+            kind: OperationKind::Registration,
+            is_final: false,
+            trace: trace.clone(),
+            reference,
+        });
     }
 
     fn known(&self, new: &Registration) -> Option<Registered> {
@@ -92,7 +135,8 @@ fn empty_payment(new: &Registration) -> Option<Payment> {
     let primary = leg(LegKind::PaymentMethod, new.primary.id, new.primary.amount)?;
     let cards = new.gift_cards.iter().map(|card| leg(LegKind::GiftCard, card.id, card.amount));
     let legs: Option<Vec<Leg>> = std::iter::once(Some(primary)).chain(cards).collect();
-    Payment::new(new.payment, new.currency, new.cancelled_at_ms.is_some(), legs?)
+    let is_off = new.cancelled_at_ms.is_some() || new.decline.is_some();
+    Payment::new(new.payment, new.currency, is_off, legs?)
 }
 
 /// See [`Registration::is_sound`].
@@ -104,7 +148,8 @@ pub(crate) fn is_sound(new: &Registration) -> bool {
     ids.sort_unstable();
     let has_twins = ids.windows(2).any(|pair| pair.first() == pair.last());
     let is_positive = captures(new).all(|(_, _, amount)| !amount.is_zero());
-    if has_twins || !is_positive || new.primary.amount.is_zero() && new.gift_cards.is_empty() {
+    let is_declined_and_taken = new.decline.is_some() && !ids.is_empty();
+    if has_twins || !is_positive || is_declined_and_taken {
         return false;
     }
     captures(new).all(|(leg, id, amount)| {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{blob, corrupt, id};
 use crate::command::RefundRef;
-use crate::key::{KeyOutcome, KeyRecord, refusal_of};
+use crate::key::{KeyOutcome, KeyRecord, refused_of};
 use crate::store::{Book, Loaded, RefundRecord, Wanted};
 
 pub(super) fn load(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Loaded> {
@@ -78,7 +78,10 @@ fn payment_by_external(
     text: &str,
 ) -> rusqlite::Result<Option<PaymentId>> {
     let sql = "-- payment_by_external
-        select payment_id from payment where merchant_id = ?1 and external_identifier = ?2";
+        select payment_id from payment where merchant_id = ?1 and external_identifier = ?2
+        union all
+        select payment_id from renamed where merchant_id = ?1 and external_identifier = ?2
+        limit 1";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row(params![blob(merchant.bits()), text], |row| id(row, 0));
     Ok(found.optional()?.map(PaymentId::new))
@@ -95,23 +98,28 @@ fn key(
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row(params![blob(merchant.bits()), hash], |row| {
         let outcome = match row.get::<_, Option<String>>(6)? {
-            Some(text) => {
-                let refusal = refusal_of(&text).ok_or_else(|| corrupt("an unknown refusal"))?;
-                KeyOutcome::Refused(refusal)
-            }
-            None => {
-                let payment = PaymentId::new(id(row, 2)?);
-                let refund = RefundRef { merchant, payment, refund: RefundId::new(id(row, 3)?) };
-                let answered = match row.get::<_, Option<u32>>(4)? {
-                    Some(seq) => Some((seq, status(row, 5)?)),
-                    None => None,
-                };
-                KeyOutcome::Refund { refund, answered }
-            }
+            Some(text) => refused_of(&text).ok_or_else(|| corrupt("an unknown refusal"))?,
+            None => made(merchant, row)?,
         };
         Ok(KeyRecord { fingerprint: row.get(0)?, at_ms: row.get(1)?, outcome })
     });
     found.optional()
+}
+
+fn made(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<KeyOutcome> {
+    let payment = PaymentId::new(id(row, 2)?);
+    let answered_seq: Option<u32> = row.get(4)?;
+    let Some(refund) = row.get::<_, Option<[u8; 16]>>(3)? else {
+        let seq = answered_seq.ok_or_else(|| corrupt("a key that stands for nothing"))?;
+        return Ok(KeyOutcome::Booked { payment, seq });
+    };
+    let refund =
+        RefundRef { merchant, payment, refund: RefundId::new(u128::from_be_bytes(refund)) };
+    let answered = match answered_seq {
+        Some(seq) => Some((seq, status(row, 5)?)),
+        None => None,
+    };
+    Ok(KeyOutcome::Refund { refund, answered })
 }
 
 pub(super) fn book(
@@ -120,7 +128,8 @@ pub(super) fn book(
     payment: PaymentId,
 ) -> rusqlite::Result<Option<Book>> {
     let sql = "-- book
-        select p.currency, p.exponent, p.cancelled_at_ms is not null, p.connector,
+        select p.currency, p.exponent,
+            p.cancelled_at_ms is not null or p.fault_code is not null, p.connector,
             p.connector_payment, p.connector_settings, p.fingerprint, h.seq, h.hash, h.calls
         from payment p join payment_head h using (merchant_id, payment_id)
         where p.merchant_id = ?1 and p.payment_id = ?2";

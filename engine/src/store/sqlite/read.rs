@@ -1,5 +1,6 @@
 //! Views, read on connections of their own: they see what is committed and never wait for the lane.
 
+mod lists;
 mod payment;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +14,8 @@ use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
 use super::{Open, OpenFault, blob, connect, id, session, settings};
 use crate::read::{
-    KeyView, MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView, ReadFault, Reads,
-    ReasonView, RefundFilter, RefundView, SessionView,
+    KeyView, MerchantView, PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView,
+    RefundFilter, RefundView, SessionView,
 };
 
 /// Idle connections that are kept for the next read.
@@ -118,10 +119,18 @@ impl Reads for SqliteReads {
         filter: &PaymentFilter,
     ) -> Result<Vec<PaymentView>, ReadFault> {
         self.snapshot(|connection| {
-            let ids = payment_ids(connection, merchant, filter)?;
+            let ids = lists::payment_ids(connection, merchant, filter)?;
             let views = ids.into_iter().map(|id| payment_view(connection, merchant, id, None));
             views.filter_map(Result::transpose).collect()
         })
+    }
+
+    fn count_payments(
+        &self,
+        merchant: MerchantId,
+        filter: &PaymentFilter,
+    ) -> Result<u64, ReadFault> {
+        self.snapshot(|connection| lists::payment_count(connection, merchant, filter))
     }
 
     fn refunds(
@@ -129,7 +138,7 @@ impl Reads for SqliteReads {
         merchant: MerchantId,
         filter: &RefundFilter,
     ) -> Result<Vec<RefundView>, ReadFault> {
-        self.snapshot(|connection| list_refunds(connection, merchant, filter))
+        self.snapshot(|connection| lists::refunds(connection, merchant, filter))
     }
 
     fn merchant(&self, merchant: MerchantId) -> Result<Option<MerchantView>, ReadFault> {
@@ -281,14 +290,14 @@ fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
     })
 }
 
-/// The first 28 columns are the refund's, the next eight its reason's, the last the refund's again.
+/// The first 28 columns are the refund's, the next eight its reason's, the last two the refund's again.
 const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_no, p.currency,
         p.exponent, r.amount_minor, r.status, r.psp_refund, r.fault_code, r.fault_text, r.face,
         r.actor, r.reason_code, r.reason_text, r.note, r.external_identifier, r.given_id,
         r.key_text, r.reference_day, r.reference_no, r.asked_at_ms, r.sent_at_ms,
         r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
         q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
-        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms
+        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata
     from refund r
     join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
     join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
@@ -320,6 +329,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         external_identifier: row.get(16)?,
         given_id: given_id.map(u128::from_be_bytes),
         key_text: row.get(18)?,
+        metadata: row.get(37)?,
         reference: day.zip(number),
         asked_at_ms: row.get(21)?,
         sent_at_ms: row.get(22)?,
@@ -329,67 +339,4 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         next_action_at_ms: row.get(25)?,
         sends: row.get(26)?,
     })
-}
-
-fn payment_ids(
-    connection: &Connection,
-    merchant: MerchantId,
-    filter: &PaymentFilter,
-) -> rusqlite::Result<Vec<PaymentId>> {
-    let (compare, order) = if filter.newest_first { ("<", "desc") } else { (">", "asc") };
-    let sql = format!(
-        "-- payment_ids
-        select payment_id from payment
-        where merchant_id = ?1 and (?2 is null or external_identifier = ?2)
-            and (?3 is null or order_ref = ?3) and (?4 is null or created_at_ms >= ?4)
-            and (?5 is null or created_at_ms < ?5) and (?6 is null or payment_id {compare} ?6)
-        order by payment_id {order} limit ?7"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let bounds = params![
-        blob(merchant.bits()),
-        filter.external_identifier,
-        filter.order,
-        filter.created_from_ms,
-        filter.created_until_ms,
-        filter.after.map(|after| blob(after.bits())),
-        filter.limit.min(PAGE_MAX),
-    ];
-    statement.query_map(bounds, |row| Ok(PaymentId::new(id(row, 0)?)))?.collect()
-}
-
-fn list_refunds(
-    connection: &Connection,
-    merchant: MerchantId,
-    filter: &RefundFilter,
-) -> rusqlite::Result<Vec<RefundView>> {
-    let (compare, order) = if filter.newest_first { ("<", "desc") } else { (">", "asc") };
-    let sql = format!(
-        "-- list_refunds
-        {REFUND_COLUMNS}
-        where r.merchant_id = ?1 and (?2 is null or r.payment_id = ?2)
-            and (?3 is null or p.customer = ?3) and (?4 = 0 or (?4 >> r.status) & 1)
-            and (?5 is null or r.asked_at_ms >= ?5) and (?6 is null or r.asked_at_ms < ?6)
-            and (?7 is null or r.amount_minor >= ?7) and (?8 is null or r.amount_minor <= ?8)
-            and (?9 is null or r.refund_id {compare} ?9)
-        order by r.refund_id {order} limit ?10"
-    );
-    let statuses = filter
-        .statuses
-        .iter()
-        .fold(0_i64, |set, status| set | 1_i64.wrapping_shl(u32::from(status.number())));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let bounds = params![
-        blob(merchant.bits()),
-        filter.payment.map(|payment| blob(payment.bits())),
-        filter.customer,
-        statuses,
-        filter.asked_from_ms,
-        filter.asked_until_ms,
-        filter.amount_from,
-        filter.amount_until,
-        filter.after.map(|after| blob(after.bits())),
-        filter.limit.min(PAGE_MAX),
-    ];
-    statement.query_map(bounds, |row| refund_view(merchant, row))?.collect()
 }

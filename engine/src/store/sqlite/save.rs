@@ -1,15 +1,18 @@
 //! What a batch changes, row by row in one transaction.
 
+use requite_core::id::{PaymentId, RefundId};
 use requite_core::payment::Capture;
+use requite_core::refund::Status;
 use rusqlite::{Transaction, params};
 
 use super::{blob, corrupt, write_one};
 use crate::command::{Reason, Registration};
 use crate::event::Event;
-use crate::key::{KeyOutcome, KeyRecord, refusal_text};
+use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
 use crate::store::{
-    AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAttempt, NewRefund, RefundChange,
+    AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAmendment, NewAttempt, NewOperation,
+    NewRefund, RefundChange,
 };
 
 pub(super) fn save(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
@@ -40,6 +43,12 @@ pub(super) fn save(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<
     for ((merchant, hash), record) in &changes.keys {
         put_key(tx, blob(merchant.bits()), hash, record)?;
     }
+    for operation in &changes.operations {
+        insert_operation(tx, operation)?;
+    }
+    for amendment in &changes.amendments {
+        insert_amendment(tx, amendment)?;
+    }
     for ((merchant, day), last) in &changes.counters {
         let sql = "-- put_counter
             insert into reference_counter (merchant_id, day, last_no) values (?1, ?2, ?3)
@@ -53,8 +62,9 @@ fn insert_payment(tx: &Transaction<'_>, new: &Registration) -> rusqlite::Result<
     let sql = "-- insert_payment
         insert into payment (merchant_id, payment_id, currency, exponent, connector,
             connector_payment, connector_settings, external_identifier, order_ref, customer,
-            description, profile, fingerprint, created_at_ms, cancelled_at_ms)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+            description, profile, fingerprint, created_at_ms, cancelled_at_ms, fault_code,
+            fault_text)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
     let (merchant, payment) = (blob(new.merchant.bits()), blob(new.payment.bits()));
     let row = params![
         merchant,
@@ -72,6 +82,8 @@ fn insert_payment(tx: &Transaction<'_>, new: &Registration) -> rusqlite::Result<
         new.fingerprint,
         new.created_at_ms,
         new.cancelled_at_ms,
+        new.decline.as_ref().map(|fault| &fault.code),
+        new.decline.as_ref().map(|fault| &fault.text),
     ];
     write_one(tx, sql, row)?;
     let legs = std::iter::once(&new.primary).chain(&new.gift_cards);
@@ -96,14 +108,15 @@ fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> 
     let (merchant, payment) = (blob(merchant.bits()), blob(book.payment.id().bits()));
     let sql = if change.is_new {
         "-- insert_head
-            insert into payment_head (merchant_id, payment_id, seq, hash, calls)
-            values (?1, ?2, ?3, ?4, ?5)"
+            insert into payment_head (merchant_id, payment_id, seq, hash, calls, updated_at_ms)
+            values (?1, ?2, ?3, ?4, ?5, ?6)"
     } else {
         "-- update_head
-            update payment_head set seq = ?3, hash = ?4, calls = ?5
+            update payment_head set seq = ?3, hash = ?4, calls = ?5, updated_at_ms = ?6
             where merchant_id = ?1 and payment_id = ?2"
     };
-    write_one(tx, sql, params![merchant, payment, book.seq, book.hash, book.calls])?;
+    let updated = change.updated_at_ms;
+    write_one(tx, sql, params![merchant, payment, book.seq, book.hash, book.calls, updated])?;
     for release in &change.new_releases {
         let leg_no = leg_number(book, release.leg)?;
         let sql = "-- insert_release
@@ -197,9 +210,9 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
-            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms)
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28)";
+            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31)";
     let details = &new.details;
     let reason = match details.reason {
         Reason::Kept(id) => Some(blob(id.bits())),
@@ -237,6 +250,7 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
         new.asked_at_ms,
         (refund.sends > 0).then_some(new.asked_at_ms),
         (!refund.status.is_open()).then_some(new.asked_at_ms),
+        details.metadata,
     ];
     write_one(tx, sql, row)
 }
@@ -317,7 +331,7 @@ fn insert_event(tx: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
         event.kind.number(),
         blob(event.subject),
         event.amount.units(),
-        event.status.map(requite_core::refund::Status::number),
+        event.status.map(Status::number),
         event.psp_refund,
         fault.map(|fault| &fault.code),
         fault.map(|fault| &fault.text),
@@ -360,20 +374,80 @@ fn put_key(
             at_ms = excluded.at_ms, payment_id = excluded.payment_id,
             refund_id = excluded.refund_id, answered_seq = excluded.answered_seq,
             answered_status = excluded.answered_status, refusal = excluded.refusal";
-    let (refund, answered, refusal) = match &record.outcome {
-        KeyOutcome::Refund { refund, answered } => (Some(refund), *answered, None),
-        KeyOutcome::Refused(refusal) => (None, None, refusal_text(refusal)),
-    };
+    let mut key = KeyRow::default();
+    match &record.outcome {
+        KeyOutcome::Refund { refund, answered } => {
+            key.payment = Some(refund.payment);
+            key.refund = Some(refund.refund);
+            key.answered_seq = answered.map(|(seq, _)| seq);
+            key.answered_status = answered.map(|(_, status)| status);
+        }
+        KeyOutcome::Booked { payment, seq } => {
+            key.payment = Some(*payment);
+            key.answered_seq = Some(*seq);
+        }
+        KeyOutcome::Refused(refusal) => key.refusal = refusal_text(refusal),
+        KeyOutcome::BookingRefused(refusal) => key.refusal = booking_refusal_text(refusal),
+    }
     let row = params![
         merchant,
         hash,
         record.fingerprint,
         record.at_ms,
-        refund.map(|refund| blob(refund.payment.bits())),
-        refund.map(|refund| blob(refund.refund.bits())),
-        answered.map(|(seq, _)| seq),
-        answered.map(|(_, status)| status.number()),
-        refusal,
+        key.payment.map(|payment| blob(payment.bits())),
+        key.refund.map(|refund| blob(refund.bits())),
+        key.answered_seq,
+        key.answered_status.map(Status::number),
+        key.refusal,
     ];
     write_one(tx, sql, row)
+}
+
+/// What a key stands for, in columns.
+#[derive(Default)]
+struct KeyRow {
+    payment: Option<PaymentId>,
+    refund: Option<RefundId>,
+    answered_seq: Option<u32>,
+    answered_status: Option<Status>,
+    refusal: Option<String>,
+}
+
+fn insert_operation(tx: &Transaction<'_>, new: &NewOperation) -> rusqlite::Result<()> {
+    let sql = "-- insert_operation
+        insert into operation (merchant_id, payment_id, seq, kind, is_final, face, given_id,
+            external_identifier, reference_day, reference_no)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let row = params![
+        blob(new.merchant.bits()),
+        blob(new.payment.bits()),
+        new.seq,
+        new.kind.number(),
+        new.is_final,
+        new.trace.face,
+        new.trace.given_id.map(blob),
+        new.trace.external_identifier,
+        new.reference.map(|(day, _)| day),
+        new.reference.map(|(_, number)| number),
+    ];
+    write_one(tx, sql, row)
+}
+
+fn insert_amendment(tx: &Transaction<'_>, new: &NewAmendment) -> rusqlite::Result<()> {
+    let (merchant, payment) = (blob(new.merchant.bits()), blob(new.payment.bits()));
+    let name = new.external_identifier.as_ref().and_then(Option::as_deref);
+    let sql = "-- insert_amendment
+        insert into amendment (merchant_id, payment_id, seq, renames, external_identifier,
+            metadata)
+        values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let renames = new.external_identifier.is_some();
+    write_one(tx, sql, params![merchant, payment, new.seq, renames, name, new.metadata])?;
+    if let Some(name) = name {
+        // It may be the payment's own name from before.
+        let sql = "-- insert_renamed
+            insert into renamed (merchant_id, external_identifier, payment_id)
+            values (?1, ?2, ?3) on conflict do nothing";
+        tx.prepare_cached(sql)?.execute(params![merchant, name, payment])?;
+    }
+    Ok(())
 }

@@ -206,7 +206,7 @@ impl From<CommandError> for Failure {
             CommandError::KeyReused => Failure::KeyReused,
             CommandError::KeyInProgress => Failure::KeyInProgress,
             CommandError::Overloaded | CommandError::Stopping => Failure::Busy,
-            CommandError::CaptureRefused(_) | CommandError::Store(_) => {
+            CommandError::BookingRefused { .. } | CommandError::Store(_) => {
                 tracing::error!(%error, "a refund was not answered");
                 Failure::Broken
             }

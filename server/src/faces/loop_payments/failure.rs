@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_core::decide::{BookingRefusal, Refusal};
 use requite_core::refund::{Fault, Status};
 use requite_engine::command::{CommandError, RefundReply};
 use requite_engine::read::ReadFault;
@@ -200,7 +200,7 @@ fn command(error: &CommandError) -> Answer {
         // The charge was found before; it is its payment that is not there.
         CommandError::PaymentUnknown => payment_unknown(),
         CommandError::Refused { refusal, .. } => refused(refusal),
-        CommandError::CaptureRefused(refusal) => capture_refused(refusal),
+        CommandError::BookingRefused { refusal, .. } => capture_refused(refusal),
         CommandError::KeyReused => Answer::new(
             StatusCode::CONFLICT,
             "conflict",
@@ -257,12 +257,12 @@ fn refused(refusal: &Refusal) -> Answer {
 }
 
 /// No route of this face captures or voids.
-fn capture_refused(refusal: &CaptureRefusal) -> Answer {
+fn capture_refused(refusal: &BookingRefusal) -> Answer {
     let message = match refusal {
-        CaptureRefusal::Cancelled => "the payment was canceled",
-        CaptureRefusal::NotPositive => "amount_cents must be greater than 0",
-        CaptureRefusal::ExceedsCapturable { .. } => "amount_cents is more than is authorized",
-        CaptureRefusal::TooMany => "the payment has too many captures",
+        BookingRefusal::Cancelled => "the payment was canceled",
+        BookingRefusal::NotPositive => "amount_cents must be greater than 0",
+        BookingRefusal::ExceedsCapturable { .. } => "amount_cents is more than is authorized",
+        BookingRefusal::TooMany => "the payment has too many captures",
     };
     Answer::invalid(message)
 }

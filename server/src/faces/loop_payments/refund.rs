@@ -140,6 +140,7 @@ fn asked(
             external_identifier: None,
             given_id: None,
             key_text: wish.idempotency_key.clone(),
+            metadata: None,
             wants_reference: false,
         },
         keys: keys(named, wish, route),

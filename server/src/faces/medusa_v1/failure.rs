@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_core::decide::{BookingRefusal, Refusal};
 use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
 use serde::Serialize;
@@ -177,7 +177,7 @@ pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure 
         CommandError::Refused { refusal, is_replay } => {
             refusal_failure(&refusal, shown).with(replay_headers(is_replay))
         }
-        CommandError::CaptureRefused(refusal) => capture_failure(refusal, shown),
+        CommandError::BookingRefused { refusal, .. } => capture_failure(refusal, shown),
         CommandError::KeyReused => Failure::coded(
             StatusCode::UNPROCESSABLE_ENTITY,
             (Some("invalid_request_error"), Some("duplicate_error")),
@@ -228,12 +228,12 @@ fn only(left: i64, payment: &str) -> Failure {
 }
 
 /// The original knows one failure of a capture: that of the payment provider.
-fn capture_failure(refusal: CaptureRefusal, payment: &str) -> Failure {
+fn capture_failure(refusal: BookingRefusal, payment: &str) -> Failure {
     match refusal {
-        CaptureRefusal::Cancelled => cancelled(payment),
-        CaptureRefusal::NotPositive
-        | CaptureRefusal::ExceedsCapturable { .. }
-        | CaptureRefusal::TooMany => Failure::new(
+        BookingRefusal::Cancelled => cancelled(payment),
+        BookingRefusal::NotPositive
+        | BookingRefusal::ExceedsCapturable { .. }
+        | BookingRefusal::TooMany => Failure::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "unexpected_state",
             format!("Failed to capture Payment {payment}"),

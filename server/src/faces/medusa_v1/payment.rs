@@ -6,8 +6,8 @@
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use requite_core::id::{CaptureId, MerchantId, PaymentId, parse_prefixed, parse_uuid};
-use requite_engine::command::{CaptureRequest, CommandError};
+use requite_core::id::{MerchantId, PaymentId, parse_prefixed, parse_uuid};
+use requite_engine::command::{Booking, BookingRequest, CommandError, Trace};
 use requite_engine::read::PaymentView;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -62,21 +62,25 @@ async fn captured(
     asked: &str,
 ) -> Result<PaymentView, Failure> {
     let merchant = actor.merchant;
-    let request = CaptureRequest {
+    let request = BookingRequest {
         merchant,
         payment,
-        capture: CaptureId::new(face.desk.ids().next()),
+        booking: Booking::Capture { is_final: false },
+        id: face.desk.ids().next(),
         amount: None,
+        trace: Trace { face: "medusa-v1".to_owned(), ..Trace::default() },
+        keys: Vec::new(),
         actor: actor.name,
         at_ms: face.desk.now_ms(),
     };
-    let booked = face.desk.capture(request).await;
-    let view = face.desk.payment(merchant, payment, booked.as_ref().ok().copied());
+    let booked = face.desk.book(request).await;
+    let as_of = booked.as_ref().ok().and_then(|booked| booked.as_of);
+    let view = face.desk.payment(merchant, payment, as_of);
     let view = view.await?.ok_or_else(Failure::unknown)?;
     match booked {
         Ok(_) => Ok(view),
         // Somebody else captured it in the meantime: it is what the client wants.
-        Err(CommandError::CaptureRefused(_)) if !view.primary().captures.is_empty() => Ok(view),
+        Err(CommandError::BookingRefused { .. }) if !view.primary().captures.is_empty() => Ok(view),
         Err(error) => {
             let shown = wire::payment_text(payment.bits());
             Err(failure::refused(error, asked, &shown))

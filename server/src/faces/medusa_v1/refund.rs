@@ -119,6 +119,7 @@ fn request(face: &Face, payment: PaymentId, wish: &Wish) -> RefundRequest {
             external_identifier: None,
             given_id: None,
             key_text: wish.key_text.clone(),
+            metadata: None,
             wants_reference: false,
         },
         keys: wish.key_text.iter().map(key).collect(),

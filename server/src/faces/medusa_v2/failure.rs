@@ -7,7 +7,7 @@
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use requite_core::currency::Currency;
-use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_core::decide::{BookingRefusal, Refusal};
 use requite_core::refund::Fault;
 use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
@@ -234,7 +234,7 @@ fn refused(error: CommandError, asked: Asked) -> Spoken {
             tracing::error!(%fault, "a refund was not stored, or may not have been");
             store_failed(NOT_STORED)
         }
-        CommandError::CaptureRefused(refusal) => {
+        CommandError::BookingRefused { refusal, .. } => {
             tracing::error!(?refusal, "a refund was refused as a capture");
             unknown_error()
         }
@@ -275,13 +275,13 @@ fn capture_unknown(id: &str) -> Spoken {
 fn not_captured(error: CommandError, payment: &str) -> Spoken {
     match error {
         CommandError::PaymentUnknown => capture_unknown(payment),
-        CommandError::CaptureRefused(refusal) => match refusal {
-            CaptureRefusal::Cancelled => {
+        CommandError::BookingRefused { refusal, .. } => match refusal {
+            BookingRefusal::Cancelled => {
                 invalid(format!("The payment: {payment} has been canceled."))
             }
-            CaptureRefusal::NotPositive => invalid(super::schema::TOO_SMALL),
-            CaptureRefusal::ExceedsCapturable { .. } => invalid(MORE_THAN_AUTHORIZED),
-            CaptureRefusal::TooMany => invalid("The payment has too many captures for another."),
+            BookingRefusal::NotPositive => invalid(super::schema::TOO_SMALL),
+            BookingRefusal::ExceedsCapturable { .. } => invalid(MORE_THAN_AUTHORIZED),
+            BookingRefusal::TooMany => invalid("The payment has too many captures for another."),
         },
         CommandError::Overloaded | CommandError::Stopping => no_room(),
         CommandError::Store(fault) => {

@@ -196,7 +196,7 @@ fn found(
         if seen > SCAN_MAX {
             return Ok(None);
         }
-        rest.after = Some(last);
+        rest.after = Some((last, 0));
         found.extend(page.into_iter().filter(|view| filter.fits(view)));
     }
 }

@@ -4,9 +4,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use requite_core::decide::Amount;
-use requite_core::id::{CaptureId, MerchantId, PaymentId};
+use requite_core::id::{MerchantId, PaymentId};
 use requite_core::money::{Minor, TooLarge};
-use requite_engine::command::CaptureRequest;
+use requite_engine::command::{Booking, BookingRequest, Trace};
 use requite_engine::read::PaymentView;
 
 use super::failure::{Failure, json_response};
@@ -87,18 +87,21 @@ pub(super) async fn capture(
     if is_captured(&before) {
         return Ok(json_response(StatusCode::OK, shown(&before, &selection)));
     }
-    let capture = CaptureRequest {
+    let capture = BookingRequest {
         merchant: actor.merchant,
         payment: before.id,
-        capture: CaptureId::new(face.desk.ids().next()),
+        booking: Booking::Capture { is_final: false },
+        id: face.desk.ids().next(),
         amount: Some(units(&asked, &before)?),
+        trace: Trace { face: "medusa-v2".to_owned(), ..Trace::default() },
+        keys: Vec::new(),
         actor: actor.name,
         at_ms: face.desk.now_ms(),
     };
-    let seq = face.desk.capture(capture).await;
+    let booked = face.desk.book(capture).await;
     let payment = written;
-    let seq = seq.map_err(|error| Failure::Capture { error, payment })?;
-    let after = face.desk.payment(before.merchant, before.id, Some(seq));
+    let booked = booked.map_err(|error| Failure::Capture { error, payment })?;
+    let after = face.desk.payment(before.merchant, before.id, booked.as_of);
     let after = after.await.map_err(Failure::Read)?;
     let view = after.as_ref().unwrap_or(&before);
     Ok(json_response(StatusCode::OK, shown(view, &selection)))

@@ -104,6 +104,7 @@ impl Wanted {
                 external_identifier: None,
                 given_id: None,
                 key_text: self.key.clone(),
+                metadata: None,
                 wants_reference: false,
             },
             keys: keys.collect(),

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_core::decide::{BookingRefusal, Refusal};
 use requite_engine::command::{CommandError, RefundReply};
 use requite_engine::read::ReadFault;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -200,7 +200,7 @@ fn command(error: &CommandError) -> Answer {
     match error {
         CommandError::PaymentUnknown => order_unknown(),
         CommandError::Refused { refusal, .. } => refused(refusal),
-        CommandError::CaptureRefused(refusal) => capture_refused(refusal),
+        CommandError::BookingRefused { refusal, .. } => capture_refused(refusal),
         CommandError::KeyReused => Answer::invalid(vec![(Field::TransactionId, Complaint::Reused)]),
         CommandError::KeyInProgress => {
             Answer::new(StatusCode::BAD_REQUEST, "Initial request is still processing.")
@@ -253,16 +253,16 @@ fn refused(refusal: &Refusal) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, text)
 }
 
-fn capture_refused(refusal: &CaptureRefusal) -> Answer {
+fn capture_refused(refusal: &BookingRefusal) -> Answer {
     let text = match refusal {
-        CaptureRefusal::Cancelled => "The Order was cancelled.".to_owned(),
-        CaptureRefusal::NotPositive => {
+        BookingRefusal::Cancelled => "The Order was cancelled.".to_owned(),
+        BookingRefusal::NotPositive => {
             return Answer::invalid(vec![(Field::Amount, Complaint::TooSmall(1))]);
         }
-        CaptureRefusal::ExceedsCapturable { capturable, .. } => {
+        BookingRefusal::ExceedsCapturable { capturable, .. } => {
             format!("The amount exceeds the capturable amount, which is {}.", capturable.units())
         }
-        CaptureRefusal::TooMany => "The Order has too many captures.".to_owned(),
+        BookingRefusal::TooMany => "The Order has too many captures.".to_owned(),
     };
     Answer::new(StatusCode::BAD_REQUEST, text)
 }

@@ -85,6 +85,7 @@ fn asked(desk: &Desk, actor: &Actor, order: PaymentId, wish: &CreateRefund) -> R
             external_identifier: None,
             given_id: wish.transaction_id,
             key_text: None,
+            metadata: None,
             wants_reference: true,
         },
         keys: keys(order, wish),
@@ -131,7 +132,7 @@ async fn explain(
         CommandError::PaymentUnknown
         | CommandError::KeyInProgress
         | CommandError::Refused { .. }
-        | CommandError::CaptureRefused(_)
+        | CommandError::BookingRefused { .. }
         | CommandError::Overloaded
         | CommandError::Stopping
         | CommandError::Store(_) => Failure::Command(error),

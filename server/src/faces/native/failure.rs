@@ -6,7 +6,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use requite_core::decide::{CaptureRefusal, Refusal};
+use requite_core::decide::{BookingRefusal, Refusal};
 use requite_core::id::{PaymentId, uuid_text};
 use requite_core::money::Minor;
 use requite_engine::command::CommandError;
@@ -159,7 +159,7 @@ pub(crate) fn of_command(error: CommandError) -> Failure {
     match error {
         CommandError::PaymentUnknown => Failure::not_found("payment"),
         CommandError::Refused { refusal, is_replay } => Failure { is_replay, ..refused(&refusal) },
-        CommandError::CaptureRefused(refusal) => capture_refused(refusal),
+        CommandError::BookingRefused { refusal, .. } => capture_refused(refusal),
         CommandError::KeyReused => Failure::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "key_reused",
@@ -239,18 +239,18 @@ fn exceeds(asked: Option<Minor>, left: Minor) -> Failure {
         .with("left", json!(left))
 }
 
-fn capture_refused(refusal: CaptureRefusal) -> Failure {
+fn capture_refused(refusal: BookingRefusal) -> Failure {
     match refusal {
-        CaptureRefusal::Cancelled => Failure::new(
+        BookingRefusal::Cancelled => Failure::new(
             StatusCode::CONFLICT,
             "payment_canceled",
             "the payment was canceled as a whole, so nothing of it can be captured or voided",
         ),
-        CaptureRefusal::NotPositive => {
+        BookingRefusal::NotPositive => {
             let message = "/amount must be above 0";
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
         }
-        CaptureRefusal::ExceedsCapturable { asked, capturable } => {
+        BookingRefusal::ExceedsCapturable { asked, capturable } => {
             let left = capturable.units();
             let asked = asked.map(Minor::units);
             let message = format!(
@@ -261,7 +261,7 @@ fn capture_refused(refusal: CaptureRefusal) -> Failure {
                 .with("asked", json!(asked))
                 .with("left", json!(left))
         }
-        CaptureRefusal::TooMany => {
+        BookingRefusal::TooMany => {
             let most = requite_core::payment::CAPTURES_MAX;
             let message =
                 format!("the payment has {most} captures, which is the most there can be");

@@ -17,9 +17,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use requite_core::decide::{Amount, Ask, Target};
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId, VoidId, uuid_text};
+use requite_core::id::{LegId, MerchantId, PaymentId, RefundId, uuid_text};
 use requite_engine::command::{
-    CaptureRequest, Details, Reason, RefundReply, RefundRequest, Registered, VoidRequest, Wait,
+    Booking, BookingRequest, Details, Reason, RefundReply, RefundRequest, Registered, Trace, Wait,
 };
 use requite_engine::key::Key;
 
@@ -165,7 +165,7 @@ async fn create_payment(
         registration::read(body, &origin).map_err(|faults| Failure::invalid(&faults))?
     };
     let registered = desk.register(registration).await.map_err(failure::of_command)?;
-    let (status, payment) = match registered {
+    let (status, payment) = match registered.registered {
         Registered::Created(payment) => (StatusCode::CREATED, payment),
         Registered::Present(payment) => (StatusCode::OK, payment),
         Registered::Differs(payment) => return Err(Failure::differs(payment)),
@@ -243,17 +243,7 @@ async fn create_capture(
     let bytes = body(&mut request, REFUND_BODY_MAX).await?;
     let amount = optional_amount(&bytes)?;
     let payment = payment_of(&desk, actor.merchant, &id).await?;
-    let capture = CaptureRequest {
-        merchant: actor.merchant,
-        payment,
-        capture: CaptureId::new(desk.ids().next()),
-        amount,
-        actor: actor.name,
-        at_ms: desk.now_ms(),
-    };
-    let seq = desk.capture(capture).await.map_err(failure::of_command)?;
-    let text = payment_text(&desk, actor.merchant, payment, Some(seq)).await?;
-    Ok(json_answer(StatusCode::CREATED, text))
+    book(&desk, actor, payment, Booking::Capture { is_final: false }, amount).await
 }
 
 async fn create_void(
@@ -265,16 +255,29 @@ async fn create_void(
     let bytes = body(&mut request, REFUND_BODY_MAX).await?;
     let amount = optional_amount(&bytes)?;
     let payment = payment_of(&desk, actor.merchant, &id).await?;
-    let void = VoidRequest {
+    book(&desk, actor, payment, Booking::Void, amount).await
+}
+
+async fn book(
+    desk: &Desk,
+    actor: Actor,
+    payment: PaymentId,
+    booking: Booking,
+    amount: Option<i64>,
+) -> Result<Response, Failure> {
+    let request = BookingRequest {
         merchant: actor.merchant,
         payment,
-        void: VoidId::new(desk.ids().next()),
+        booking,
+        id: desk.ids().next(),
         amount,
+        trace: Trace { face: "native".to_owned(), ..Trace::default() },
+        keys: Vec::new(),
         actor: actor.name,
         at_ms: desk.now_ms(),
     };
-    let seq = desk.void(void).await.map_err(failure::of_command)?;
-    let text = payment_text(&desk, actor.merchant, payment, Some(seq)).await?;
+    let booked = desk.book(request).await.map_err(failure::of_command)?;
+    let text = payment_text(desk, actor.merchant, payment, booked.as_of).await?;
     Ok(json_answer(StatusCode::CREATED, text))
 }
 
@@ -365,6 +368,7 @@ async fn create_refund(
             external_identifier: wish.external_identifier,
             given_id: None,
             key_text,
+            metadata: None,
             wants_reference: false,
         },
         wait: Wait::Outcome,

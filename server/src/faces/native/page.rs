@@ -159,9 +159,10 @@ pub(crate) async fn payments(
         order: parameters.text("order_reference")?,
         created_from_ms: parameters.time("created_from")?,
         created_until_ms: parameters.time("created_until")?,
-        after: parameters.cursor()?.map(PaymentId::new),
+        after: parameters.cursor()?.map(|bits| (PaymentId::new(bits), 0)),
         newest_first: parameters.is_newest_first()?,
         limit: limit.saturating_add(1),
+        ..PaymentFilter::default()
     };
     let found = desk.read(move |reads| reads.payments(actor.merchant, &filter)).await?;
     let shown = found.iter().map(|view| (view.id.bits(), view::payment(view)));
@@ -229,6 +230,7 @@ async fn refund_page(
         after: parameters.cursor()?.map(RefundId::new),
         newest_first: parameters.is_newest_first()?,
         limit: limit.saturating_add(1),
+        ..RefundFilter::default()
     };
     let found = desk.read(move |reads| reads.refunds(merchant, &filter)).await?;
     let shown = found.iter().map(|view| (view.id.bits(), view::refund(view)));

@@ -121,6 +121,9 @@ fn read_members(
         fingerprint,
         created_at_ms: created_at_ms.unwrap_or(origin.at_ms),
         cancelled_at_ms,
+        decline: None,
+        trace: None,
+        keys: Vec::new(),
         actor: origin.actor.to_owned(),
         at_ms: origin.at_ms,
     })

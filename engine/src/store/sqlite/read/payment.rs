@@ -6,12 +6,15 @@ use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
 use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::Status;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::super::load::{currency, fault_of, minor, status};
-use super::super::{blob, id};
+use super::super::{blob, corrupt, id};
 use super::{REFUND_COLUMNS, refund_view};
-use crate::read::{CaptureView, LegView, PaymentView, RefundView, ReleaseView};
+use crate::event::Kind;
+use crate::read::{
+    CaptureView, LegView, OperationKind, OperationView, PaymentView, RefundView, ReleaseView,
+};
 
 pub(super) fn payment_view(
     connection: &Connection,
@@ -22,7 +25,7 @@ pub(super) fn payment_view(
     let sql = "-- payment_view
         select p.currency, p.exponent, p.connector, p.connector_payment, p.external_identifier,
             p.order_ref, p.customer, p.description, p.profile, p.created_at_ms,
-            p.cancelled_at_ms, h.seq
+            p.cancelled_at_ms, h.seq, p.fault_code, p.fault_text
         from payment p join payment_head h using (merchant_id, payment_id)
         where p.merchant_id = ?1 and p.payment_id = ?2";
     let key = params![blob(merchant.bits()), blob(payment.bits())];
@@ -39,6 +42,7 @@ pub(super) fn payment_view(
         as_they_were(connection, at, &mut refunds)?;
     }
     let legs = legs(connection, at, &refunds)?;
+    let Amended { name, metadata } = amended(connection, at)?;
     Ok(Some(PaymentView {
         merchant,
         id: payment,
@@ -47,12 +51,18 @@ pub(super) fn payment_view(
         refunds,
         connector: row.get(2)?,
         connector_payment: row.get(3)?,
-        external_identifier: row.get(4)?,
+        external_identifier: match name {
+            Some(name) => name,
+            None => row.get(4)?,
+        },
         order: row.get(5)?,
         customer: row.get(6)?,
         description: row.get(7)?,
         aliases: aliases(connection, at)?,
         profile: row.get(8)?,
+        metadata,
+        decline: fault_of(row, 12, 13)?,
+        operations: operations(connection, at)?,
         created_at_ms: row.get(9)?,
         updated_at_ms: event_time(connection, at)?,
         cancelled_at_ms: row.get(10)?,
@@ -72,6 +82,67 @@ impl Moment {
     fn key(self) -> ([u8; 16], [u8; 16], u32) {
         (blob(self.merchant.bits()), blob(self.payment.bits()), self.seq)
     }
+}
+
+/// What amendments put in place of what was registered.
+#[derive(Default)]
+struct Amended {
+    name: Option<Option<String>>,
+    metadata: Option<String>,
+}
+
+fn amended(connection: &Connection, at: Moment) -> rusqlite::Result<Amended> {
+    let sql = "-- amendments
+        select renames, external_identifier, metadata from amendment
+        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 order by seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(at.key())?;
+    let mut amended = Amended::default();
+    while let Some(row) = rows.next()? {
+        if row.get(0)? {
+            amended.name = Some(row.get(1)?);
+        }
+        amended.metadata = row.get::<_, Option<String>>(2)?.or(amended.metadata);
+    }
+    Ok(amended)
+}
+
+fn operations(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<OperationView>> {
+    // Kinds 4 (refund) and 7 (amended) are told elsewhere.
+    let sql = "-- operations
+        select e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text, e.actor,
+            e.at_ms, o.kind, o.face, coalesce(o.is_final, 0), o.given_id, o.external_identifier,
+            o.reference_day, o.reference_no
+        from event e left join operation o using (merchant_id, payment_id, seq)
+        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq <= ?3 and e.kind not in (4, 7)
+        order by e.seq";
+    let view = |row: &Row<'_>| {
+        let told = match Kind::from_number(row.get(1)?) {
+            Some(Kind::Registered) => Some(OperationKind::Registration),
+            Some(Kind::Captured) => Some(OperationKind::Capture),
+            Some(Kind::Released) => Some(OperationKind::Void),
+            Some(Kind::Extended) => Some(OperationKind::Extension),
+            _ => row.get::<_, Option<u8>>(8)?.and_then(OperationKind::from_number),
+        };
+        let given_id: Option<[u8; 16]> = row.get(11)?;
+        let day: Option<i64> = row.get(13)?;
+        let number: Option<u32> = row.get(14)?;
+        Ok(OperationView {
+            seq: row.get(0)?,
+            kind: told.ok_or_else(|| corrupt("an operation of unknown kind"))?,
+            id: id(row, 2)?,
+            amount: minor(row, 3)?,
+            fault: fault_of(row, 4, 5)?,
+            actor: row.get(6)?,
+            at_ms: row.get(7)?,
+            face: row.get(9)?,
+            is_final: row.get(10)?,
+            given_id: given_id.map(u128::from_be_bytes),
+            external_identifier: row.get(12)?,
+            reference: day.zip(number),
+        })
+    };
+    connection.prepare_cached(sql)?.query_map(at.key(), view)?.collect()
 }
 
 /// The time of the event itself, or the payment's own time while nothing but its registration

@@ -1,0 +1,201 @@
+//! Lists of a merchant's payments and refunds, narrowed by filters. Only the conditions that a filter
+//! has are in its statement, so that the planner can choose an index that serves them.
+
+use requite_core::id::{MerchantId, PaymentId};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::super::{blob, id};
+use super::{REFUND_COLUMNS, refund_view};
+use crate::read::{PAGE_MAX, PaymentFilter, RefundFilter, RefundView, Sort, Stage};
+
+/// Conditions and the values that they are about, in order.
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn of(condition: &str, merchant: MerchantId) -> Conditions {
+        let values = vec![bytes(merchant.bits())];
+        Conditions { sql: format!("where {condition}"), values }
+    }
+
+    /// `condition` has one `?` for each value.
+    fn add(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(" and ");
+        self.sql.push_str(condition);
+        self.values.extend(values);
+    }
+
+    fn maybe(&mut self, condition: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.add(condition, [value.into()]);
+        }
+    }
+
+    /// One of these, unless there are none to choose from.
+    fn among(&mut self, column: &str, values: Vec<Value>) {
+        if !values.is_empty() {
+            let marks = vec!["?"; values.len()].join(", ");
+            self.add(&format!("{column} in ({marks})"), values);
+        }
+    }
+}
+
+fn bytes(bits: u128) -> Value {
+    Value::Blob(blob(bits).to_vec())
+}
+
+fn direction(newest_first: bool) -> (&'static str, &'static str) {
+    if newest_first { ("<", "desc") } else { (">", "asc") }
+}
+
+const PAYMENTS: &str = "from payment p
+    join payment_head h using (merchant_id, payment_id)
+    join leg l on l.merchant_id = p.merchant_id and l.payment_id = p.payment_id and l.leg_no = 0";
+
+/// Numbers as in [`stage_number`].
+const STAGE: &str = "case when p.fault_code is not null then 1
+    when exists (select 1 from capture c where c.merchant_id = p.merchant_id
+        and c.payment_id = p.payment_id and c.leg_no = 0) then 3
+    when l.released_minor > 0 then 4 else 2 end";
+
+const ANY_REFUND: &str = "exists (select 1 from refund r where r.merchant_id = p.merchant_id
+    and r.payment_id = p.payment_id)";
+
+const ANY_CARD: &str = "exists (select 1 from leg g where g.merchant_id = p.merchant_id
+    and g.payment_id = p.payment_id and g.leg_no > 0)";
+
+fn stage_number(stage: Stage) -> i64 {
+    match stage {
+        Stage::Declined => 1,
+        Stage::Authorized => 2,
+        Stage::Captured => 3,
+        Stage::Voided => 4,
+    }
+}
+
+fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Conditions {
+    let mut only = Conditions::of("p.merchant_id = ?", merchant);
+    only.among("p.payment_id", filter.ids.iter().map(|id| bytes(id.bits())).collect());
+    let name = filter.external_identifier.clone();
+    only.maybe(
+        "coalesce((select iif(a.external_identifier is null, x'', a.external_identifier)
+            from amendment a where a.merchant_id = p.merchant_id
+                and a.payment_id = p.payment_id and a.renames = 1
+            order by a.seq desc limit 1), p.external_identifier) = ?",
+        name.clone(),
+    );
+    if let Some(name) = name {
+        // What finds it by an index; the condition above says whether it is called that now.
+        let named = "p.payment_id in (
+            select n.payment_id from payment n
+                where n.merchant_id = ? and n.external_identifier = ?
+            union all select n.payment_id from renamed n
+                where n.merchant_id = ? and n.external_identifier = ?)";
+        let (merchant, name) = (bytes(merchant.bits()), Value::Text(name));
+        only.add(named, [merchant.clone(), name.clone(), merchant, name]);
+    }
+    only.maybe("p.order_ref = ?", filter.order.clone());
+    only.maybe("p.connector = ?", filter.connector.clone());
+    only.maybe("p.connector_payment = ?", filter.connector_payment.clone());
+    let currencies = filter.currencies.iter().cloned().map(Value::Text);
+    only.among("p.currency", currencies.collect());
+    let stages = filter.stages.iter().map(|stage| Value::Integer(stage_number(*stage)));
+    only.among(&format!("({STAGE})"), stages.collect());
+    only.maybe(&format!("{ANY_REFUND} = ?"), filter.has_refunds.map(i64::from));
+    only.maybe(&format!("{ANY_CARD} = ?"), filter.has_gift_cards.map(i64::from));
+    only.maybe("p.created_at_ms >= ?", filter.created_from_ms);
+    only.maybe("p.created_at_ms < ?", filter.created_until_ms);
+    only.maybe("h.updated_at_ms >= ?", filter.updated_from_ms);
+    only.maybe("h.updated_at_ms < ?", filter.updated_until_ms);
+    only.maybe("l.amount_minor >= ?", filter.amount_from);
+    only.maybe("l.amount_minor <= ?", filter.amount_until);
+    only
+}
+
+pub(super) fn payment_ids(
+    connection: &Connection,
+    merchant: MerchantId,
+    filter: &PaymentFilter,
+) -> rusqlite::Result<Vec<PaymentId>> {
+    let mut only = payment_conditions(merchant, filter);
+    let (compare, order) = direction(filter.newest_first);
+    if let Some((after, at_ms)) = filter.after {
+        let after = bytes(after.bits());
+        match filter.sort {
+            Sort::Id => only.add(&format!("p.payment_id {compare} ?"), [after]),
+            Sort::Updated => {
+                let row = format!("(h.updated_at_ms, h.payment_id) {compare} (?, ?)");
+                only.add(&row, [Value::Integer(at_ms), after]);
+            }
+        }
+    }
+    let key = match filter.sort {
+        Sort::Id => format!("p.payment_id {order}"),
+        Sort::Updated => format!("h.updated_at_ms {order}, h.payment_id {order}"),
+    };
+    let sql = format!(
+        "-- payment_ids
+        select p.payment_id {PAYMENTS} {} order by {key} limit {} offset {}",
+        only.sql,
+        filter.limit.min(PAGE_MAX),
+        filter.offset,
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(only.values), |row| id(row, 0))?;
+    rows.map(|bits| bits.map(PaymentId::new)).collect()
+}
+
+pub(super) fn payment_count(
+    connection: &Connection,
+    merchant: MerchantId,
+    filter: &PaymentFilter,
+) -> rusqlite::Result<u64> {
+    let only = payment_conditions(merchant, filter);
+    let sql = format!(
+        "-- payment_count
+        select count(*) {PAYMENTS} {}",
+        only.sql
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let values = rusqlite::params_from_iter(only.values);
+    let count: i64 = statement.query_row(values, |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+pub(super) fn refunds(
+    connection: &Connection,
+    merchant: MerchantId,
+    filter: &RefundFilter,
+) -> rusqlite::Result<Vec<RefundView>> {
+    let mut only = Conditions::of("r.merchant_id = ?", merchant);
+    only.maybe("r.payment_id = ?", filter.payment.map(|id| bytes(id.bits())));
+    only.maybe("p.customer = ?", filter.customer.clone());
+    only.maybe("p.connector = ?", filter.connector.clone());
+    only.maybe("r.external_identifier = ?", filter.external_identifier.clone());
+    only.maybe("r.given_id = ?", filter.given_id.map(bytes));
+    let statuses = filter.statuses.iter().map(|status| Value::Integer(status.number().into()));
+    only.among("r.status", statuses.collect());
+    only.maybe("r.asked_at_ms >= ?", filter.asked_from_ms);
+    only.maybe("r.asked_at_ms < ?", filter.asked_until_ms);
+    only.maybe("r.sent_at_ms >= ?", filter.sent_from_ms);
+    only.maybe("r.sent_at_ms < ?", filter.sent_until_ms);
+    only.maybe("r.settled_at_ms >= ?", filter.settled_from_ms);
+    only.maybe("r.settled_at_ms < ?", filter.settled_until_ms);
+    only.maybe("r.amount_minor >= ?", filter.amount_from);
+    only.maybe("r.amount_minor <= ?", filter.amount_until);
+    let (compare, order) = direction(filter.newest_first);
+    let after = filter.after.map(|after| bytes(after.bits()));
+    only.maybe(&format!("r.refund_id {compare} ?"), after);
+    let sql = format!(
+        "-- list_refunds
+        {REFUND_COLUMNS} {} order by r.refund_id {order} limit {}",
+        only.sql,
+        filter.limit.min(PAGE_MAX),
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let values = rusqlite::params_from_iter(only.values);
+    statement.query_map(values, |row| refund_view(merchant, row))?.collect()
+}
