@@ -33,6 +33,13 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
+/// As [`parse`], and where no offset is named it is UTC, where no time is named the day's beginning:
+/// `2024-09-15`, `2024-09-15 12:27`.
+pub(crate) fn parse_loose(text: &str) -> Option<i64> {
+    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+    parse(text).or_else(|| civil().map(|zoned| zoned.timestamp().as_millisecond()))
+}
+
 /// Days since 1970-01-01 UTC.
 #[cfg(test)]
 pub(crate) fn day(ms: i64) -> i64 {
@@ -59,5 +66,18 @@ mod tests {
         assert_eq!(http_text(ms), "Sun, 15 Sep 2024 12:27:45 GMT");
         assert_eq!(year_and_day(day(ms)), (24, 259));
         assert_eq!(parse("2024-09-15"), None);
+        let second = 1_726_403_265_000;
+        for (text, ms) in [
+            ("2024-09-15T14:27:45+02:00", Some(second)),
+            ("2024-09-15T12:27:45", Some(second)),
+            ("2024-09-15 12:27:45", Some(second)),
+            ("2024-09-15 12:27", Some(second - 45_000)),
+            ("2024-09-15", Some(1_726_358_400_000)),
+            ("2024", None),
+            ("notadate", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_loose(text), ms, "{text}");
+        }
     }
 }

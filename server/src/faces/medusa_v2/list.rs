@@ -129,19 +129,32 @@ enum Operator {
     IsNot,
 }
 
-impl Operator {
-    fn read(text: &str) -> Option<Operator> {
+/// What stands behind a column's name in brackets.
+enum Written {
+    Compares(Operator),
+    /// `$in`
+    Among,
+    /// Compares texts, which times are not.
+    OfTexts,
+}
+
+impl Written {
+    fn read(text: &str) -> Option<Written> {
         Some(match text {
-            "$gt" => Operator::Above,
-            "$gte" => Operator::From,
-            "$lt" => Operator::Below,
-            "$lte" => Operator::Until,
-            "$eq" | "" => Operator::Is,
-            "$ne" => Operator::IsNot,
+            "$gt" => Written::Compares(Operator::Above),
+            "$gte" => Written::Compares(Operator::From),
+            "$lt" => Written::Compares(Operator::Below),
+            "$lte" => Written::Compares(Operator::Until),
+            "$eq" | "" => Written::Compares(Operator::Is),
+            "$ne" | "$nin" => Written::Compares(Operator::IsNot),
+            "$in" => Written::Among,
+            "$like" | "$ilike" | "$re" | "$contains" => Written::OfTexts,
             _ => return None,
         })
     }
+}
 
+impl Operator {
     fn admits(self, order: Ordering) -> bool {
         match self {
             Operator::Above => order == Ordering::Greater,
@@ -152,14 +165,52 @@ impl Operator {
             Operator::IsNot => order != Ordering::Equal,
         }
     }
+
+    /// The times that it admits, as far as a span can say it.
+    fn span(self, bound: i64) -> Span {
+        let behind = bound.saturating_add(1);
+        let (from_ms, until_ms) = match self {
+            Operator::Above => (Some(behind), None),
+            Operator::From => (Some(bound), None),
+            Operator::Below => (None, Some(bound)),
+            Operator::Until => (None, Some(behind)),
+            Operator::Is => (Some(bound), Some(behind)),
+            Operator::IsNot => (None, None),
+        };
+        Span { from_ms, until_ms, is_exact: self != Operator::IsNot }
+    }
+}
+
+/// All times from one on and before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub from_ms: Option<i64>,
+    pub until_ms: Option<i64>,
+    /// False: not every time within it is meant.
+    pub is_exact: bool,
+}
+
+impl Span {
+    const ENDLESS: Span = Span { from_ms: None, until_ms: None, is_exact: true };
+
+    /// The times that are in both.
+    pub(super) fn and(self, other: Span) -> Span {
+        let ends = [self.until_ms, other.until_ms];
+        Span {
+            from_ms: self.from_ms.max(other.from_ms),
+            until_ms: ends.into_iter().flatten().min(),
+            is_exact: self.is_exact && other.is_exact,
+        }
+    }
 }
 
 impl When {
-    /// Unknown operators are dropped, as in the original. What is no time is refused (V2-7).
+    /// Unknown operators are dropped, as in the original. What is no time is refused, and so are
+    /// operators that times do not have (V2-7).
     pub(super) fn read(query: &Query, name: &str, faults: &mut Faults) -> When {
         let mut when = When::default();
-        let mut ms = |text: &str| {
-            let ms = time::parse(text);
+        let ms = |text: &str, faults: &mut Faults| {
+            let ms = time::parse_loose(text);
             if ms.is_none() {
                 faults.other(format!("Value for field '{name}' is no ISO 8601 time"));
             }
@@ -167,12 +218,23 @@ impl When {
         };
         match query.value(name) {
             None => {}
-            Some(Value::Text(text)) => when.among.extend(ms(text)),
-            Some(Value::List(texts)) => when.among.extend(texts.iter().filter_map(|text| ms(text))),
+            Some(Value::Text(text)) => when.among.extend(ms(text, faults)),
+            Some(Value::List(texts)) => {
+                when.among.extend(texts.iter().filter_map(|text| ms(text, faults)));
+            }
             Some(Value::Object(members)) => {
-                for (operator, text) in members {
-                    if let Some(operator) = Operator::read(operator) {
-                        when.holds.extend(ms(text).map(|ms| (operator, ms)));
+                for (written, text) in members {
+                    // `$in][0`: one of a list.
+                    let operator = written.split_once("][").map_or(written.as_str(), |list| list.0);
+                    match Written::read(operator) {
+                        None => {}
+                        Some(Written::Compares(operator)) => {
+                            when.holds.extend(ms(text, faults).map(|ms| (operator, ms)));
+                        }
+                        Some(Written::Among) => when.among.extend(ms(text, faults)),
+                        Some(Written::OfTexts) => faults.other(format!(
+                            "Operator '{operator}' for field '{name}' compares texts, not times"
+                        )),
                     }
                 }
             }
@@ -180,26 +242,28 @@ impl When {
         when
     }
 
-    /// From which millisecond on, and before which, all times lie that can fit.
-    pub(super) fn span(&self) -> (Option<i64>, Option<i64>) {
-        let (mut from, mut until) = (self.among.iter().min().copied(), None);
-        for &(operator, bound) in &self.holds {
-            match operator {
-                Operator::Above | Operator::From | Operator::Is => from = from.max(Some(bound)),
-                Operator::Below | Operator::Until => {
-                    let end = bound.saturating_add(1);
-                    until = Some(until.map_or(end, |until: i64| until.min(end)));
-                }
-                Operator::IsNot => {}
-            }
-        }
-        (from, until)
+    /// Nothing is asked of the time.
+    pub(super) fn is_any(&self) -> bool {
+        self.holds.is_empty() && self.among.is_empty()
+    }
+
+    /// All times that fit lie within it.
+    pub(super) fn span(&self) -> Span {
+        let holds = self.holds.iter();
+        let holds = holds.map(|(operator, bound)| operator.span(*bound));
+        let span = holds.fold(Span::ENDLESS, Span::and);
+        let (Some(first), Some(last)) = (self.among.iter().min(), self.among.iter().max()) else {
+            return span;
+        };
+        let mut around = Operator::From.span(*first).and(Operator::Until.span(*last));
+        around.is_exact = first == last;
+        span.and(around)
     }
 
     /// A missing time fits only where nothing is asked of it.
     pub(super) fn fits(&self, ms: Option<i64>) -> bool {
         let Some(ms) = ms else {
-            return self.holds.is_empty() && self.among.is_empty();
+            return self.is_any();
         };
         let holds = |&(operator, bound): &(Operator, i64)| operator.admits(ms.cmp(&bound));
         self.holds.iter().all(holds) && (self.among.is_empty() || self.among.contains(&ms))
@@ -260,6 +324,16 @@ mod tests {
             ),
             ("created_at=2026-11-21T19:20:12.947Z", Some(true)),
             ("created_at[]=2026-11-21T19:20:12Z", Some(false)),
+            ("created_at[$in][]=2026-11-21&created_at[$in][]=2026-11-21T19:20:12.947Z", Some(true)),
+            ("created_at[$in][0]=2026-11-21&created_at[$in][1]=2026-11-22", Some(false)),
+            ("created_at[$nin][]=2026-11-21T19:20:12.947Z", Some(false)),
+            ("created_at[$ne]=2026-11-21", Some(true)),
+            ("created_at[$gte]=2026-11-21&created_at[$lt]=2026-11-22", Some(true)),
+            ("created_at[$gt]=2026-11-21T19:20:12.947%2B01:00", Some(true)),
+            ("created_at[$gt]=2026-11-21%2019:20:12.946", Some(true)),
+            ("created_at[$like]=2026", None),
+            ("created_at[$gt]=", None),
+            ("created_at[$gt]=1732216812", None),
             ("created_at[$foo]=1", Some(true)),
             ("created_at[$gt]=notadate", None),
         ] {
@@ -268,6 +342,27 @@ mod tests {
             let faults = faults(|faults| when = When::read(&query_read, "created_at", faults));
             let seen = faults.result().ok().map(|()| when.fits(at));
             assert_eq!(seen, fits, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_span_holds_all_times_that_fit_and_says_whether_it_holds_others() {
+        let day = |day: i64| Some(1_700_006_400_000 + day * 86_400_000);
+        let behind = |day_ms: Option<i64>| day_ms.map(|ms| ms + 1);
+        for (query, from_ms, until_ms, is_exact) in [
+            ("", None, None, true),
+            ("t[$gt]=2023-11-15", behind(day(0)), None, true),
+            ("t[$gte]=2023-11-15&t[$lt]=2023-11-17", day(0), day(2), true),
+            ("t[$lte]=2023-11-15&t[$lte]=2023-11-16", None, behind(day(0)), true),
+            ("t[$eq]=2023-11-15", day(0), behind(day(0)), true),
+            ("t=2023-11-15", day(0), behind(day(0)), true),
+            ("t=2023-11-15&t=2023-11-18", day(0), behind(day(3)), false),
+            ("t[$in][]=2023-11-16&t[$gt]=2023-11-15", day(1), behind(day(1)), true),
+            ("t[$ne]=2023-11-15", None, None, false),
+            ("t[$ne]=2023-11-15&t[$gte]=2023-11-16", day(1), None, false),
+        ] {
+            let read = When::read(&Query::read(Some(query)), "t", &mut Faults::default());
+            assert_eq!(read.span(), Span { from_ms, until_ms, is_exact }, "{query}");
         }
     }
 }

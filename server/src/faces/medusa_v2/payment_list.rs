@@ -179,10 +179,10 @@ fn found(
         let views = views?.into_iter().flatten();
         return Ok(Some(views.filter(|view| filter.fits(view)).collect()));
     }
-    let (created_from_ms, created_until_ms) = filter.created.span();
+    let created = filter.created.span();
     let mut rest = PaymentFilter {
-        created_from_ms,
-        created_until_ms,
+        created_from_ms: created.from_ms,
+        created_until_ms: created.until_ms,
         limit: PAGE_MAX,
         ..PaymentFilter::default()
     };

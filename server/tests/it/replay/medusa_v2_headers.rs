@@ -68,6 +68,9 @@ pub(super) fn problems(
             problems.push(format!("{name} {ours:?}, recorded {wanted:?}"));
         }
     }
+    if answer.status == 304 && answer.header("Content-Length").is_some() {
+        problems.push("a length without a body".to_owned());
+    }
     problems.extend(tag_problem(line, request, answer));
     problems
 }
