@@ -346,8 +346,66 @@ pub struct KeyView {
     pub scopes: Option<Vec<String>>,
     /// SEC1 uncompressed point, for faces whose clients sign.
     pub public_key: Option<Vec<u8>>,
+    pub about: KeyNote,
     pub created_at_ms: i64,
     pub revoked_at_ms: Option<i64>,
+    /// Who revoked it.
+    pub revoked_by: Option<String>,
+}
+
+/// What people are told of a credential. A key made at the command line has nothing but its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyNote {
+    /// It opens nothing: anybody may know it (Medusa v2's `pk_...`).
+    pub is_publishable: bool,
+    pub title: Option<String>,
+    /// The little of its secret that lists show.
+    pub redacted: Option<String>,
+    /// The actor who made it.
+    pub created_by: Option<String>,
+}
+
+/// An amount that is asked for an order. No money is in it: what pays it is the payment with its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionView {
+    /// Also the id of the payment that pays it.
+    pub id: PaymentId,
+    pub order: String,
+    pub currency: Currency,
+    /// Above zero.
+    pub amount: Minor,
+    pub session: Option<CollectionSession>,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+    /// Somebody said that it is paid. Its payment is there, or is about to be.
+    pub mark: Option<Mark>,
+}
+
+/// The provider that was chosen to pay a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionSession {
+    pub provider: String,
+    pub at_ms: i64,
+}
+
+/// Who marked a collection as paid, and when: the actor and the time of its payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub by: String,
+    pub at_ms: i64,
+}
+
+/// What a keyed request that moves no money was answered. A repeat is answered the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// As in [`crate::key::Key`].
+    pub key_hash: [u8; 16],
+    pub fingerprint: [u8; 16],
+    /// The row it tells of.
+    pub subject: u128,
+    /// As sent, without secrets. `None`: the books tell it.
+    pub body: Option<String>,
+    pub at_ms: i64,
 }
 
 /// A person who can log in.
@@ -431,6 +489,9 @@ pub trait Reads: Send + Sync {
     /// A credential by the SHA-256 of its secret or thumbprint, revoked ones included.
     fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault>;
 
+    /// A merchant's credential by its id, revoked ones included.
+    fn key_named(&self, merchant: MerchantId, id: KeyId) -> Result<Option<KeyView>, ReadFault>;
+
     fn person(&self, merchant: MerchantId, id: PersonId) -> Result<Option<PersonView>, ReadFault>;
 
     /// Everyone with this e-mail address, over all merchants: a log-in names no merchant.
@@ -444,6 +505,28 @@ pub trait Reads: Send + Sync {
 
     /// A reason, deleted ones left out.
     fn reason(&self, merchant: MerchantId, id: ReasonId) -> Result<Option<ReasonView>, ReadFault>;
+
+    fn collection(
+        &self,
+        merchant: MerchantId,
+        id: PaymentId,
+    ) -> Result<Option<CollectionView>, ReadFault>;
+
+    /// The currency of an order: that of the first payment that was registered with it. `None`: no
+    /// payment was.
+    fn order_currency(
+        &self,
+        merchant: MerchantId,
+        order: &str,
+    ) -> Result<Option<Currency>, ReadFault>;
+
+    /// What was answered under a key, unless that was [`crate::key::KEY_LIFE_MS`] ago.
+    fn kept_answer(
+        &self,
+        merchant: MerchantId,
+        key_hash: &[u8; 16],
+        now_ms: i64,
+    ) -> Result<Option<KeptAnswer>, ReadFault>;
 
     /// A secret of this installation, made once when the store was created (the key that signs
     /// log-in tokens).

@@ -1,9 +1,16 @@
 //! Who may ask, and what surrounds money without being money: merchants, credentials, people,
-//! refund reasons. Written outside the lane; nothing here moves a cent.
+//! refund reasons, payment collections. Written outside the lane; nothing here moves a cent.
+//!
+//! A write that a keyed request asks for takes the answer along: both are kept, or neither, and a key
+//! that was answered already is [`RegistryFault::Answered`]. So two requests with one key, at once or
+//! one after the other, write once.
 
-use requite_core::id::{KeyId, MerchantId, ReasonId};
+use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId};
 
-use crate::read::{MerchantView, PersonView, ReasonView, SessionView};
+use crate::read::{
+    CollectionSession, CollectionView, KeptAnswer, KeyNote, Mark, MerchantView, PersonView,
+    ReasonView, SessionView,
+};
 
 /// Sessions of one person. The oldest makes way for one more.
 pub const SESSIONS_MAX: u32 = 64;
@@ -21,6 +28,7 @@ pub struct NewKey {
     /// SHA-256 of the secret, or of each spelling of the public key's thumbprint.
     pub lookups: Vec<[u8; 32]>,
     pub public_key: Option<Vec<u8>>,
+    pub about: KeyNote,
     pub at_ms: i64,
 }
 
@@ -31,8 +39,22 @@ pub enum RegistryFault {
     Taken(String),
     #[error("no such merchant")]
     MerchantUnknown,
+    /// The key has an answer: read it. Nothing was written.
+    #[error("the idempotency key was answered meanwhile")]
+    Answered,
     #[error("the store failed: {0}")]
     Store(String),
+}
+
+/// What became of marking a collection as paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// With the mark that stands. Its payment is not there yet.
+    Standing(CollectionView),
+    /// Its payment is there. Nothing was written.
+    Paid,
+    /// There is no such collection.
+    Unknown,
 }
 
 /// Writes, blocking. Safe while a server has the same store open.
@@ -43,7 +65,15 @@ pub trait Registry: Send + Sync {
         merchant: &MerchantView,
         reasons: &[ReasonView],
     ) -> Result<(), RegistryFault>;
-    fn create_key(&self, key: &NewKey) -> Result<(), RegistryFault>;
+    fn create_key(&self, key: &NewKey, answer: Option<&KeptAnswer>) -> Result<(), RegistryFault>;
+    /// From `mark.at_ms` on it opens nothing. False: there is no such key that is not revoked.
+    fn revoke_key(
+        &self,
+        merchant: MerchantId,
+        key: KeyId,
+        mark: &Mark,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<bool, RegistryFault>;
     fn create_person(&self, person: &PersonView) -> Result<(), RegistryFault>;
     /// Also deletes up to [`EXPIRED_SESSIONS_MAX`] sessions that ended before this one begins, and
     /// its person's oldest beyond [`SESSIONS_MAX`].
@@ -51,13 +81,48 @@ pub trait Registry: Send + Sync {
     /// Ends a session now. An unknown one is as good as ended.
     fn close_session(&self, lookup: &[u8; 32]) -> Result<(), RegistryFault>;
     /// Creates it, or replaces the one with its id.
-    fn put_reason(&self, merchant: MerchantId, reason: &ReasonView) -> Result<(), RegistryFault>;
+    fn put_reason(
+        &self,
+        merchant: MerchantId,
+        reason: &ReasonView,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault>;
     fn delete_reason(
         &self,
         merchant: MerchantId,
         reason: ReasonId,
         at_ms: i64,
     ) -> Result<(), RegistryFault>;
+    fn create_collection(
+        &self,
+        merchant: MerchantId,
+        collection: &CollectionView,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault>;
+    /// Chooses a provider, in place of an earlier one. False: there is no such collection that is
+    /// neither marked nor paid.
+    fn open_collection_session(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+        session: &CollectionSession,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<bool, RegistryFault>;
+    /// Writes down that it is about to be paid; from then on it cannot be deleted. The first mark
+    /// stands: whoever finds one makes the payment that it speaks of.
+    fn mark_collection(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+        mark: &Mark,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<Marked, RegistryFault>;
+    /// False: there is no such collection that is neither marked nor paid.
+    fn delete_collection(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+    ) -> Result<bool, RegistryFault>;
     /// Keeps a secret under a name unless there is one; returns the one that is kept.
     fn keep_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, RegistryFault>;
 }

@@ -13,6 +13,7 @@ mod desk;
 mod faces;
 mod http;
 mod json;
+mod keyed;
 mod route;
 mod session;
 mod time;

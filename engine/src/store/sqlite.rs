@@ -14,6 +14,7 @@ mod read;
 mod registry;
 mod save;
 mod session;
+mod shop;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_session.sql"),
     include_str!("../../migrations/sqlite/0003_operations.sql"),
+    include_str!("../../migrations/sqlite/0004_shop.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -102,6 +102,7 @@ fn no_statement_reads_more_than_its_payment() {
         include_str!("../../src/store/sqlite/read.rs"),
         include_str!("../../src/store/sqlite/read/payment.rs"),
         include_str!("../../src/store/sqlite/save.rs"),
+        include_str!("../../src/store/sqlite/shop.rs"),
     ];
     // Lists of a merchant's, bounded by their pages; walks over everything, for people.
     let lists =

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use requite_core::id::{KeyId, MerchantId, uuid_text};
+use requite_engine::read::KeyNote;
 use requite_engine::registry::{NewKey, Registry};
 use requite_engine::store::sqlite::Open;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use crate::app::Office;
 use crate::config::Config;
 use crate::crypto::p521::{PrivateKey, PublicKey};
 use crate::crypto::secret::Secret;
-use crate::crypto::token::{TokenKind, lookup_hash, mint as mint_token};
+use crate::crypto::token::{TokenKind, lookup_hash, mint as mint_token, redacted};
 use crate::desk::Ids;
 
 /// Create credentials
@@ -191,15 +192,18 @@ pub(crate) fn mint(
         (None, None) => unreachable!("Gr4vy has a public key, given or made"),
     };
     let id = KeyId::new(office.ids.next());
-    office.registry.create_key(&NewKey {
+    let shown = face.token_kind().map(|_| redacted(token.expose()));
+    let key = NewKey {
         id,
         merchant,
         face: face.name().to_owned(),
         scopes: scopes.clone(),
         lookups,
         public_key: public.map(|public| public.point().to_vec()),
+        about: KeyNote { redacted: shown, ..KeyNote::default() },
         at_ms: office.now_ms(),
-    })?;
+    };
+    office.registry.create_key(&key, None)?;
     Ok(Made { id, face, merchant, token, private_key, scopes })
 }
 

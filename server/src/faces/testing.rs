@@ -21,7 +21,7 @@ use requite_engine::clock::Clock;
 use requite_engine::command::{NewLeg, Registration};
 use requite_engine::engine::{self, Running};
 use requite_engine::lane::Lane;
-use requite_engine::read::MerchantView;
+use requite_engine::read::{KeyNote, MerchantView};
 use requite_engine::registry::{NewKey, Registry};
 use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, SqliteRegistry};
 use serde_json::Value;
@@ -217,10 +217,11 @@ impl Shop {
             scopes: scopes.map(listed),
             lookups: Vec::new(),
             public_key: None,
+            about: KeyNote::default(),
             at_ms: START_MS,
         };
         change(&mut key);
-        self.registry.create_key(&key).expect("no such key yet");
+        self.registry.create_key(&key, None).expect("no such key yet");
     }
 
     /// A payment of 100.00 riyals at the PSP, captured, unless `change` says otherwise.

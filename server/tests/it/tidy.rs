@@ -36,6 +36,7 @@ const RULES: &[Rule] = &[
             "sqlite/read/payment.rs",
             "sqlite/registry.rs",
             "sqlite/session.rs",
+            "sqlite/shop.rs",
             "sqlite/audit.rs",
         ],
         banned: &["rusqlite", "select ", "insert into"],

@@ -6,16 +6,17 @@ mod payment;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use requite_core::currency::Currency;
 use requite_core::id::{KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId};
 use requite_core::payment::LegKind;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
-use super::{Open, OpenFault, blob, connect, id, session, settings};
+use super::{Open, OpenFault, blob, connect, id, session, settings, shop};
 use crate::read::{
-    KeyView, MerchantView, PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView,
-    RefundFilter, RefundView, SessionView,
+    CollectionView, KeptAnswer, KeyView, MerchantView, PaymentFilter, PaymentView, PersonView,
+    ReadFault, Reads, ReasonView, RefundFilter, RefundView, SessionView,
 };
 
 /// Idle connections that are kept for the next read.
@@ -162,24 +163,26 @@ impl Reads for SqliteReads {
 
     fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault> {
         let sql = "-- key_view
-            select k.key_id, k.merchant_id, k.face, k.scopes, k.public_key, k.created_at_ms,
-                k.revoked_at_ms
+            select k.key_id, k.merchant_id, k.face, k.scopes, k.public_key,
+                k.kind = 'publishable', k.title, k.redacted, k.created_by, k.created_at_ms,
+                k.revoked_at_ms, k.revoked_by
             from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1";
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            let view = |row: &Row<'_>| {
-                let scopes: Option<String> = row.get(3)?;
-                Ok(KeyView {
-                    id: KeyId::new(id(row, 0)?),
-                    merchant: MerchantId::new(id(row, 1)?),
-                    face: row.get(2)?,
-                    scopes: scopes.map(|text| words(&text)),
-                    public_key: row.get(4)?,
-                    created_at_ms: row.get(5)?,
-                    revoked_at_ms: row.get(6)?,
-                })
-            };
-            statement.query_row(params![lookup], view).optional()
+            statement.query_row(params![lookup], shop::key_view).optional()
+        })
+    }
+
+    fn key_named(&self, merchant: MerchantId, key: KeyId) -> Result<Option<KeyView>, ReadFault> {
+        let sql = "-- key_named
+            select k.key_id, k.merchant_id, k.face, k.scopes, k.public_key,
+                k.kind = 'publishable', k.title, k.redacted, k.created_by, k.created_at_ms,
+                k.revoked_at_ms, k.revoked_by
+            from api_key k where k.merchant_id = ?1 and k.key_id = ?2";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let key = params![blob(merchant.bits()), blob(key.bits())];
+            statement.query_row(key, shop::key_view).optional()
         })
     }
 
@@ -242,6 +245,31 @@ impl Reads for SqliteReads {
         })
     }
 
+    fn collection(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+    ) -> Result<Option<CollectionView>, ReadFault> {
+        self.snapshot(|connection| shop::collection(connection, (merchant, collection)))
+    }
+
+    fn order_currency(
+        &self,
+        merchant: MerchantId,
+        order: &str,
+    ) -> Result<Option<Currency>, ReadFault> {
+        self.snapshot(|connection| shop::order_currency(connection, merchant, order))
+    }
+
+    fn kept_answer(
+        &self,
+        merchant: MerchantId,
+        key_hash: &[u8; 16],
+        now_ms: i64,
+    ) -> Result<Option<KeptAnswer>, ReadFault> {
+        self.snapshot(|connection| shop::kept_answer(connection, merchant, key_hash, now_ms))
+    }
+
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadFault> {
         let sql = "-- read_secret
             select secret from secret where name = ?1";
@@ -250,10 +278,6 @@ impl Reads for SqliteReads {
             statement.query_row(params![name], |row| row.get(0)).optional()
         })
     }
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn merchant_view(row: &Row<'_>) -> rusqlite::Result<MerchantView> {

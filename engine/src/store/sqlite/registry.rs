@@ -1,14 +1,17 @@
-//! Merchants, credentials, people, sessions and reasons.
+//! Merchants, credentials, people, sessions, reasons, and what [`super::shop`] has.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use requite_core::id::{MerchantId, ReasonId};
+use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Open, OpenFault, Sqlite, blob, session};
-use crate::read::{MerchantView, PersonView, ReasonView, SessionView};
-use crate::registry::{NewKey, Registry, RegistryFault};
+use super::{Open, OpenFault, Sqlite, blob, session, shop};
+use crate::read::{
+    CollectionSession, CollectionView, KeptAnswer, Mark, MerchantView, PersonView, ReasonView,
+    SessionView,
+};
+use crate::registry::{Marked, NewKey, Registry, RegistryFault};
 
 /// Writes on a connection of its own; SQLite orders its transactions with the lane's.
 pub struct SqliteRegistry {
@@ -41,6 +44,7 @@ impl SqliteRegistry {
             },
         );
         done.map_err(|cause| match cause.sqlite_error_code() {
+            _ if shop::is_answered(&cause) => RegistryFault::Answered,
             Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 RegistryFault::Taken(taken.to_owned())
             }
@@ -106,22 +110,29 @@ impl Registry for SqliteRegistry {
         })
     }
 
-    fn create_key(&self, key: &NewKey) -> Result<(), RegistryFault> {
+    fn create_key(&self, key: &NewKey, answer: Option<&KeptAnswer>) -> Result<(), RegistryFault> {
         self.check_merchant(key.merchant)?;
         self.write("this credential", |transaction| {
-            let sql = "-- insert_key
-                insert into api_key (merchant_id, key_id, face, scopes, public_key, created_at_ms)
-                values (?1, ?2, ?3, ?4, ?5, ?6)";
-            let (merchant, id) = (blob(key.merchant.bits()), blob(key.id.bits()));
-            let scopes = key.scopes.as_ref().map(|scopes| scopes.join(" "));
-            let row = params![merchant, id, key.face, scopes, key.public_key, key.at_ms];
-            transaction.execute(sql, row)?;
-            for lookup in &key.lookups {
-                let sql = "-- insert_key_lookup
-                    insert into key_lookup (lookup, merchant_id, key_id) values (?1, ?2, ?3)";
-                transaction.execute(sql, params![lookup, merchant, id])?;
-            }
-            Ok(())
+            shop::insert_key(transaction, key)?;
+            shop::keep(transaction, key.merchant, answer)
+        })
+    }
+
+    fn revoke_key(
+        &self,
+        merchant: MerchantId,
+        key: KeyId,
+        mark: &Mark,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<bool, RegistryFault> {
+        self.write("this credential", |transaction| {
+            let sql = "-- revoke_key
+                update api_key set revoked_at_ms = ?3, revoked_by = ?4
+                where merchant_id = ?1 and key_id = ?2 and revoked_at_ms is null";
+            let row = params![blob(merchant.bits()), blob(key.bits()), mark.at_ms, mark.by];
+            let is_done = transaction.execute(sql, row)? == 1;
+            shop::keep(transaction, merchant, answer.filter(|_| is_done))?;
+            Ok(is_done)
         })
     }
 
@@ -153,9 +164,17 @@ impl Registry for SqliteRegistry {
         self.write("this session", |transaction| session::close(transaction, lookup))
     }
 
-    fn put_reason(&self, merchant: MerchantId, reason: &ReasonView) -> Result<(), RegistryFault> {
+    fn put_reason(
+        &self,
+        merchant: MerchantId,
+        reason: &ReasonView,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault> {
         self.check_merchant(merchant)?;
-        self.write("this reason", |transaction| put_reason(transaction, merchant, reason))
+        self.write("this reason", |transaction| {
+            put_reason(transaction, merchant, reason)?;
+            shop::keep(transaction, merchant, answer)
+        })
     }
 
     fn delete_reason(
@@ -170,6 +189,58 @@ impl Registry for SqliteRegistry {
                 where merchant_id = ?1 and reason_id = ?2 and deleted_at_ms is null";
             let key = params![blob(merchant.bits()), blob(reason.bits()), at_ms];
             transaction.execute(sql, key).map(|_| ())
+        })
+    }
+
+    fn create_collection(
+        &self,
+        merchant: MerchantId,
+        collection: &CollectionView,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault> {
+        self.check_merchant(merchant)?;
+        self.write("this collection", |transaction| {
+            shop::insert_collection(transaction, merchant, collection)?;
+            shop::keep(transaction, merchant, answer)
+        })
+    }
+
+    fn open_collection_session(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+        session: &CollectionSession,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<bool, RegistryFault> {
+        self.write("this collection", |transaction| {
+            let is_done = shop::open_session(transaction, (merchant, collection), session)?;
+            shop::keep(transaction, merchant, answer.filter(|_| is_done))?;
+            Ok(is_done)
+        })
+    }
+
+    fn mark_collection(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+        mark: &Mark,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<Marked, RegistryFault> {
+        self.write("this collection", |transaction| {
+            let marked = shop::mark(transaction, (merchant, collection), mark)?;
+            let is_standing = matches!(marked, Marked::Standing(_));
+            shop::keep(transaction, merchant, answer.filter(|_| is_standing))?;
+            Ok(marked)
+        })
+    }
+
+    fn delete_collection(
+        &self,
+        merchant: MerchantId,
+        collection: PaymentId,
+    ) -> Result<bool, RegistryFault> {
+        self.write("this collection", |transaction| {
+            shop::delete_collection(transaction, (merchant, collection))
         })
     }
 

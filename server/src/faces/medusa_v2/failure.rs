@@ -70,6 +70,8 @@ pub(super) enum Failure {
     /// A refund was accepted, and the PSP said no or proved that it did nothing.
     Provider(Option<Fault>),
     Read(ReadFault),
+    /// The `Idempotency-Key` was used for something else.
+    KeyReused,
     /// Something beside money was not written.
     Write(Option<RegistryFault>),
     Busy,
@@ -144,6 +146,10 @@ fn conflict() -> Spoken {
     spoken(409, Form::Coded("invalid_state_error", "conflict"), CONFLICT)
 }
 
+fn key_reused() -> Spoken {
+    spoken(422, Form::Coded("invalid_request_error", "duplicate_error"), KEY_REUSED)
+}
+
 impl Failure {
     fn spoken(self) -> Spoken {
         let parser =
@@ -196,6 +202,7 @@ impl Failure {
                 tracing::error!(%fault, "a read failed");
                 store_failed("The store could not be read. Nothing was done; try again shortly.")
             }
+            Failure::KeyReused => key_reused(),
             Failure::Write(fault) => {
                 tracing::error!(?fault, "a write failed");
                 store_failed("The store could not be written. Read it before you try again.")
@@ -225,9 +232,7 @@ fn refused(error: CommandError, asked: Asked) -> Spoken {
             not_found(format!("Payment id not found: {}", asked.payment))
         }
         CommandError::Refused { refusal, .. } => refusal_spoken(&refusal, asked),
-        CommandError::KeyReused => {
-            spoken(422, Form::Coded("invalid_request_error", "duplicate_error"), KEY_REUSED)
-        }
+        CommandError::KeyReused => key_reused(),
         CommandError::KeyInProgress => conflict(),
         CommandError::Overloaded | CommandError::Stopping => no_room(),
         CommandError::Store(fault) => {

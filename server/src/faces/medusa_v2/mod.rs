@@ -27,6 +27,7 @@ mod payments;
 mod query;
 mod reasons;
 mod refund;
+mod repeats;
 mod schema;
 mod spelling;
 #[cfg(test)]

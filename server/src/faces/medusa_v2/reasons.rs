@@ -14,12 +14,14 @@ use super::fields::{Selection, render};
 use super::list::{self, Page, When};
 use super::payment::{REASON_DEFAULTS, Reason};
 use super::query::Query;
+use super::repeats::{keyed, made, told};
 use super::schema::{self, Faults};
 use super::spelling::{prefix, text};
 use super::wire::{BODY_MAX, Body, read_fields, selection};
 use super::{Face, auth};
 use crate::access::Caller;
 use crate::json::{Json, Object};
+use crate::keyed::{Change, Keyed, confirmed};
 
 /// Rows of a list whose length nobody asked for.
 const LIMIT: usize = 15;
@@ -35,7 +37,7 @@ pub(super) async fn retrieve(
     let actor = auth::actor(&face, Caller::of(&request)).await?;
     let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
     let reason = kept(&face, actor.merchant, &written).await?;
-    Ok(one(&reason, &selection))
+    Ok(json_response(StatusCode::OK, one(&reason, &selection)))
 }
 
 /// `POST /admin/refund-reasons`
@@ -48,18 +50,21 @@ pub(super) async fn create(
     let actor = auth::actor(&face, Caller::of(&request)).await?;
     let texts = Texts::read(&body, json, true)?;
     let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
-    let at_ms = face.desk.now_ms();
-    let reason = ReasonView {
-        id: ReasonId::new(face.desk.ids().next()),
-        label: texts.label.unwrap_or_default(),
-        code: texts.code.unwrap_or_default(),
-        description: texts.description.flatten(),
-        created_at_ms: at_ms,
-        updated_at_ms: at_ms,
-        deleted_at_ms: None,
-    };
-    put(&face, actor.merchant, &reason).await?;
-    Ok(one(&reason, &selection))
+    let keyed = keyed(&face, &actor, request.headers(), &["refund-reasons"], json)?;
+    let made = keyed.once(&face.desk, async || {
+        let at_ms = face.desk.now_ms();
+        let reason = ReasonView {
+            id: ReasonId::new(face.desk.ids().next()),
+            label: texts.label.unwrap_or_default(),
+            code: texts.code.unwrap_or_default(),
+            description: texts.description.flatten(),
+            created_at_ms: at_ms,
+            updated_at_ms: at_ms,
+            deleted_at_ms: None,
+        };
+        put(&face, actor.merchant, reason, &keyed, &selection).await
+    });
+    made.await.map(told)
 }
 
 /// `POST /admin/refund-reasons/{id}`
@@ -73,18 +78,22 @@ pub(super) async fn update(
     let actor = auth::actor(&face, Caller::of(&request)).await?;
     let texts = Texts::read(&body, json, false)?;
     let selection = selection(request.uri().query(), &REASON_DEFAULTS)?;
-    let before = kept(&face, actor.merchant, &written).await?;
-    let mut reason = ReasonView {
-        label: texts.label.unwrap_or_else(|| before.label.clone()),
-        code: texts.code.unwrap_or_else(|| before.code.clone()),
-        description: texts.description.unwrap_or_else(|| before.description.clone()),
-        ..before.clone()
-    };
-    if reason != before {
-        reason.updated_at_ms = face.desk.now_ms();
-        put(&face, actor.merchant, &reason).await?;
-    }
-    Ok(one(&reason, &selection))
+    let scope = ["refund-reasons", written.as_str()];
+    let keyed = keyed(&face, &actor, request.headers(), &scope, json)?;
+    let made = keyed.once(&face.desk, async || {
+        let before = kept(&face, actor.merchant, &written).await?;
+        let mut reason = ReasonView {
+            label: texts.label.unwrap_or_else(|| before.label.clone()),
+            code: texts.code.unwrap_or_else(|| before.code.clone()),
+            description: texts.description.unwrap_or_else(|| before.description.clone()),
+            ..before.clone()
+        };
+        if reason != before {
+            reason.updated_at_ms = face.desk.now_ms();
+        }
+        put(&face, actor.merchant, reason, &keyed, &selection).await
+    });
+    made.await.map(told)
 }
 
 /// `DELETE /admin/refund-reasons/{id}`: the same answer whether or not there is one.
@@ -98,7 +107,7 @@ pub(super) async fn delete(
         let at_ms = face.desk.now_ms();
         let write =
             face.desk.write(move |registry| registry.delete_reason(actor.merchant, reason, at_ms));
-        written_down(write.await)?;
+        confirmed(write.await).map_err(Failure::Write)?;
     }
     let id = text(&written);
     let body = format!("{{\"id\":{id},\"object\":\"refund_reason\",\"deleted\":true}}");
@@ -239,8 +248,8 @@ fn description(object: &Object<'_>, faults: &mut Faults) -> Option<Option<String
     schema::text(object, "description", faults).map(Some)
 }
 
-fn reason_id(written: &str) -> Option<ReasonId> {
-    parse_prefixed(prefix::REASON, written).map(ReasonId::new)
+fn reason_id(text: &str) -> Option<ReasonId> {
+    parse_prefixed(prefix::REASON, text).map(ReasonId::new)
 }
 
 /// A reason that is not deleted, or 404 (decision V2-6).
@@ -251,23 +260,21 @@ async fn kept(face: &Face, merchant: MerchantId, written: &str) -> Result<Reason
     found.map_err(Failure::Read)?.ok_or_else(unknown)
 }
 
-async fn put(face: &Face, merchant: MerchantId, reason: &ReasonView) -> Result<(), Failure> {
-    let reason = reason.clone();
-    let write = face.desk.write(move |registry| registry.put_reason(merchant, &reason));
-    written_down(write.await)
+/// Writes a reason down, and the answer that shows it beside it.
+async fn put(
+    face: &Face,
+    merchant: MerchantId,
+    reason: ReasonView,
+    keyed: &Keyed,
+    selection: &Selection,
+) -> Result<Change, Failure> {
+    let body = one(&reason, selection);
+    let answer = keyed.answer(reason.id.bits(), Some(&body));
+    let write =
+        face.desk.write(move |registry| registry.put_reason(merchant, &reason, answer.as_ref()));
+    made(write.await, body)
 }
 
-/// `None`: the write panicked.
-fn written_down(
-    result: Option<Result<(), requite_engine::registry::RegistryFault>>,
-) -> Result<(), Failure> {
-    match result {
-        Some(result) => result.map_err(|fault| Failure::Write(Some(fault))),
-        None => Err(Failure::Write(None)),
-    }
-}
-
-fn one(reason: &ReasonView, selection: &Selection) -> Response {
-    let body = format!("{{\"refund_reason\":{}}}", render(&Reason(reason), selection));
-    json_response(StatusCode::OK, body)
+fn one(reason: &ReasonView, selection: &Selection) -> String {
+    format!("{{\"refund_reason\":{}}}", render(&Reason(reason), selection))
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod keyed;
 mod lists;
 mod money;
 mod rest;
