@@ -60,3 +60,54 @@ fn a_second_process_may_write_while_the_lane_does() {
     bench.check();
     SqliteReads::open(&bench.path()).expect("readable");
 }
+
+/// A store of the first schema, with a payment, its refund and a key, is brought up to date and goes on.
+#[test]
+fn an_older_store_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("old.db");
+    let old = rusqlite::Connection::open(&path).expect("a file");
+    old.execute_batch(include_str!("../../migrations/sqlite/0001_first.sql")).expect("its schema");
+    old.execute_batch(
+        "pragma user_version = 1; pragma application_id = 1919250805;
+        insert into payment (merchant_id, payment_id, currency, exponent, connector, profile,
+            fingerprint, created_at_ms)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 'USD',
+            2, 'manual', '{}', x'01010101010101010101010101010101', 5);
+        insert into payment_head (merchant_id, payment_id, seq, hash, calls)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 1,
+            zeroblob(32), 0);
+        insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 0,
+            x'00000000000000000000000000000032', 100);
+        insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, actor, at_ms,
+            hash)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 1, 1,
+            x'00000000000000000000000000000007', 100, 'test', 5, zeroblob(32));
+        insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
+            answered_seq, answered_status)
+        values (x'00000000000000000000000000000001', zeroblob(16), zeroblob(16), 5,
+            x'00000000000000000000000000000007', zeroblob(16), 1, 9);
+        insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, refusal)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000009',
+            zeroblob(16), 5, 'nothing_left');",
+    )
+    .expect("written by the first program");
+    drop(old);
+    drop(Sqlite::open(&path, Open::Existing).expect("brought up to date"));
+    drop(Sqlite::open(&path, Open::Existing).expect("and left alone from then on"));
+    let new = rusqlite::Connection::open(&path).expect("a file");
+    let count = |sql: &str| new.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("read");
+    assert_eq!(count("select count(*) from idempotency"), 2);
+    assert_eq!(count("select updated_at_ms from payment_head"), 5);
+    let planned = "select count(*) from sqlite_stat1 where tbl = 'idempotency'";
+    assert_eq!(count(planned), 1, "the planner is still told of the table's shape");
+    let filter = requite_engine::read::PaymentFilter {
+        limit: 10,
+        ..requite_engine::read::PaymentFilter::default()
+    };
+    let reads = SqliteReads::open(&path).expect("our own file");
+    let merchant = requite_core::id::MerchantId::new(1);
+    let listed = requite_engine::read::Reads::payments(&reads, merchant, &filter).expect("read");
+    assert_eq!(listed.len(), 1);
+}

@@ -3,6 +3,7 @@
 mod audit;
 mod files;
 mod keys;
+mod operations;
 mod races;
 mod refunds;
 mod sessions;

@@ -15,7 +15,7 @@ use requite_engine::command::{
 };
 use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::lane::Lane;
-use requite_engine::psp::Instruction;
+use requite_engine::psp::{Connectors, Instruction};
 use requite_engine::read::{PaymentView, Reads};
 use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, audit};
 
@@ -24,6 +24,26 @@ pub(crate) const PAYMENT: PaymentId = PaymentId::new(7);
 pub(crate) const NOW: i64 = 1_700_000_000_000;
 
 pub(crate) type Heard = Arc<Mutex<Vec<Result<Reply, CommandError>>>>;
+
+/// `manual` needs no PSP; `strict` declines what is for 6.66.
+struct TestConnectors;
+
+impl Connectors for TestConnectors {
+    fn is_immediate(&self, connector: &str) -> bool {
+        connector == "manual"
+    }
+
+    fn decline(
+        &self,
+        connector: &str,
+        _: Option<&str>,
+        _: Booking,
+        amount: Minor,
+    ) -> Option<Fault> {
+        let is_declined = connector == "strict" && amount.units() == 666;
+        is_declined.then(|| Fault { code: "05".to_owned(), text: "do not honour".to_owned() })
+    }
+}
 
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
@@ -55,7 +75,7 @@ impl Bench {
     pub(crate) fn restart(&mut self) {
         self.lane = None;
         let store = Sqlite::open(&self.path(), Open::OrCreate).expect("our own file");
-        self.lane = Some(Lane::new(store, ["manual"]));
+        self.lane = Some(Lane::new(store, TestConnectors));
     }
 
     pub(crate) fn lane(&mut self) -> &mut Lane<Sqlite> {
