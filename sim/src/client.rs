@@ -55,12 +55,18 @@ pub struct Habits {
     pub books: u64,
 }
 
+fn meaning(booking: Booking, amount: Option<i64>) -> [u8; 16] {
+    digest(&[format!("{booking:?} {amount:?}").as_bytes()])
+}
+
 pub struct Clients {
     habits: Habits,
     merchants: Vec<MerchantId>,
     reasons: Vec<(MerchantId, ReasonId)>,
     payments: Vec<Of>,
     repeatable: VecDeque<RefundRequest>,
+    /// Captures and voids with keys.
+    booked: VecDeque<BookingRequest>,
     registrations: Vec<Registration>,
 }
 
@@ -75,6 +81,7 @@ impl Clients {
             reasons,
             payments: Vec::new(),
             repeatable: VecDeque::new(),
+            booked: VecDeque::new(),
             registrations: Vec::new(),
         }
     }
@@ -198,17 +205,41 @@ impl Clients {
             6 => Booking::Capture { is_final: true },
             _ => Booking::Void,
         };
-        Command::Book(Box::new(BookingRequest {
+        let id = capture_id(rng.bits()).bits();
+        if !self.booked.is_empty() && rng.chance(self.habits.repeats) {
+            let mut again = self.booked[rng.index(self.booked.len())].clone();
+            (again.id, again.at_ms) = (id, now_ms);
+            if rng.chance(self.habits.other_meaning) {
+                again.amount = amount;
+                again.keys.iter_mut().for_each(|key| key.fingerprint = meaning(booking, amount));
+            }
+            return Command::Book(Box::new(again));
+        }
+        let key = Key {
+            hash: digest(&[b"booking", &rng.bits().to_be_bytes()]),
+            fingerprint: meaning(booking, amount),
+            lifetime: Lifetime::Kept,
+            answers_present: rng.chance(300),
+        };
+        let is_keyed = !rng.chance(self.habits.keyless);
+        let request = BookingRequest {
             merchant,
             payment,
             booking,
-            id: capture_id(rng.bits()).bits(),
+            id,
             amount,
             trace: Trace::default(),
-            keys: Vec::new(),
+            keys: is_keyed.then_some(key).into_iter().collect(),
             actor: String::from("shop"),
             at_ms: now_ms,
-        }))
+        };
+        if is_keyed {
+            if self.booked.len() == REPEATABLE_MAX {
+                self.booked.pop_front();
+            }
+            self.booked.push_back(request.clone());
+        }
+        Command::Book(Box::new(request))
     }
 
     /// Mostly one of the newest, so that shops meet on the same payments.

@@ -150,8 +150,14 @@ impl World {
             (Expected::Registered(should_be), Ok(Reply::Registered(is))) => {
                 hold(is.registered == *should_be, "another registration")
             }
-            (Expected::Booked, Ok(Reply::Booked(_)))
-            | (Expected::NotBooked, Err(CommandError::BookingRefused { .. }))
+            (Expected::Booked { is_replay }, Ok(Reply::Booked(booked))) => {
+                hold(booked.is_replay == *is_replay, "I9: a capture or void told otherwise")
+            }
+            (
+                Expected::NotBooked { is_replay },
+                Err(CommandError::BookingRefused { is_replay: told, .. }),
+            ) => hold(told == is_replay, "I9: a refused capture or void told otherwise"),
+            (Expected::KeyReused, Err(CommandError::KeyReused))
             | (Expected::PaymentUnknown, Err(CommandError::PaymentUnknown)) => Ok(()),
             _ => Err(String::from("another answer")),
         }
@@ -422,8 +428,10 @@ pub fn word(expected: &Expected) -> &'static str {
         Expected::Refund(Verdict::Refuse(_)) => "refund refused",
         Expected::Refund(_) => "refund by a used key",
         Expected::Registered(_) => "register",
-        Expected::Booked => "capture or void",
-        Expected::NotBooked => "capture or void refused",
+        Expected::Booked { is_replay: false } => "capture or void",
+        Expected::Booked { is_replay: true } => "capture or void, replayed",
+        Expected::NotBooked { .. } => "capture or void refused",
+        Expected::KeyReused => "capture or void, key reused",
         Expected::PaymentUnknown => "capture or void, no payment",
         Expected::Noted => "news",
     }

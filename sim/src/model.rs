@@ -105,10 +105,24 @@ pub enum Expected {
     Refund(Verdict),
     Registered(Registered),
     /// A capture or a void: made, refused, or of a payment that is not there.
-    Booked,
-    NotBooked,
+    Booked {
+        is_replay: bool,
+    },
+    NotBooked {
+        is_replay: bool,
+    },
     PaymentUnknown,
+    /// The key was used for another capture or void.
+    KeyReused,
     Noted,
+}
+
+/// What a key of a capture or void stands for.
+#[derive(Clone, Debug)]
+struct BookedKey {
+    fingerprint: [u8; 16],
+    at_ms: i64,
+    is_booked: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -122,6 +136,7 @@ pub struct Model {
     /// Committed calls to PSPs.
     pub attempts: BTreeSet<(RefundRef, u32)>,
     keys: BTreeMap<(MerchantId, [u8; 16]), Bound>,
+    booked_keys: BTreeMap<(MerchantId, [u8; 16]), BookedKey>,
     externals: BTreeMap<(MerchantId, String), PaymentId>,
     /// Refunds that the batch at hand made. Where both answers are right, it says which it was.
     made: BTreeSet<RefundId>,
@@ -240,30 +255,47 @@ impl Model {
 
     fn book(&mut self, request: &BookingRequest) -> Expected {
         let of = (request.merchant, request.payment);
-        self.take(of, request.amount, |leg, amount| match request.booking {
-            Booking::Capture { is_final } => {
+        let Some(account) = self.payments.get_mut(&of) else {
+            return Expected::PaymentUnknown;
+        };
+        let at_ms = request.at_ms;
+        let key = request.keys.first().map(|key| (request.merchant, key.hash));
+        let bound = key.and_then(|key| self.booked_keys.get(&key));
+        if let Some(bound) = bound.filter(|bound| at_ms - bound.at_ms < KEY_LIFE_MS) {
+            let is_same = request.keys.iter().all(|key| key.fingerprint == bound.fingerprint);
+            return match (is_same, bound.is_booked) {
+                (false, _) => Expected::KeyReused,
+                (true, true) => Expected::Booked { is_replay: true },
+                (true, false) => Expected::NotBooked { is_replay: true },
+            };
+        }
+        let leg = &mut account.legs[0];
+        let open = leg.authorised - leg.captured - leg.released;
+        let amount = request.amount.unwrap_or(open);
+        let is_booked = !account.is_cancelled && amount > 0 && amount <= open;
+        match (is_booked, request.booking) {
+            (true, Booking::Capture { is_final }) => {
                 leg.captured += amount;
                 if is_final {
                     leg.released = leg.authorised - leg.captured;
                 }
             }
-            Booking::Void => leg.released += amount,
-            Booking::Extension => {}
-        })
-    }
-
-    fn take(&mut self, of: Of, asked: Option<i64>, book: impl Fn(&mut LegSum, i64)) -> Expected {
-        let Some(account) = self.payments.get_mut(&of) else {
-            return Expected::PaymentUnknown;
-        };
-        let leg = &mut account.legs[0];
-        let open = leg.authorised - leg.captured - leg.released;
-        let amount = asked.unwrap_or(open);
-        if account.is_cancelled || amount <= 0 || amount > open {
-            return Expected::NotBooked;
+            (true, Booking::Void) => leg.released += amount,
+            (true, Booking::Extension) | (false, _) => {}
         }
-        book(leg, amount);
-        Expected::Booked
+        // An amount that is none is a refusal of form: its key stays free.
+        let is_kept =
+            is_booked || account.is_cancelled || request.amount.is_none_or(|amount| amount > 0);
+        if let (true, Some(key)) = (is_kept, request.keys.first()) {
+            let fingerprint = key.fingerprint;
+            let bound = BookedKey { fingerprint, at_ms, is_booked };
+            self.booked_keys.insert((request.merchant, key.hash), bound);
+        }
+        if is_booked {
+            Expected::Booked { is_replay: false }
+        } else {
+            Expected::NotBooked { is_replay: false }
+        }
     }
 
     // --- Refunds ---
