@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::desk::Desk;
+use crate::docs;
 use crate::http::check_path;
 #[cfg(test)]
 use crate::route::Route;
@@ -71,17 +72,17 @@ pub(crate) fn router(desk: &Desk, readiness: Readiness) -> Router {
 
 /// What nobody needs a credential for.
 fn open_routes() -> Routes<Readiness> {
-    Routes::of("open").get("/health", Access::Public, "health", async || "OK").get(
-        "/ready",
-        Access::Public,
-        "ready",
-        ready,
-    )
+    Routes::of("open")
+        .get("/health", Access::Public, "health", async || "OK")
+        .get("/ready", Access::Public, "ready", ready)
+        .get("/openapi/{document}", Access::Public, "read_document", document)
+        .get("/docs", Access::Public, "list_documents", page)
+        .get("/docs/{face}", Access::Public, "show_document", page)
 }
 
 /// Every declared route of every face.
 #[cfg(test)]
-fn declared() -> Vec<Route> {
+pub(crate) fn declared() -> Vec<Route> {
     [
         open_routes().declared(),
         medusa_v1::routes().declared(),
@@ -92,6 +93,19 @@ fn declared() -> Vec<Route> {
         native::routes().declared(),
     ]
     .concat()
+}
+
+/// The last part of the path names it.
+async fn document(uri: Uri) -> Response {
+    let name = uri.path().strip_prefix("/openapi/").unwrap_or_default();
+    docs::document(name).unwrap_or_else(|| nothing_here(&uri))
+}
+
+/// As [`document`]; without a name, the list of all.
+async fn page(uri: Uri) -> Response {
+    let name = uri.path().strip_prefix("/docs").unwrap_or_default();
+    let name = name.strip_prefix('/').unwrap_or(name);
+    docs::page(name).unwrap_or_else(|| nothing_here(&uri))
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {

@@ -10,6 +10,7 @@ mod config;
 mod connectors;
 mod crypto;
 mod desk;
+mod docs;
 mod faces;
 mod http;
 mod json;
