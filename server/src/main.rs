@@ -5,6 +5,7 @@
 
 mod access;
 mod app;
+mod browser;
 mod cli;
 mod config;
 mod connectors;

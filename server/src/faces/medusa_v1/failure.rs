@@ -5,7 +5,7 @@
 //! JSON with the same status (decision A7).
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
@@ -14,6 +14,7 @@ use requite_engine::read::ReadFault;
 use serde::Serialize;
 
 use super::wire::{self, AMOUNT_NOT_INTEGER, AMOUNT_TOO_SMALL, REASON_UNKNOWN};
+use crate::browser::Originless;
 use crate::http::{BodyFault, RequestId};
 use crate::json;
 use crate::session::SessionFault;
@@ -36,6 +37,8 @@ pub(super) struct Complaint {
     kind: Option<&'static str>,
     message: String,
     headers: HeaderMap,
+    /// Said by the body's parser, before anything looks at who asks and from where.
+    is_parsers: bool,
 }
 
 #[cfg(test)]
@@ -69,7 +72,15 @@ impl Failure {
         message: String,
     ) -> Failure {
         let headers = HeaderMap::new();
-        Failure::Complaint(Box::new(Complaint { status, code, kind, message, headers }))
+        let is_parsers = false;
+        Failure::Complaint(Box::new(Complaint { status, code, kind, message, headers, is_parsers }))
+    }
+
+    fn of_parser(mut self) -> Failure {
+        if let Failure::Complaint(complaint) = &mut self {
+            complaint.is_parsers = true;
+        }
+        self
     }
 
     /// The same answer with these headers besides.
@@ -114,6 +125,12 @@ impl Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_state", message)
     }
 
+    /// 500: the payment provider declined the capture, or nothing can be captured.
+    pub(super) fn capture_failed(payment: &str) -> Failure {
+        let message = format!("Failed to capture Payment {payment}");
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_state", message)
+    }
+
     /// 500: ours is broken. Says nothing; the request id leads to the log.
     pub(super) fn unknown() -> Failure {
         Failure::coded(
@@ -133,13 +150,18 @@ impl Failure {
 
     /// 400: what the JSON parser refuses, before it is known who asks.
     pub(super) fn unreadable(fault: json::Fault) -> Failure {
-        Failure::invalid(format!("The body is not valid JSON: {fault}"))
+        Failure::invalid(format!("The body is not valid JSON: {fault}")).of_parser()
+    }
+
+    /// 400: a text, a number, a truth value or null.
+    pub(super) fn not_object() -> Failure {
+        Failure::invalid("The body is not valid JSON: an object was expected").of_parser()
     }
 
     /// 415. The original also reads UTF-16 and UTF-32; nobody sends those (decision A2).
     pub(super) fn charset_unsupported() -> Failure {
         let message = "The body must be UTF-8".to_owned();
-        Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_data", message)
+        Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_data", message).of_parser()
     }
 }
 
@@ -151,7 +173,7 @@ impl From<BodyFault> for Failure {
             BodyFault::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyFault::Malformed | BodyFault::Broken => StatusCode::BAD_REQUEST,
         };
-        Failure::new(status, "invalid_data", fault.to_string())
+        Failure::new(status, "invalid_data", fault.to_string()).of_parser()
     }
 }
 
@@ -177,7 +199,9 @@ pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure 
         CommandError::Refused { refusal, is_replay } => {
             refusal_failure(&refusal, shown).with(replay_headers(is_replay))
         }
-        CommandError::BookingRefused { refusal, .. } => capture_failure(refusal, shown),
+        CommandError::BookingRefused { refusal, is_replay } => {
+            capture_failure(refusal, shown).with(replay_headers(is_replay))
+        }
         CommandError::KeyReused => Failure::coded(
             StatusCode::UNPROCESSABLE_ENTITY,
             (Some("invalid_request_error"), Some("duplicate_error")),
@@ -233,15 +257,12 @@ fn capture_failure(refusal: BookingRefusal, payment: &str) -> Failure {
         BookingRefusal::Cancelled => cancelled(payment),
         BookingRefusal::NotPositive
         | BookingRefusal::ExceedsCapturable { .. }
-        | BookingRefusal::TooMany => Failure::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "unexpected_state",
-            format!("Failed to capture Payment {payment}"),
-        ),
+        | BookingRefusal::TooMany => Failure::capture_failed(payment),
     }
 }
 
-fn replay_headers(is_replay: bool) -> HeaderMap {
+/// Tells that the answer was given before.
+pub(super) fn replay_headers(is_replay: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if is_replay {
         let name = HeaderName::from_static("idempotent-replayed");
@@ -263,22 +284,26 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let complaint = match self {
             Failure::Complaint(complaint) => complaint,
-            Failure::Unauthorized => return unauthorized(None),
-            Failure::WrongPassword => return unauthorized(Some("text/plain; charset=utf-8")),
+            Failure::Unauthorized => return unauthorized(),
+            Failure::WrongPassword => {
+                let mut response = wire::text("Unauthorized");
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                return response;
+            }
         };
-        let Complaint { status, code, kind, message, headers } = *complaint;
+        let Complaint { status, code, kind, message, headers, is_parsers } = *complaint;
         let body = ComplaintBody { code, kind, message: &message };
-        (headers, wire::json(status, &body)).into_response()
+        let mut response = (headers, wire::json(status, &body)).into_response();
+        if is_parsers {
+            response.extensions_mut().insert(Originless);
+        }
+        response
     }
 }
 
-fn unauthorized(content_type: Option<&'static str>) -> Response {
+fn unauthorized() -> Response {
     let mut response = Response::new(Body::from("Unauthorized"));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
-    if let Some(content_type) = content_type {
-        let value = HeaderValue::from_static(content_type);
-        response.headers_mut().insert(CONTENT_TYPE, value);
-    }
     response
 }
 

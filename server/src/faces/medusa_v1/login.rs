@@ -1,10 +1,9 @@
 //! Logging in and out: `POST /admin/auth/token` gives a token, `POST /admin/auth` a session that a
 //! browser carries as a cookie ([`crate::session`]).
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use requite_core::id::prefixed_text;
 use requite_engine::read::PersonView;
@@ -61,9 +60,7 @@ pub(super) async fn retrieve(
 pub(super) async fn end(State(face): State<Face>, request: Request) -> Result<Response, Failure> {
     auth::known(&face, Caller::of(&request)).await?;
     session::close(&face.desk, Kind::MedusaV1, request.headers()).await?;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    let headers = [(CONTENT_TYPE, kind), (SET_COOKIE, session::forgotten())];
-    Ok((headers, Body::from("OK")).into_response())
+    Ok(([(SET_COOKIE, session::forgotten())], wire::text("OK")).into_response())
 }
 
 /// The person whose e-mail address and password a body shows.

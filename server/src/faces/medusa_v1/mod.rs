@@ -23,7 +23,8 @@
 //! Start at [`refund`]; [`wire`] is what goes in and out, [`failure`] every way to say no.
 
 mod auth;
-mod cors;
+mod browser;
+mod capture;
 mod failure;
 mod login;
 mod payment;
@@ -60,7 +61,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     let face = Face { desk, logins };
     let router = routes().express(missing, face.clone());
     let router = catch_panics(refuse_bad_paths(router, failure::render), failure::render);
-    let router = router.layer(from_fn_with_state(face, cors::allow));
+    let router = router.layer(from_fn_with_state(face, browser::complete));
     router.layer(map_response(powered))
 }
 
@@ -75,14 +76,14 @@ pub(super) fn routes() -> Routes<Face> {
         .get("/admin/auth", Access::Known, "read_session", login::retrieve)
         .delete("/admin/auth", Access::Known, "delete_session", login::end)
         .get("/admin/payments/{id}", READ, "read_payment", payment::retrieve)
-        .post("/admin/payments/{id}/capture", CAPTURE, "capture_payment", payment::capture)
+        .post("/admin/payments/{id}/capture", CAPTURE, "capture_payment", capture::create)
         .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::create)
 }
 
 /// Any other route. Below `/admin` the original asks who it is before it says that there is nothing.
 async fn missing(State(face): State<Face>, request: Request) -> Failure {
     let path = request.uri().path();
-    if cors::is_admin(path)
+    if browser::is_admin(path)
         && let Err(failure) = auth::known(&face, Caller::of(&request)).await
     {
         return failure;

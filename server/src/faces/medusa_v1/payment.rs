@@ -1,4 +1,4 @@
-//! `GET /admin/payments/{id}`: a payment, with `fields` and `expand`; and its capture.
+//! `GET /admin/payments/{id}`: a payment, with `fields` and `expand`.
 //!
 //! `fields` is a comma list. Plain names replace the default set; if all begin with `+` or `-`, they
 //! are added to it or taken away. `id` is always there. An unknown name is 400 (decision V1-9).
@@ -7,14 +7,13 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use requite_core::id::{MerchantId, PaymentId, parse_prefixed, parse_uuid};
-use requite_engine::command::{Booking, BookingRequest, CommandError, Trace};
 use requite_engine::read::PaymentView;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::{Face, auth, wire};
-use crate::access::{Actor, Caller};
+use crate::access::Caller;
 use crate::json;
 use crate::time::millis_text;
 
@@ -33,63 +32,8 @@ pub(super) async fn retrieve(
     Ok(wire::json(StatusCode::OK, &body))
 }
 
-/// `POST /admin/payments/{id}/capture`: takes all that is authorised. A payment of which anything
-/// was captured is shown as it is, so asking twice captures once; whatever the body says is ignored.
-pub(super) async fn capture(
-    State(face): State<Face>,
-    Path(id): Path<String>,
-    mut request: Request,
-) -> Result<Response, Failure> {
-    let bytes = wire::body(&mut request).await?;
-    wire::Members::read(&bytes)?;
-    let actor = auth::actor(&face, Caller::of(&request)).await?;
-    let payment = find(&face, actor.merchant, &id).await?;
-    let payment = payment.ok_or_else(|| Failure::payment_unknown(&id))?;
-    let captured = if payment.primary().captures.is_empty() {
-        captured(&face, actor, payment.id, &id).await?
-    } else {
-        payment
-    };
-    let body = Members(vec![("payment", raw(&row(&captured)))]);
-    Ok(wire::json(StatusCode::OK, &body))
-}
-
-/// Captures a payment and reads it back.
-async fn captured(
-    face: &Face,
-    actor: Actor,
-    payment: PaymentId,
-    asked: &str,
-) -> Result<PaymentView, Failure> {
-    let merchant = actor.merchant;
-    let request = BookingRequest {
-        merchant,
-        payment,
-        booking: Booking::Capture { is_final: false },
-        id: face.desk.ids().next(),
-        amount: None,
-        trace: Trace { face: "medusa-v1".to_owned(), ..Trace::default() },
-        keys: Vec::new(),
-        actor: actor.name,
-        at_ms: face.desk.now_ms(),
-    };
-    let booked = face.desk.book(request).await;
-    let as_of = booked.as_ref().ok().and_then(|booked| booked.as_of);
-    let view = face.desk.payment(merchant, payment, as_of);
-    let view = view.await?.ok_or_else(Failure::unknown)?;
-    match booked {
-        Ok(_) => Ok(view),
-        // Somebody else captured it in the meantime: it is what the client wants.
-        Err(CommandError::BookingRefused { .. }) if !view.primary().captures.is_empty() => Ok(view),
-        Err(error) => {
-            let shown = wire::payment_text(payment.bits());
-            Err(failure::refused(error, asked, &shown))
-        }
-    }
-}
-
 /// The payment that a path names: by its id in any face's spelling, else by an alias.
-async fn find(
+pub(super) async fn find(
     face: &Face,
     merchant: MerchantId,
     text: &str,
@@ -207,7 +151,7 @@ fn profile_object(payment: &PaymentView, name: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(member.text().to_owned()).ok()
 }
 
-fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+pub(super) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
     to_raw_value(value).expect("texts, numbers and nulls have a JSON text")
 }
 

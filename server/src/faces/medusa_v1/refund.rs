@@ -5,7 +5,7 @@
 //! client must not ask again (A5).
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::{PaymentId, RefundId, uuid_text};
@@ -20,7 +20,7 @@ use super::payment;
 use super::wire::{self, Members, Refund, RefundBody};
 use super::{Face, NAME, auth};
 use crate::access::{Actor, Caller};
-use crate::desk::{self, KEY_TEXT_MAX};
+use crate::desk;
 use crate::time::millis_text;
 
 /// A request that passed all checks of form.
@@ -44,7 +44,7 @@ pub(super) async fn create(
     let wish = Wish {
         actor,
         body: RefundBody::read(&members)?,
-        key_text: key_text(request.headers())?,
+        key_text: wire::key_text(request.headers())?,
         at_ms: face.desk.now_ms(),
     };
     let (payment, reply) = ask(&face, &id, &wish).await?;
@@ -128,25 +128,6 @@ fn request(face: &Face, payment: PaymentId, wish: &Wish) -> RefundRequest {
     }
 }
 
-/// The `Idempotency-Key` that was sent (decision A4); an empty one is none.
-fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(Failure::invalid("Idempotency-Key must be sent once"));
-    }
-    let text = std::str::from_utf8(value.as_bytes()).ok();
-    match text.filter(|text| !text.contains(char::is_control)) {
-        None => Err(Failure::invalid("Idempotency-Key must be UTF-8 without control characters")),
-        Some(text) if text.chars().count() > KEY_TEXT_MAX => Err(Failure::invalid(format!(
-            "Idempotency-Key must be shorter than or equal to {KEY_TEXT_MAX} characters"
-        ))),
-        Some(text) => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
-    }
-}
-
 /// `expand=order,payment` shows both (decision V1-3). One of them alone shows nothing, as every
 /// parameter does in the original.
 fn is_expanded(query: &[(String, String)]) -> bool {
@@ -221,33 +202,7 @@ fn asked(wish: &Wish, reply: &RefundReply) -> Refund {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
-
-    #[test]
-    fn keys_are_taken_up_to_their_limit_and_an_empty_one_is_none() {
-        let long = "k".repeat(KEY_TEXT_MAX);
-        let longer = "k".repeat(KEY_TEXT_MAX + 1);
-        for (sent, taken) in [
-            (&[][..], Ok(None)),
-            (&[""], Ok(None)),
-            (&["key-0001"], Ok(Some("key-0001"))),
-            (&["ключ"], Ok(Some("ключ"))),
-            (&[long.as_str()], Ok(Some(long.as_str()))),
-            (&[longer.as_str()], Err(())),
-            (&["a\tb"], Err(())),
-            (&["one", "two"], Err(())),
-        ] {
-            let mut headers = HeaderMap::new();
-            for text in sent {
-                let value = HeaderValue::from_bytes(text.as_bytes()).expect("a header value");
-                headers.append("idempotency-key", value);
-            }
-            let read = key_text(&headers).map_err(|_| ());
-            assert_eq!(read.as_ref().map(Option::as_deref), taken.as_ref().copied());
-        }
-    }
 
     #[test]
     fn order_and_payment_are_shown_when_both_are_asked_for() {

@@ -1,6 +1,7 @@
 //! Whole exchanges through this face's routes.
 
 mod access;
+mod captures;
 mod money;
 mod sessions;
 

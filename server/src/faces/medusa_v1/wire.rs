@@ -6,17 +6,18 @@
 
 use std::borrow::Cow;
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use requite_core::id::prefixed_text;
 use requite_engine::read::{PaymentView, RefundView};
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::browser;
+use crate::desk::KEY_TEXT_MAX;
 use crate::http::{Codings, REFUND_BODY_MAX, read_body};
 use crate::json::{self, Json, NotInteger, Object, Value};
 use crate::time;
@@ -92,7 +93,7 @@ impl<'a> Members<'a> {
             Value::Array(items) if items.is_empty() => Members::read(b"{}"),
             Value::Array(items) => Ok(Members::List(items.len())),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {
-                Err(Failure::invalid("The body is not valid JSON: an object was expected"))
+                Err(Failure::not_object())
             }
         }
     }
@@ -263,14 +264,37 @@ fn is_address(text: &str) -> bool {
     is_plain && parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
 }
 
+/// The `Idempotency-Key` that was sent (decision A4); an empty one is none.
+pub(super) fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Failure::invalid("Idempotency-Key must be sent once"));
+    }
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    match text.filter(|text| !text.contains(char::is_control)) {
+        None => Err(Failure::invalid("Idempotency-Key must be UTF-8 without control characters")),
+        Some(text) if text.chars().count() > KEY_TEXT_MAX => Err(Failure::invalid(format!(
+            "Idempotency-Key must be shorter than or equal to {KEY_TEXT_MAX} characters"
+        ))),
+        Some(text) => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
+    }
+}
+
 /// An answer in JSON with the original's content type.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let text = serde_json::to_vec(body).expect("answers are texts, numbers and nulls");
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
+    let headers = [(CONTENT_TYPE, json), (ETAG, browser::tag(&text))];
+    (status, headers, text).into_response()
+}
+
+/// An answer of plain text.
+pub(super) fn text(text: &'static str) -> Response {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    ([(CONTENT_TYPE, kind), (ETAG, browser::tag(text.as_bytes()))], text).into_response()
 }
 
 /// How this face spells a payment's id.

@@ -13,8 +13,8 @@ use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
 use requite_engine::registry::RegistryFault;
 
-use super::browser::{Originless, tag};
 use super::spelling::text;
+use crate::browser::{Originless, tag};
 use crate::http::{BodyFault, RequestId};
 use crate::json;
 
@@ -359,7 +359,7 @@ impl IntoResponse for Failure {
 /// Any answer of this face.
 pub(super) fn json_response(status: StatusCode, body: String) -> Response {
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    let headers = [(header::CONTENT_TYPE, kind), (header::ETAG, tag(&body))];
+    let headers = [(header::CONTENT_TYPE, kind), (header::ETAG, tag(body.as_bytes()))];
     (status, headers, body).into_response()
 }
 

@@ -107,6 +107,6 @@ async fn nowhere(State(face): State<Face>, request: Request) -> Response {
     let method = request.method().clone();
     let failure = stranger.unwrap_or(failure::Failure::NoRoute { method, path });
     let mut response = failure.into_response();
-    response.extensions_mut().insert(browser::Originless);
+    response.extensions_mut().insert(crate::browser::Originless);
     response
 }

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use super::compare::{Dialect, Ids};
 use super::demand::{Demand, judge, refund_headers};
+use super::medusa_headers::{self as headers, Tags};
+use super::medusa_v1_cookies::Jar;
 use super::medusa_v1_rules::{self as rules, Known};
 use super::recording::{Recording, below_prefix, members, mounted, text};
 use super::shop::{Owner, Shop};
 use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
-use crate::support::{Request, Response};
+use crate::support::{Options, Request, Response};
 
 /// The API token of the recordings; ours goes in its place.
 const RECORDED_TOKEN: &str = "ref-api-token-0001";
@@ -23,7 +25,8 @@ const RECORDED_EMAIL: &str = "admin@example.test";
 const RECORDED_PASSWORD: &str = "s3cret-passw0rd";
 
 pub(super) fn replay(recording: &Recording) -> Tally {
-    let shop = Shop::open();
+    let origins = headers::origins(&recording.lines);
+    let shop = Shop::open_with(Options::default().env("REQUITE_CORS_ORIGINS", &origins));
     let owner = shop.owner("Medusa one");
     let token = shop.server.cli().key(&owner.merchant, "medusa-v1").token;
     let jwt = log_in(&shop, &owner);
@@ -35,6 +38,8 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         ids: Ids::default(),
         payments: BTreeMap::new(),
         answers: BTreeMap::new(),
+        tags: Tags::default(),
+        jar: Jar::default(),
     };
     let mut tally = Tally::new(recording.face);
     for line in &recording.lines {
@@ -65,6 +70,8 @@ struct Replay {
     payments: BTreeMap<String, Payment>,
     /// Per idempotency key: the body that was sent with it first, and its answer.
     answers: BTreeMap<String, (Vec<u8>, Response)>,
+    tags: Tags,
+    jar: Jar,
 }
 
 /// What the replay knows of a payment that it has registered.
@@ -120,7 +127,6 @@ impl Replay {
             return Outcome::failed(problem);
         }
         if let Some(reason) = rules::not_yet(line, self.jwt.is_some()) {
-            self.stand_in(line);
             return Outcome::NotYet(reason.to_owned());
         }
         if line.get("concurrency").is_some() {
@@ -138,7 +144,9 @@ impl Replay {
         let judged = judge(&demand, &V1, &mut self.ids, &answer);
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);
-        problems.extend(content_type(line, &demand, &answer));
+        problems.extend(headers::problems(line, &request, &demand, &answer));
+        problems.extend(self.jar.keep(line, &answer, &mut decisions));
+        self.tags.bind(line, &answer);
         problems.extend(refund_headers(&request.target, &request.method, &answer));
         self.keep(line, &request, &answer, &demand, &decisions);
         problems.extend(self.after(line, &payment));
@@ -180,7 +188,7 @@ impl Replay {
             None | Some("manual") => payment["connector"] = json!("manual"),
             Some(_) => {
                 payment["connector"] = json!("sandbox");
-                payment["sandbox"] = json!(["fail"]);
+                payment["sandbox"] = json!(["fail", "capture:decline:gone"]);
             }
         }
         if flag("canceled") {
@@ -195,21 +203,6 @@ impl Replay {
             self.shop.refund(&self.owner, id, *amount);
         }
         Payment { amount, seeded, ..Payment::default() }
-    }
-
-    /// What a line that is not run would have done to the payment, through the native API.
-    fn stand_in(&mut self, line: &Value) {
-        let id = text(line, "/vars/PAYMENT_ID");
-        if !text(line, "/request/path").ends_with("/capture") || id.is_empty() {
-            return;
-        }
-        self.seed(line);
-        let recorded = line.pointer("/response/status").and_then(Value::as_u64);
-        let cancelled =
-            line.pointer("/setup/payment/canceled").and_then(Value::as_bool) == Some(true);
-        if recorded == Some(200) && !cancelled && self.shop.books(&self.owner, id).captured == 0 {
-            self.shop.native(&self.owner, id, "captures", &json!({}));
-        }
     }
 
     fn request(&self, line: &Value) -> Result<Request, String> {
@@ -234,6 +227,8 @@ impl Replay {
             };
         }
         made.body = body(request)?;
+        self.tags.translate(&mut made);
+        self.jar.translate(&mut made);
         Ok(made)
     }
 
@@ -266,6 +261,10 @@ impl Replay {
         if let (Some(key), Some(shown)) = (key, body.at_mut("/refund/idempotency_key")) {
             decisions.insert("V1-4");
             *shown = Tree::Text(key.to_owned());
+        }
+        if let Some(shown) = body.at_mut("/user/api_token") {
+            decisions.insert("B9");
+            *shown = Tree::Null;
         }
         if let (Some(payment), Some(shown)) = (payment, body.at_mut("/payment/amount_refunded"))
             && !payment.parted.is_empty()
@@ -372,6 +371,9 @@ impl Replay {
         let requests: Vec<Request> = (0..copies).map(request).collect();
         let answers = self.shop.server.send_at_once(&requests);
         let amount = setup["amount"].as_i64().unwrap_or_default();
+        if template.ends_with("/capture") {
+            return self.captured_at_once(&ids, &answers, amount);
+        }
         let wanted = rules::burst(amount, sent, copies, (apart, !odd.is_empty()));
         let mut statuses: Vec<u16> = answers.iter().map(|a| a.status).collect();
         statuses.sort_unstable();
@@ -384,6 +386,22 @@ impl Replay {
             problems.push(format!("books hold {held}, wanted {}", wanted.held));
         }
         Outcome::Run { decisions: BTreeSet::from(["A1"]), problems }
+    }
+}
+
+impl Replay {
+    /// Of captures at once one takes the money, and all are shown it. A conflict is none (V1-8).
+    fn captured_at_once(&self, ids: &[String], answers: &[Response], amount: i64) -> Outcome {
+        let refused = answers.iter().filter(|answer| answer.status != 200);
+        let mut problems: Vec<String> =
+            refused.map(|answer| format!("{} {}", answer.status, answer.text())).collect();
+        for id in ids {
+            let captured = self.shop.books(&self.owner, id).captured;
+            if captured != amount {
+                problems.push(format!("{id}: captured {captured}, wanted {amount}"));
+            }
+        }
+        Outcome::Run { decisions: BTreeSet::from(["V1-8"]), problems }
     }
 }
 
@@ -427,16 +445,6 @@ fn repeated(described: &Value) -> Result<Vec<u8>, String> {
         }
         _ => Ok(body),
     }
-}
-
-/// Ours names the type that the recorded answer names, or none where it names none.
-fn content_type(line: &Value, demand: &Demand, answer: &Response) -> Option<String> {
-    if !matches!(demand, Demand::Body { .. } | Demand::Text { .. }) {
-        return None;
-    }
-    let recorded = line.pointer("/response/headers/Content-Type").and_then(Value::as_str);
-    let ours = answer.header("Content-Type");
-    (ours != recorded).then(|| format!("Content-Type {ours:?}, recorded {recorded:?}"))
 }
 
 #[test]

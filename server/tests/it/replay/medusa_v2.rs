@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::compare::Ids;
 use super::demand::{Demand, judge, refund_headers};
+use super::medusa_headers::{self as headers, Tags};
 use super::medusa_v2_capture as capture;
 use super::medusa_v2_fields as fields;
-use super::medusa_v2_headers::{self as headers, Tags};
 use super::medusa_v2_ledger::{Ledger, Row};
 use super::medusa_v2_request::{self as request, Credentials, payment_of};
 use super::medusa_v2_rules::{self as rules, Known};

@@ -173,3 +173,27 @@ fn equal_meanings_are_equal_and_others_are_not() {
         assert_eq!(meaning(body) == plain, is_same, "{body}");
     }
 }
+
+#[test]
+fn keys_are_taken_up_to_their_limit_and_an_empty_one_is_none() {
+    let long = "k".repeat(KEY_TEXT_MAX);
+    let longer = "k".repeat(KEY_TEXT_MAX + 1);
+    for (sent, taken) in [
+        (&[][..], Ok(None)),
+        (&[""], Ok(None)),
+        (&["key-0001"], Ok(Some("key-0001"))),
+        (&["ключ"], Ok(Some("ключ"))),
+        (&[long.as_str()], Ok(Some(long.as_str()))),
+        (&[longer.as_str()], Err(())),
+        (&["a\tb"], Err(())),
+        (&["one", "two"], Err(())),
+    ] {
+        let mut headers = HeaderMap::new();
+        for text in sent {
+            let value = HeaderValue::from_bytes(text.as_bytes()).expect("a header value");
+            headers.append("idempotency-key", value);
+        }
+        let read = key_text(&headers).map_err(|_| ());
+        assert_eq!(read.as_ref().map(Option::as_deref), taken.as_ref().copied());
+    }
+}

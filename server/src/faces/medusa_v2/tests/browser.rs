@@ -92,13 +92,6 @@ async fn an_answer_that_has_not_changed_is_not_sent_again() {
     assert_eq!(changed.status, 200, "{}", changed.told());
 }
 
-/// A recorded body and its recorded tag.
-#[test]
-fn a_tag_is_made_as_express_makes_it() {
-    let tag = super::super::browser::tag("{\"message\":\"Unauthorized\"}");
-    assert_eq!(tag, "W/\"1a-pljHtlo127JYJR4E/RYOPb6ucbw\"");
-}
-
 /// The length and the tag of the body that a `GET` would have, no body, and no word about origins.
 #[tokio::test]
 async fn each_read_has_its_head() {

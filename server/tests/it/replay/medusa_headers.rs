@@ -1,4 +1,4 @@
-//! The headers of Medusa v2's answers: what browsers are told about origins, and entity tags.
+//! The headers of both Medusas' answers: what browsers are told about origins, and entity tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,9 @@ impl Tags {
 
     pub(super) fn translate(&self, request: &mut Request) {
         for (name, value) in &mut request.headers {
-            if let Some(ours) = self.0.get(value).filter(|_| name == "if-none-match") {
+            if let Some(ours) =
+                self.0.get(value).filter(|_| name.eq_ignore_ascii_case("if-none-match"))
+            {
                 ours.clone_into(value);
             }
         }
