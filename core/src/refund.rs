@@ -113,8 +113,11 @@ impl Status {
             Requested => &[AwaitingApproval, Held, Ready, Voided],
             AwaitingApproval => &[Held, Ready, Voided],
             Held => &[Ready, Voided],
-            Ready => &[Dispatched, Voided],
-            Dispatched => &[Pending, Succeeded, Declined, Failed, RequiresAction, Unknown],
+            // Once more than it was told may come of a call that was not sent.
+            Ready => {
+                &[Dispatched, Pending, Succeeded, Declined, Failed, RequiresAction, Unknown, Voided]
+            }
+            Dispatched => &[Pending, Succeeded, Declined, Failed, RequiresAction, Unknown, Ready],
             Unknown => &[Pending, Succeeded, Declined, Failed, RequiresAction, Voided, Ready],
             Pending => &[Succeeded, Declined, Failed, RequiresAction, Voided, Unknown],
             RequiresAction => &[Pending, Succeeded, Declined, Failed, Voided, Unknown],

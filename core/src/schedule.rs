@@ -20,6 +20,22 @@ pub const PENDING: [i64; 6] = [SECOND, 5_000, 30_000, 300_000, HOUR, 21_600_000]
 /// any call's own deadline, so that in a living process the outcome always comes first.
 pub const DISPATCH_GRACE: i64 = 60_000;
 
+/// Distance from a call that was not sent to the next one. `sends` counts the calls so far, at least 1:
+/// ten in the first hour.
+pub fn after_not_sent(sends: u32) -> i64 {
+    wait(&UNKNOWN, sends.saturating_sub(1))
+}
+
+/// Distance from the proof that the PSP has nothing to the next call: at once the first time, then ever
+/// longer, so that a PSP which fails each call hears of a refund ten times in the first hour, look-ups
+/// included.
+pub fn after_absent(sends: u32) -> i64 {
+    match sends {
+        0 | 1 => 0,
+        more => wait(&UNKNOWN, more.saturating_mul(2).saturating_sub(1)),
+    }
+}
+
 /// The last entry of a schedule repeats for ever.
 fn wait(schedule: &[i64], looks: u32) -> i64 {
     let at = usize::try_from(looks).unwrap_or(usize::MAX);

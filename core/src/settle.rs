@@ -23,6 +23,7 @@ impl Outcome {
             Outcome::Declined { .. } => "declined",
             Outcome::Failed { .. } => "failed",
             Outcome::Unknown { .. } => "unknown",
+            Outcome::NotSent { .. } => "not_sent",
             Outcome::Absent => "absent",
         }
     }
@@ -54,6 +55,14 @@ pub enum Outcome {
     /// No proof either way.
     Unknown {
         fault: Fault,
+    },
+    /// Proven that the PSP did nothing with this call, and that another may fare better: no
+    /// connection, too many calls at once, a credential that is being replaced. It is made again with
+    /// the same key. A look-up that was not made proves nothing.
+    NotSent {
+        fault: Fault,
+        /// How long the PSP wants to be left alone, at least.
+        retry_after_ms: i64,
     },
     /// A look-up found that the PSP has nothing under this refund's key.
     Absent,
@@ -93,6 +102,11 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
     // happen, happened.
     let is_overtaken = *attempt < refund.attempt;
     if is_overtaken && !matches!(outcome, Outcome::Succeeded { .. }) {
+        return None;
+    }
+    if refund.status == Status::Ready
+        && matches!(outcome, Outcome::NotSent { .. } | Outcome::Absent)
+    {
         return None;
     }
     if refund.status.is_open() {
@@ -141,7 +155,12 @@ fn settle_open(refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
             let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
             moved(refund, Status::Failed, freed(), at_ms)
         }
-        Outcome::Unknown { fault } => {
+        Outcome::NotSent { fault, retry_after_ms } if refund.status == Status::Dispatched => {
+            let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
+            let distance = schedule::after_not_sent(refund.sends).max(*retry_after_ms);
+            resend(refund, distance, at_ms)
+        }
+        Outcome::NotSent { fault, .. } | Outcome::Unknown { fault } => {
             // A look-up without an answer takes nothing back: pending stays pending.
             let is_known = matches!(refund.status, Status::Pending | Status::RequiresAction);
             let status = if is_known { refund.status } else { Status::Unknown };
@@ -158,10 +177,17 @@ fn absent(refund: &Refund, at_ms: i64) -> Change {
     let was_seen = matches!(refund.status, Status::Pending | Status::RequiresAction)
         || refund.psp_refund.is_some();
     if refund.status == Status::Unknown && !was_seen {
-        return moved(refund.clone(), Status::Ready, Vec::new(), at_ms);
+        return resend(refund.clone(), schedule::after_absent(refund.sends), at_ms);
     }
     let change = moved(refund.clone(), Status::Unknown, Vec::new(), at_ms);
     Change { alarm: was_seen.then_some(Alarm::Vanished), ..change }
+}
+
+/// Ready for another call with the same key, so many milliseconds from now.
+fn resend(refund: Refund, distance_ms: i64, at_ms: i64) -> Change {
+    let change = moved(refund, Status::Ready, Vec::new(), at_ms);
+    let next_action_at_ms = Some(at_ms.saturating_add(distance_ms));
+    Change { refund: Refund { next_action_at_ms, ..change.refund }, ..change }
 }
 
 /// A refund whose time has come, and what is to be done with it. The returned change is to be

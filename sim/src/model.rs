@@ -532,8 +532,14 @@ impl Model {
             return;
         }
         let was = kept.status;
+        let is_nothing = matches!(finding.outcome, Outcome::NotSent { .. } | Outcome::Absent);
+        if was == Status::Ready && is_nothing {
+            return;
+        }
+        let sends = kept.sends;
         let is_pending = matches!(was, Status::Pending | Status::RequiresAction);
-        let mut sends_again = false;
+        // When it is sent again, if it is.
+        let mut again_ms = None;
         let to = match &finding.outcome {
             Outcome::Succeeded { .. } => Status::Succeeded,
             Outcome::Pending { .. } => Status::Pending,
@@ -541,13 +547,19 @@ impl Model {
             _ if is_no && was == Status::Succeeded => Status::Reversed,
             Outcome::Declined { .. } => Status::Declined,
             Outcome::Failed { .. } => Status::Failed,
-            Outcome::Unknown { .. } if is_pending => was,
-            Outcome::Absent if was == Status::Unknown && !kept.is_seen => {
-                sends_again = true;
-                Status::Dispatched
+            Outcome::NotSent { retry_after_ms, .. } if was == Status::Dispatched => {
+                again_ms = Some(schedule::after_not_sent(sends).max(*retry_after_ms));
+                Status::Ready
             }
-            Outcome::Unknown { .. } | Outcome::Absent => Status::Unknown,
+            Outcome::NotSent { .. } | Outcome::Unknown { .. } if is_pending => was,
+            Outcome::Absent if was == Status::Unknown && !kept.is_seen => {
+                again_ms = Some(schedule::after_absent(sends));
+                Status::Ready
+            }
+            Outcome::NotSent { .. } | Outcome::Unknown { .. } | Outcome::Absent => Status::Unknown,
         };
+        let sends_again = again_ms == Some(0);
+        let to = if sends_again { Status::Dispatched } else { to };
         let named = psp_refund(&finding.outcome).is_some();
         let kept = self.refunds.get_mut(&refund).expect("it was just there");
         kept.is_seen |= named;
@@ -558,6 +570,10 @@ impl Model {
             self.called_now.insert(refund);
         }
         self.move_to(refund, to, finding.at_ms);
+        if let (Some(distance), Status::Ready) = (again_ms, to) {
+            let kept = self.refunds.get_mut(&refund).expect("it was just there");
+            kept.due_ms = Some(finding.at_ms + distance);
+        }
     }
 
     fn wake(&mut self, refund: RefundRef, at_ms: i64, is_restart: bool) {
@@ -577,9 +593,14 @@ impl Model {
             return;
         }
         self.called_now.insert(refund);
-        let is_lost = kept.status == Status::Dispatched;
-        let to = if is_lost { Status::Unknown } else { kept.status };
-        let looks = if is_lost { 0 } else { kept.looks + 1 };
+        let (to, looks) = match kept.status {
+            Status::Dispatched => (Status::Unknown, 0),
+            Status::Ready => (Status::Dispatched, 0),
+            looked_up => (looked_up, kept.looks + 1),
+        };
+        if to == Status::Dispatched {
+            kept.sends += 1;
+        }
         kept.attempt += 1;
         self.move_to(refund, to, at_ms);
         let kept = self.refunds.get_mut(&refund).expect("it was just there");
@@ -722,7 +743,7 @@ impl Model {
         refund: RefundRef,
         answer: (Option<u32>, Status),
     ) -> Result<(), String> {
-        let in_between = matches!(answer.1, Status::Unknown | Status::Dispatched);
+        let in_between = matches!(answer.1, Status::Unknown | Status::Dispatched | Status::Ready);
         if in_between && !request.answers_unknown {
             return Ok(());
         }
@@ -759,7 +780,10 @@ fn psp_refund(outcome: &Outcome) -> Option<&String> {
         | Outcome::Pending { psp_refund }
         | Outcome::RequiresAction { psp_refund }
         | Outcome::Declined { psp_refund, .. } => psp_refund.as_ref(),
-        Outcome::Failed { .. } | Outcome::Unknown { .. } | Outcome::Absent => None,
+        Outcome::Failed { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::NotSent { .. }
+        | Outcome::Absent => None,
     }
 }
 
@@ -773,8 +797,8 @@ fn may_follow(from: Option<Status>, to: Status) -> bool {
         return matches!(to, Ready | Dispatched);
     };
     match from {
-        Ready => matches!(to, Dispatched | Succeeded),
-        Dispatched => !matches!(to, Ready | Reversed),
+        Ready => !matches!(to, Ready | Reversed),
+        Dispatched => !matches!(to, Reversed),
         Unknown => matches!(to, Ready | Pending | RequiresAction | Succeeded | Declined | Failed),
         Pending | RequiresAction => {
             matches!(to, Pending | RequiresAction | Unknown | Succeeded | Declined | Failed)

@@ -230,7 +230,9 @@ impl Psp {
         let rates = &self.policy.rates;
         let soon = now_ms + rng.between(0, 20);
         if is_send && rng.chance(rates.refused_connection) {
-            let refused = Outcome::Failed { fault: fault("connection refused") };
+            let retry_after_ms = if rng.chance(200) { rng.between(0, 60_000) } else { 0 };
+            let fault = fault("connection refused");
+            let refused = Outcome::NotSent { fault, retry_after_ms };
             return self.at(soon, Event::Answers(id, refused));
         }
         if !rng.chance(rates.lost_before) {

@@ -21,6 +21,7 @@ fn outcome(word: &str) -> Outcome {
         "declined" => Outcome::Declined { psp_refund, fault: fault() },
         "failed" => Outcome::Failed { fault: fault() },
         "unknown" => Outcome::Unknown { fault: fault() },
+        "not_sent" => Outcome::NotSent { fault: fault(), retry_after_ms: 0 },
         "absent" => Outcome::Absent,
         other => panic!("the row names no outcome: {other}"),
     }
@@ -65,6 +66,13 @@ fn an_outcome_moves_money_only_with_proof() {
         (&["unknown", "unknown"], Status::Unknown, 4_000, 0),
         (&["unknown", "absent"], Status::Ready, 4_000, 0),
         (&["unknown", "declined"], Status::Declined, 0, 0),
+        (&["not_sent"], Status::Ready, 4_000, 0),
+        (&["not_sent", "not_sent"], Status::Ready, 4_000, 0),
+        (&["not_sent", "unknown"], Status::Unknown, 4_000, 0),
+        (&["not_sent", "succeeded"], Status::Succeeded, 0, 4_000),
+        (&["unknown", "not_sent"], Status::Unknown, 4_000, 0),
+        (&["pending", "not_sent"], Status::Pending, 4_000, 0),
+        (&["declined", "not_sent"], Status::Declined, 0, 0),
         (&["pending", "unknown"], Status::Pending, 4_000, 0),
         (&["pending", "absent"], Status::Unknown, 4_000, 0),
         (&["pending", "absent", "absent"], Status::Unknown, 4_000, 0),
@@ -198,4 +206,42 @@ fn every_status_has_one_number_one_word_and_its_moves() {
         assert!(!account.word().is_empty());
     }
     assert!(!Minor::default().units().is_positive());
+}
+
+/// A PSP that does nothing hears of a refund at most ten times in the first hour, whichever way it
+/// does nothing.
+#[test]
+fn a_psp_that_does_nothing_is_called_ten_times_in_the_first_hour() {
+    for words in [&["not_sent"][..], &["unknown", "absent"]] {
+        let (payment, mut refund) = sent();
+        let (mut now, mut calls) = (1_000_000_i64, 1);
+        let end = now + 3_600_000;
+        let mut told = words.iter().cycle();
+        loop {
+            let outcome = outcome(told.next().expect("it goes round"));
+            let finding = Finding { attempt: refund.attempt, outcome, at_ms: now };
+            refund = settle(&payment, &refund, &finding).expect("news").refund;
+            now = refund.next_action_at_ms.expect("it is open").max(now);
+            if now >= end {
+                break;
+            }
+            let (change, step) = wake(&refund, now).expect("its time has come");
+            assert_ne!(step, Step::Wait);
+            refund = change.refund;
+            calls += 1;
+        }
+        assert!((5..=10).contains(&calls), "{words:?}: {calls} calls");
+    }
+}
+
+#[test]
+fn a_psp_that_wants_to_be_left_alone_is() {
+    let (payment, refund) = sent();
+    let outcome = Outcome::NotSent { fault: fault(), retry_after_ms: 90_000 };
+    let finding = Finding { attempt: refund.attempt, outcome, at_ms: 2_000_000 };
+    let change = settle(&payment, &refund, &finding).expect("news");
+    assert_eq!(change.refund.next_action_at_ms, Some(2_090_000));
+    assert!(wake(&change.refund, 2_089_999).is_none());
+    let (next, step) = wake(&change.refund, 2_090_000).expect("its time has come");
+    assert_eq!((step, next.refund.sends, next.refund.id), (Step::Send, 2, refund.id));
 }

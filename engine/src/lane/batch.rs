@@ -312,5 +312,5 @@ impl<'a> Batch<'a> {
 /// Is this status a final answer for a dialect? One without a word for "unknown" has not answered
 /// until there is an outcome.
 fn is_answer(status: Status, answers_unknown: bool) -> bool {
-    answers_unknown || !matches!(status, Status::Unknown | Status::Dispatched)
+    answers_unknown || !matches!(status, Status::Unknown | Status::Dispatched | Status::Ready)
 }

@@ -28,7 +28,7 @@ impl Batch<'_> {
         let Some(change) = change else {
             // Nothing new: a repeat, or committed before by a batch that did not hear of its
             // commit. Then whoever waits was not told either.
-            if self.status(key) != Some(Status::Dispatched) {
+            if !matches!(self.status(key), Some(Status::Dispatched | Status::Ready)) {
                 self.answer_waiters(key);
             }
             return;
@@ -37,13 +37,13 @@ impl Batch<'_> {
             tracing::error!(?key, ?alarm, "a refund needs a person's eye");
         }
         self.change(key, &change, finding.at_ms);
-        if change.refund.status == Status::Ready {
-            let (send, step) = settle::send(&change.refund, finding.at_ms);
+        if change.refund.status != Status::Ready {
+            self.answer_waiters(key);
+        } else if let Some((send, step)) = settle::wake(&change.refund, finding.at_ms) {
             self.change(key, &send, finding.at_ms);
             self.call(key, step, finding.at_ms);
-        } else {
-            self.answer_waiters(key);
         }
+        // What is sent again later keeps its requester waiting, as long as their face lets them.
     }
 
     pub(super) fn wake(&mut self, key: RefundRef, at_ms: i64, is_restart: bool) {

@@ -176,7 +176,8 @@ impl Batch<'_> {
             return Verdict::Answer(Err(CommandError::KeyInProgress));
         }
         let answers_unknown = request.answers_unknown;
-        if status == Status::Dispatched && request.wait == Wait::Outcome {
+        let is_under_way = matches!(status, Status::Dispatched | Status::Ready);
+        if is_under_way && request.wait == Wait::Outcome {
             // Its first requester left with a dead process; this one takes their place.
             self.awaited.insert(refund);
             return Verdict::Wait { refund, keys, answers_unknown, is_replay: true };
