@@ -294,9 +294,8 @@ fn an_amended_payment_has_a_new_name_and_its_earlier_ones_stay_taken() {
     bench.check();
 }
 
-/// Each filter alone, on one payment of each stage.
-#[test]
-fn payments_are_listed_by_what_is_asked_for() {
+/// One payment of each stage: authorized, captured and partly given back, released, declined.
+fn four_payments() -> Bench {
     let mut bench = Bench::new();
     let rows: [(u128, &str, &[i64], bool, i64); 4] = [
         (1, "manual", &[], false, 3_000),
@@ -331,6 +330,13 @@ fn payments_are_listed_by_what_is_asked_for() {
     refund.payment = requite_core::id::PaymentId::new(2);
     refund.ask.at_ms = NOW + 5;
     bench.refund(refund).expect("it fits");
+    bench
+}
+
+/// Each filter alone.
+#[test]
+fn payments_are_listed_by_what_is_asked_for() {
+    let bench = four_payments();
     let all = || PaymentFilter { limit: PAGE_MAX, ..PaymentFilter::default() };
     let stage = |stage| PaymentFilter { stages: vec![stage], ..all() };
     let ids = |ids: &[u128]| PaymentFilter {

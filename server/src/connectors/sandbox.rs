@@ -38,6 +38,8 @@ pub(crate) enum Entry {
     Decline(Fault),
     /// `fail[:<text>]`: proven not done.
     Fail(Fault),
+    /// `unsent`: the call does not get through, which is proven; the next one takes the next entry.
+    Unsent,
     /// `pending`: has it, and never says more.
     Pending,
     /// `pending:approve`: has it; a look-up finds it done.
@@ -82,7 +84,7 @@ const SIMULATED_BOOKINGS: [(&str, i64, &str); 4] = [
 const TEST_AMOUNT: &str = "a documented test amount";
 
 /// Why an entry is no entry: what may stand there.
-pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], fail[:<text>], pending, \
+pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], fail[:<text>], unsent, pending, \
      pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
      lost:decline:<code>[:<text>], hang, hang:<ms>, http:<status>, or \
      capture:decline:<code>[:<text>] and the same for void and extend";
@@ -101,6 +103,7 @@ impl Entry {
             ("approve", None) => Entry::Approve,
             ("decline", Some(rest)) => Entry::Decline(declined(rest)?),
             ("fail", rest) => Entry::Fail(fault("failed", rest.unwrap_or(FAIL_TEXT))),
+            ("unsent", None) => Entry::Unsent,
             ("pending", None) => Entry::Pending,
             ("pending", Some("approve")) => Entry::PendingApprove,
             ("pending", Some(rest)) => {
@@ -226,6 +229,10 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
         Entry::Approve | Entry::Booking(..) => approved(instruction),
         Entry::Decline(fault) => declining(fault),
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
+        Entry::Unsent => Outcome::NotSent {
+            fault: fault("not_sent", "the sandbox could not be reached"),
+            retry_after_ms: 0,
+        },
         Entry::Pending | Entry::PendingApprove | Entry::PendingDecline(_) => {
             Outcome::Pending { psp_refund }
         }
@@ -250,7 +257,7 @@ fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
         Entry::Pending => Outcome::Pending { psp_refund: Some(refund_id(instruction)) },
         Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
-        Entry::LostNever | Entry::Http(_) => Outcome::Absent,
+        Entry::LostNever | Entry::Unsent | Entry::Http(_) => Outcome::Absent,
     }
 }
 

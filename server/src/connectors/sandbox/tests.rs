@@ -46,7 +46,35 @@ fn word(call: Call) -> String {
         Outcome::Declined { fault, .. } => format!("declined {}", fault.code),
         Outcome::Failed { fault } => format!("failed {}", fault.code),
         Outcome::Unknown { fault } => format!("unknown {}", fault.code),
+        Outcome::NotSent { fault, .. } => format!("not sent {}", fault.code),
         Outcome::Absent => "absent".to_owned(),
+    }
+}
+
+/// Scripts and Gr4vy's test amounts decline bookings, and say nothing about refunds.
+#[test]
+fn bookings_are_declined_as_scripted() {
+    let capture = Booking::Capture { is_final: false };
+    let script = |entries: &[&str]| {
+        let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        script_text(&entries)
+    };
+    let both = script(&["capture:decline:05", "decline:51", "void:decline:12:closed"]);
+    for (script, booking, amount, code) in [
+        (&None, capture, 1, None),
+        (&None, capture, 500_001, Some("issuer_decline")),
+        (&None, Booking::Void, 500_001, None),
+        (&None, Booking::Void, 510_002, Some("service_error")),
+        (&both, capture, 1, Some("05")),
+        (&both, Booking::Void, 1, Some("12")),
+        (&both, Booking::Extension, 1, None),
+    ] {
+        let amount = Minor::new(amount).expect("an amount of money");
+        let declined = decline(script.as_deref(), booking, amount);
+        assert_eq!(declined.as_ref().map(|fault| fault.code.as_str()), code, "{booking:?}");
+    }
+    for refused in ["capture", "capture:approve", "refund:decline:05", "void:decline:"] {
+        assert_eq!(Entry::parse(refused), None, "{refused}");
     }
 }
 
@@ -57,6 +85,7 @@ fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
         ("decline:expired_card", "declined expired_card", "declined expired_card"),
         ("decline:x:In words: no.", "declined x", "declined x"),
         ("fail", "failed failed", "failed failed"),
+        ("unsent", "not sent not_sent", "absent"),
         ("fail:out of order", "failed failed", "failed failed"),
         ("pending", "pending", "pending"),
         ("pending:approve", "pending", "succeeded"),
