@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::config::{Config, Database};
 use crate::connectors::{self, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
-use crate::desk::{Desk, Ids, Parts, Settings};
+use crate::desk::{Collector, Desk, Ids, Parts, Settings};
 use crate::{faces, http};
 
 /// The name of the secret that signs the log-in tokens of the Medusa faces.
@@ -162,6 +162,10 @@ impl House {
                 cors_origins: config.cors_origins.clone(),
                 mpg_shows_allocation: config.mpg_shows_allocation,
                 duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
+                loop_collector: Collector {
+                    connector: config.loop_connector,
+                    takes_at_once: connectors::takes_at_once(config.loop_connector),
+                },
             },
         });
         Ok(House { desk, engine, running, is_stopping: Arc::default() })

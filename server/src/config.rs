@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::connectors::{self, sandbox};
 use crate::http::Limits;
 
 /// What the server runs with.
@@ -26,6 +27,8 @@ pub(crate) struct Config {
     /// Two equal requests without a key within this time are one; 0 is off.
     pub duplicate_guard_ms: u32,
     pub mpg_shows_allocation: bool,
+    /// The connector with which Loop's checkout registers.
+    pub loop_connector: &'static str,
     pub limits: Limits,
 }
 
@@ -45,6 +48,7 @@ impl Default for Config {
             psp_call_deadline_ms: 10_000,
             duplicate_guard_ms: 0,
             mpg_shows_allocation: false,
+            loop_connector: sandbox::NAME,
             limits: Limits::for_this_process(),
         }
     }
@@ -79,7 +83,7 @@ impl std::error::Error for Fault {}
 /// says what may stand there.
 type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
 
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 15] = [
     ("database", |config, text| {
         config.database = database(text)?;
         Ok(())
@@ -115,6 +119,10 @@ const SETTINGS: [Setting; 14] = [
             "allocated" => true,
             _ => return Err(format!("{text:?} is neither \"zero\" nor \"allocated\"")),
         };
+        Ok(())
+    }),
+    ("loop.connector", |config, text| {
+        config.loop_connector = connector(text)?;
         Ok(())
     }),
     ("limits.connections_max", |config, text| {
@@ -291,6 +299,11 @@ fn database(text: &str) -> Result<Database, String> {
         Some("") | None => Err(format!("{text:?} is no database; give sqlite:PATH")),
         Some(path) => Ok(Database::Sqlite(PathBuf::from(path))),
     }
+}
+
+fn connector(text: &str) -> Result<&'static str, String> {
+    let known = connectors::NAMES.into_iter().find(|name| *name == text);
+    known.ok_or_else(|| format!("{text:?} is none of {}", connectors::NAMES.join(", ")))
 }
 
 fn origins(text: &str) -> Result<Vec<String>, String> {

@@ -27,6 +27,12 @@ pub(crate) const NAMES: [&str; 2] = [MANUAL, sandbox::NAME];
 /// The connector without a PSP.
 pub(crate) const MANUAL: &str = "manual";
 
+/// Whether a connector has taken the money of a payment that a face registers by itself: the sandbox
+/// has, whoever takes money by hand has not yet.
+pub(crate) fn takes_at_once(connector: &str) -> bool {
+    connector == sandbox::NAME
+}
+
 /// What the lane knows of the connectors.
 pub(crate) struct Rules;
 

@@ -40,6 +40,16 @@ pub(crate) struct Settings {
     pub mpg_shows_allocation: bool,
     /// The guard against double clicks; zero is off.
     pub duplicate_guard_ms: i64,
+    /// `loop.connector`: with whom Loop's checkout registers.
+    pub loop_collector: Collector,
+}
+
+/// With whom a face registers payments of its own, as its dialect names no connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Collector {
+    pub connector: &'static str,
+    /// It has taken the money once the payment is registered. Otherwise somebody takes it later.
+    pub takes_at_once: bool,
 }
 
 /// Cheap to clone.

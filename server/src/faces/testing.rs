@@ -31,7 +31,7 @@ use tower::ServiceExt;
 use self::bank::Bank;
 use crate::crypto::entropy::SeededEntropy;
 use crate::crypto::token::lookup_hash;
-use crate::desk::{Desk, Ids, Parts, Settings};
+use crate::desk::{Collector, Desk, Ids, Parts, Settings};
 
 /// 2024-09-15T12:27:45.123Z
 pub(super) const START_MS: i64 = 1_726_403_265_123;
@@ -120,6 +120,7 @@ pub(super) fn settings() -> Settings {
         cors_origins: Vec::new(),
         mpg_shows_allocation: false,
         duplicate_guard_ms: 0,
+        loop_collector: Collector { connector: "bank", takes_at_once: true },
     }
 }
 

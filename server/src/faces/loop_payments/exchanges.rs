@@ -6,7 +6,8 @@ use std::time::Duration;
 use requite_core::id::{parse_uuid, prefixed_text};
 use serde_json::json;
 
-use crate::faces::testing::{Answer, OTHER_TOKEN, SHOP, Shop, TOKEN};
+use crate::desk::{Collector, Settings};
+use crate::faces::testing::{Answer, OTHER_TOKEN, SHOP, Shop, TOKEN, settings};
 
 const REFUNDS: &str = "/v1/admin/refunds";
 
@@ -279,6 +280,108 @@ async fn of_two_full_refunds_at_once_one_is_made() {
         let mut both = [one.await.expect("no panic"), two.await.expect("no panic")];
         both.sort_unstable();
         assert_eq!(both, [201, 409]);
+    }
+}
+
+#[tokio::test]
+async fn a_checkout_makes_a_payment_that_can_be_given_back() {
+    let shop = open();
+    let path = "/v1/checkout";
+    let body = r#"{"customer_id":"cus_1","amount_cents":4200,"order_id":"o","metadata":{"a":1}}"#;
+    let keyed = [("idempotency-key", "k")];
+    let made = shop.send_body("POST", path, &keyed, body).await;
+    let id = made.json()["id"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        made.told(),
+        format!(
+            r#"201 {{"id":"{id}","customer_id":"cus_1","order_id":"o","amount_cents":"4200","currency":"usd","status":"succeeded","stripe_payment_intent_id":null,"mode":"one_shot","subscription_id":null,"created_at":"2024-09-15T12:27:45.123Z","updated_at":"2024-09-15T12:27:45.123Z"}}"#
+        )
+    );
+    assert_eq!(refund(&shop, &[], &part(&id, 4200)).await.status, 201);
+    let shown = shop.send("GET", &format!("/v1/payments/{id}"), &[]).await.json();
+    assert_eq!(shown["status"], "refunded");
+    let spelt = body.replace("4200", "42e2");
+    let again = shop.send_body("POST", path, &keyed, &spelt).await;
+    assert_eq!(again.told(), made.told(), "as it was when it was made");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let other = body.replace("4200", "4201");
+    for (keyed, sent, status) in [
+        (&keyed[..], other.as_str(), 409),
+        (&[], body, 201),
+        (&[("idempotency-key", "")], body, 201),
+        (&[], "{", 400),
+        (&[("content-type", "text/plain")], body, 415),
+        (&[("authorization", "Bearer nobody")], body, 401),
+    ] {
+        let answer = shop.send_body("POST", path, keyed, sent).await;
+        assert_eq!(answer.status, status, "{sent}: {}", answer.text);
+    }
+    let plan = r#"{"customer_id":"c","amount_cents":1,"subscription_plan_id":"gold"}"#;
+    let of_plan = shop.send_body("POST", path, &[], plan).await.json();
+    assert_eq!(
+        (&of_plan["mode"], &of_plan["subscription_id"]),
+        (&json!("subscription"), &json!(null))
+    );
+}
+
+#[tokio::test]
+async fn a_checkout_that_nobody_has_taken_yet_is_not_told_as_succeeded() {
+    let collector = Collector { connector: "manual", takes_at_once: false };
+    let settings = Settings { loop_collector: collector, ..settings() };
+    let shop = Shop::open(super::router, settings, 0);
+    shop.key(SHOP, "loop", TOKEN, None);
+    let body = r#"{"customer_id":"c","amount_cents":5,"currency":"EUR"}"#;
+    let made = shop.send_body("POST", "/v1/checkout", &[], body).await.json();
+    assert_eq!((&made["status"], &made["currency"]), (&json!("processing"), &json!("eur")));
+    let id = made["id"].as_str().expect("an id");
+    assert_eq!(refund(&shop, &[], &full(id)).await.status, 412);
+}
+
+#[tokio::test]
+async fn there_are_no_disputes_and_they_are_asked_for_by_brand() {
+    let shop = open();
+    shop.key(SHOP, "loop", "reader", Some(&["read:payments"]));
+    let read = [("authorization", "Bearer reader")];
+    for (path, told) in [
+        ("/v1/admin/disputes?brand_id=b", r#"200 {"disputes":[]}"#),
+        (
+            "/v1/admin/disputes",
+            r#"422 {"error":"validation_error","message":"brand_id is required"}"#,
+        ),
+        ("/v1/admin/disputes?brand_id=", r#"422 {"error":"validation_error""#),
+        (
+            "/v1/admin/disputes/dp_1",
+            r#"404 {"error":"dispute_not_found","message":"Dispute not found"}"#,
+        ),
+    ] {
+        let answer = shop.send("GET", path, &read).await.told();
+        assert!(answer.starts_with(told), "{path}: {answer}");
+    }
+    let checkout = shop.send_body("POST", "/v1/checkout", &read, "{}").await;
+    assert_eq!(checkout.status, 403, "it needs more than reading");
+}
+
+#[tokio::test]
+async fn what_became_of_a_payment_is_its_status() {
+    let shop = open();
+    let declined = requite_core::refund::Fault { code: "51".to_owned(), ..Default::default() };
+    for (change, status) in [
+        (None, "succeeded"),
+        (Some(("captures", None)), "processing"),
+        (Some(("cancelled", None)), "canceled"),
+        (Some(("declined", Some(declined))), "failed"),
+    ] {
+        let id = shop.payment(|new| match change {
+            None => {}
+            Some(("cancelled", _)) => new.cancelled_at_ms = Some(1),
+            Some((_, decline)) => {
+                new.captures.clear();
+                new.decline = decline;
+            }
+        });
+        let id = id.await;
+        let shown = shop.send("GET", &format!("/v1/payments/{id}"), &[]).await.json();
+        assert_eq!(shown["status"], status);
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) enum Failure {
     /// Unknown, or another merchant's.
     ChargeUnknown,
     PaymentUnknown,
+    DisputeUnknown,
+    /// A checkout's body is not what it may be: 400 in this dialect where a refund's is 422.
+    AtCheckout(Box<Failure>),
     Command(CommandError),
     Read(ReadFault),
     /// The refund was asked for, and is not what a 201 may tell.
@@ -141,9 +144,26 @@ impl Failure {
             Failure::Invalid(message) => Answer::invalid(message.as_str()),
             Failure::ChargeUnknown => charge_unknown(),
             Failure::PaymentUnknown => payment_unknown(),
+            Failure::DisputeUnknown => {
+                Answer::new(StatusCode::NOT_FOUND, "dispute_not_found", "Dispute not found")
+            }
+            Failure::AtCheckout(failure) => {
+                let answer = failure.answer();
+                let is_form = answer.status == StatusCode::UNPROCESSABLE_ENTITY;
+                let status = if is_form { StatusCode::BAD_REQUEST } else { answer.status };
+                Answer { status, ..answer }
+            }
             Failure::Command(error) => command(error),
             Failure::Read(_) => Answer::internal(),
             Failure::Unmade { unmade, .. } => not_made(unmade),
+        }
+    }
+
+    /// Names where an invalid member stands.
+    pub(super) fn within(self, place: &str) -> Failure {
+        match self {
+            Failure::Invalid(message) => Failure::Invalid(format!("{place}: {message}")),
+            other => other,
         }
     }
 

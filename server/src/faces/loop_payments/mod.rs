@@ -1,5 +1,5 @@
 //! Loop's payments service: `POST /v1/admin/refunds` and its neighbours `GET /v1/admin/refunds`,
-//! `POST /v1/refunds` and `GET /v1/payments/{id}`.
+//! `POST /v1/refunds`, `POST /v1/checkout`, `GET /v1/payments/{id}` and `GET /v1/admin/disputes`.
 //!
 //! What is particular to this dialect:
 //! - A refund names a charge, or a payment. Both are our payment: `ch_` and `pay_` before the same
@@ -11,14 +11,16 @@
 //!   `amount_cents` as a string.
 //! - What the PSP refuses is an error here, not a refund: 409, 422 or 404 where the dialect has a
 //!   word for it, otherwise 502 `stripe_error`.
-//! - Errors are `{"error", "message"}`. Checked in this order: token, scope, the body's form (422),
-//!   whether the charge exists (404), whether anything is left (409), whether the payment succeeded
-//!   (412), whether the amount fits (422).
+//! - Errors are `{"error", "message"}`. Checked in this order: token, scope, the body's form (422, at
+//!   a checkout 400), whether the charge exists (404), whether anything is left (409), whether the
+//!   payment succeeded (412), whether the amount fits (422).
 //!
 //! Start at [`refund`].
 
 mod auth;
 mod charge;
+mod checkout;
+mod dispute;
 #[cfg(test)]
 mod exchanges;
 mod failure;
@@ -51,5 +53,8 @@ pub(super) fn routes() -> Routes<Desk> {
         .post("/v1/admin/refunds", ADMIN, "refund_charge", refund::create_by_charge)
         .get("/v1/admin/refunds", READ, "list_refunds", list::recent)
         .post("/v1/refunds", ADMIN, "refund_payment", refund::create_by_payment)
+        .post("/v1/checkout", ADMIN, "checkout", checkout::create)
         .get("/v1/payments/{id}", READ, "read_payment", payment::show)
+        .get("/v1/admin/disputes", READ, "list_disputes", dispute::list)
+        .get("/v1/admin/disputes/{id}", READ, "read_dispute", dispute::show)
 }

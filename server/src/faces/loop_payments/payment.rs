@@ -12,11 +12,12 @@ use super::failure::Failure;
 use super::wire;
 use crate::access::Caller;
 use crate::desk::Desk;
+use crate::json::{Json, read};
 use crate::time::millis_text;
 
 /// In the order in which the dialect writes them.
 #[derive(Serialize)]
-struct Payment {
+pub(super) struct Payment {
     id: String,
     /// Never null in this dialect: empty where the payment names no customer.
     customer_id: String,
@@ -46,7 +47,7 @@ pub(super) async fn show(
     Ok(wire::json(StatusCode::OK, &payment))
 }
 
-fn spelled(payment: &PaymentView) -> Payment {
+pub(super) fn spelled(payment: &PaymentView) -> Payment {
     Payment {
         id: charge::payment_id(payment.id),
         customer_id: payment.customer.clone().unwrap_or_default(),
@@ -55,8 +56,8 @@ fn spelled(payment: &PaymentView) -> Payment {
         currency: payment.currency.code().to_ascii_lowercase(),
         status: status(payment),
         stripe_payment_intent_id: intent(payment),
-        // Every payment here was taken once; subscriptions are not kept.
-        mode: "one_shot",
+        mode: if is_of_plan(payment) { "subscription" } else { "one_shot" },
+        // The plan is known; the subscription that comes of it is not made here.
         subscription_id: None,
         created_at: millis_text(payment.created_at_ms),
         updated_at: millis_text(payment.updated_at_ms),
@@ -67,7 +68,9 @@ fn spelled(payment: &PaymentView) -> Payment {
 fn status(payment: &PaymentView) -> &'static str {
     let leg = payment.primary();
     let refunded = payment.refunded(leg.id);
-    if payment.cancelled_at_ms.is_some() {
+    if payment.decline.is_some() {
+        "failed"
+    } else if payment.cancelled_at_ms.is_some() || leg.released() == leg.amount.units() {
         "canceled"
     } else if leg.captured() == 0 {
         "processing"
@@ -78,6 +81,13 @@ fn status(payment: &PaymentView) -> &'static str {
     } else {
         "refunded"
     }
+}
+
+/// Was it checked out for a subscription plan?
+fn is_of_plan(payment: &PaymentView) -> bool {
+    let profile = read(payment.profile.as_bytes()).ok().and_then(Json::object);
+    let checkout = profile.and_then(|profile| profile.member("checkout")).and_then(Json::object);
+    checkout.is_some_and(|checkout| checkout.member("subscription_plan_id").is_some())
 }
 
 /// The PSP's payment intent, where the payment is known by one.

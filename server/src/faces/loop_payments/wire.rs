@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
+use bytes::Bytes;
 use requite_core::decide::Amount;
 use requite_core::refund::Status;
 use serde::Serialize;
@@ -56,26 +57,40 @@ pub(super) async fn create_refund(
     request: &mut Request,
     route: Route,
 ) -> Result<CreateRefund, Failure> {
-    let body = read_body(request, REFUND_BODY_MAX, Codings::Plain).await.map_err(Failure::Body)?;
-    if !body.is_empty() && !is_json(request.headers()) {
-        return Err(Failure::NotJson);
-    }
+    let body = body(request).await?;
     let wish = parse(&body, route)?;
     let idempotency_key = key_text(request.headers())?;
     Ok(CreateRefund { idempotency_key, ..wish })
 }
 
-fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
-    let body = match read(body) {
-        Ok(json) => Some(json.object().ok_or(Failure::NotAnObject)?),
-        // No body says as much as an empty one.
-        Err(fault) if fault.cause == Cause::Empty => None,
+/// The bytes of a body that is JSON by its headers, or is none.
+pub(super) async fn body(request: &mut Request) -> Result<Bytes, Failure> {
+    let body = read_body(request, REFUND_BODY_MAX, Codings::Plain).await.map_err(Failure::Body)?;
+    if !body.is_empty() && !is_json(request.headers()) {
+        return Err(Failure::NotJson);
+    }
+    Ok(body)
+}
+
+/// A body that must be there: as a whole, and opened. No name is in it twice.
+pub(super) fn object(body: &[u8]) -> Result<(Json<'_>, Object<'_>), Failure> {
+    let json = match read(body) {
+        Ok(json) => json,
+        Err(fault) if fault.cause == Cause::Empty => return Err(Failure::NotAnObject),
         Err(fault) => return Err(Failure::Json(fault)),
     };
-    if let Some(name) = body.as_ref().and_then(Object::repeated_name) {
-        return Err(Failure::MemberRepeated(name.to_owned()));
+    let object = json.object().ok_or(Failure::NotAnObject)?;
+    match object.repeated_name() {
+        Some(name) => Err(Failure::MemberRepeated(name.to_owned())),
+        None => Ok((json, object)),
     }
-    let member = |name| body.as_ref().and_then(|body| body.member(name));
+}
+
+fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
+    // No body says as much as an empty one.
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let (_, body) = object(body)?;
+    let member = |name| body.member(name);
     let named = named(route.id_member(), member(route.id_member()))?;
     let cents = amount_cents(member("amount_cents"))?;
     let amount = match route {
@@ -86,7 +101,7 @@ fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
     Ok(CreateRefund { named, amount, reason, idempotency_key: None })
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T, Failure> {
+pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Invalid(message.into()))
 }
 
@@ -143,7 +158,7 @@ fn reason(sent: Option<Json<'_>>) -> Result<Option<String>, Failure> {
     }
 }
 
-fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+pub(super) fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let mut sent = headers.get_all("idempotency-key").iter();
     let Some(first) = sent.next() else {
         return Ok(None);
@@ -179,11 +194,28 @@ pub(super) struct ListRefunds {
     pub limit: u32,
 }
 
+fn query(uri: &Uri) -> Result<Vec<(String, String)>, Failure> {
+    match Query::try_from_uri(uri) {
+        Ok(Query(pairs)) => Ok(pairs),
+        Err(_) => invalid("the query is malformed"),
+    }
+}
+
+/// Whose disputes are asked for.
+pub(super) fn brand(uri: &Uri) -> Result<String, Failure> {
+    let pairs = query(uri)?;
+    match pairs.into_iter().rev().find(|(name, _)| name == "brand_id") {
+        Some((_, brand)) if brand.is_empty() || brand.contains('\0') => {
+            invalid("brand_id must not be empty or contain NUL")
+        }
+        Some((_, brand)) => Ok(brand),
+        None => invalid("brand_id is required"),
+    }
+}
+
 /// Reads the query; of a repeated name the last counts, and more than [`LIST_MAX`] is that many.
 pub(super) fn list_refunds(uri: &Uri) -> Result<ListRefunds, Failure> {
-    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
-        return invalid("the query is malformed");
-    };
+    let pairs = query(uri)?;
     let last = |name: &str| pairs.iter().rev().find(|(known, _)| known == name);
     let customer = last("customer_id").map(|(_, value)| value.clone());
     if customer.as_ref().is_some_and(|text| text.contains('\0')) {

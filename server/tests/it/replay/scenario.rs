@@ -88,8 +88,7 @@ fn not_yet_from(step: &Value) -> Option<&'static str> {
     if later.iter().any(|end| path.ends_with(end)) {
         return Some("captures and voids through this face");
     }
-    (path.contains("/checkout") || path.contains("/disputes") || path.contains("/webhooks"))
-        .then_some("checkout, disputes and webhooks")
+    path.contains("/webhooks").then_some("webhooks")
 }
 
 struct Run<'a> {
