@@ -33,6 +33,13 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
+/// As [`parse`]; what lies between two milliseconds is the later one.
+pub(crate) fn parse_up(text: &str) -> Option<i64> {
+    let time = text.parse::<Timestamp>().ok()?;
+    let ms = time.as_nanosecond().saturating_add(999_999).div_euclid(1_000_000);
+    i64::try_from(ms).ok()
+}
+
 /// As [`parse`], and where no offset is named it is UTC, where no time is named the day's beginning:
 /// `2024-09-15`, `2024-09-15 12:27`.
 pub(crate) fn parse_loose(text: &str) -> Option<i64> {
@@ -66,6 +73,10 @@ mod tests {
         assert_eq!(http_text(ms), "Sun, 15 Sep 2024 12:27:45 GMT");
         assert_eq!(year_and_day(day(ms)), (24, 259));
         assert_eq!(parse("2024-09-15"), None);
+        let up = |text| parse_up(text).map(millis_text);
+        assert_eq!(up("2024-09-15T12:27:45.123Z").as_deref(), Some("2024-09-15T12:27:45.123Z"));
+        assert_eq!(up("2024-09-15T12:27:45.1230001Z").as_deref(), Some("2024-09-15T12:27:45.124Z"));
+        assert_eq!(up("1969-12-31T23:59:59.9991Z").as_deref(), Some("1970-01-01T00:00:00.000Z"));
         let second = 1_726_403_265_000;
         for (text, ms) in [
             ("2024-09-15T14:27:45+02:00", Some(second)),

@@ -26,6 +26,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 #[serde(rename_all = "lowercase")]
 pub(super) enum Location {
     Body,
+    Query,
     Path,
     Header,
 }

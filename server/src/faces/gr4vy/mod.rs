@@ -17,6 +17,8 @@
 
 mod auth;
 mod failure;
+mod list;
+mod page;
 mod refund;
 mod show;
 mod spelling;
@@ -48,6 +50,7 @@ const WRITES: [&str; 2] = ["transactions.write", "*.write"];
 const READ: Access = Access::AnyOf(&READS);
 const WRITE: Access = Access::AnyOf(&WRITES);
 
+const TRANSACTIONS: &str = "/transactions";
 const TRANSACTION: &str = "/transactions/{transaction_id}";
 const REFUNDS: &str = "/transactions/{transaction_id}/refunds";
 const REFUNDS_ALL: &str = "/transactions/{transaction_id}/refunds/all";
@@ -55,6 +58,7 @@ const REFUND: &str = "/transactions/{transaction_id}/refunds/{refund_id}";
 
 pub(super) fn routes() -> Routes<Desk> {
     Routes::of("gr4vy")
+        .get(TRANSACTIONS, READ, "list_transactions", list::list)
         .get(TRANSACTION, READ, "read_transaction", transaction::read)
         .get(REFUNDS, READ, "list_transaction_refunds", refund::list)
         .post(REFUNDS, WRITE, "refund_transaction", refund::create)

@@ -29,6 +29,11 @@ fn bits(text: &str, prefixes: &[&str]) -> Option<u128> {
     parse_uuid(text).or_else(prefixed).or_else(base62)
 }
 
+/// The bits of a transaction's id, in any spelling of ours.
+pub(super) fn payment_bits(text: &str) -> Option<u128> {
+    bits(text, &PAYMENT_PREFIXES)
+}
+
 /// The transaction that a path names. One whose id can be read need not exist: that is found out
 /// later, as a 404, and [`other_name`] may still know it. Any other text must name one.
 ///
@@ -39,7 +44,7 @@ pub(super) async fn transaction(
     merchant: MerchantId,
     text: &str,
 ) -> Result<PaymentId, Failure> {
-    if let Some(bits) = bits(text, &PAYMENT_PREFIXES) {
+    if let Some(bits) = payment_bits(text) {
         return Ok(PaymentId::new(bits));
     }
     let named = other_name(desk, merchant, text).await?;

@@ -1,11 +1,13 @@
 //! Whole exchanges with the face over the real engine and store. Only the PSP is the tests' own.
 
 mod exchange;
+mod lists;
 mod stage;
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
-use self::stage::Stage;
+use self::stage::{Call, Stage, token};
 use crate::faces::testing::Answer;
 
 /// Pointers of an error's details.

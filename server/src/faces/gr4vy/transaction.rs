@@ -25,8 +25,11 @@ const BIN_UNKNOWN: &str = "000000";
 const SUB_BIN_UNKNOWN: &str = "000";
 const LAST4_UNKNOWN: &str = "0000";
 
+/// The last member that a transaction in a list has.
+const SUMMARY_ENDS_WITH: &str = "reauthorized_from_transaction_id";
+
 /// Members in the order they are sent in.
-struct Members(Vec<(&'static str, Value)>);
+pub(super) struct Members(Vec<(&'static str, Value)>);
 
 impl Serialize for Members {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -35,6 +38,16 @@ impl Serialize for Members {
 }
 
 impl Members {
+    /// The value at a JSON pointer, null ones included.
+    pub(super) fn member(&self, pointer: &str) -> Option<&Value> {
+        let (name, rest) = match pointer.strip_prefix('/')?.split_once('/') {
+            Some((name, _)) => (name, pointer.get(name.len() + 1..)?),
+            None => (pointer.get(1..)?, ""),
+        };
+        let found = self.0.iter().find(|(have, _)| *have == name);
+        found.and_then(|(_, value)| value.pointer(rest))
+    }
+
     fn add<const N: usize>(&mut self, members: [(&'static str, Value); N]) {
         self.0.extend(members);
     }
@@ -57,7 +70,16 @@ pub(super) async fn read(
     Ok(super::json(StatusCode::OK, HeaderMap::new(), &members))
 }
 
-fn transaction(view: &PaymentView, account: &str) -> Members {
+/// A transaction as lists show it.
+pub(super) fn summary(view: &PaymentView, account: &str) -> Members {
+    let Members(mut members) = transaction(view, account);
+    let end = members.iter().position(|(name, _)| *name == SUMMARY_ENDS_WITH);
+    members.truncate(end.map_or(members.len(), |end| end + 1));
+    Members(members)
+}
+
+/// A transaction as it is shown by itself.
+pub(super) fn transaction(view: &PaymentView, account: &str) -> Members {
     let profile = profile(view);
     let method = payment_method(view, &profile);
     let mut members = Members(Vec::with_capacity(80));

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::Method;
-
-use super::stage::{Call, START_S, at_psp, token};
+use super::stage::{START_S, at_psp};
 use super::*;
 use crate::crypto::p521::PrivateKey;
 
@@ -315,7 +313,7 @@ async fn everything_else_is_answered_in_the_same_shape() {
         (Method::DELETE, "/refunds/x".to_owned(), 405, "method_not_allowed"),
         (Method::PUT, format!("/transactions/{id}"), 405, "method_not_allowed"),
         (Method::GET, format!("/transactions/{id}/refunds/all"), 405, "method_not_allowed"),
-        (Method::GET, "/transactions".to_owned(), 404, "not_found"),
+        (Method::DELETE, "/transactions".to_owned(), 405, "method_not_allowed"),
         (Method::GET, format!("/transactions/{id}/captures"), 404, "not_found"),
         (Method::POST, "/buyers".to_owned(), 404, "not_found"),
     ] {
