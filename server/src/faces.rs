@@ -24,6 +24,8 @@ use crate::route::Route;
 use crate::route::Routes;
 use crate::session;
 
+#[cfg(test)]
+mod every_route;
 pub(crate) mod gr4vy;
 pub(crate) mod loop_payments;
 pub(crate) mod medusa_v1;
