@@ -286,6 +286,8 @@ pub enum Sort {
     /// By id, which is the order in which they came here.
     #[default]
     Id,
+    /// By the time of their creation, which may have been elsewhere and long before.
+    Created,
     /// By the time of their newest event.
     Updated,
 }
@@ -314,8 +316,8 @@ pub struct PaymentFilter {
     pub amount_until: Option<i64>,
     pub sort: Sort,
     pub newest_first: bool,
-    /// Continue behind this payment, in the chosen order; with [`Sort::Updated`] also the time that
-    /// the page before showed for it.
+    /// Continue behind this payment, in the chosen order; unless that is [`Sort::Id`] also the
+    /// time that the page before showed for it.
     pub after: Option<(PaymentId, i64)>,
     /// Payments to skip.
     pub offset: u32,

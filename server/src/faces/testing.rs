@@ -73,7 +73,7 @@ impl Ids for Counter {
 /// A running installation with two merchants.
 pub(super) struct Shop {
     router: Router,
-    desk: Desk,
+    pub desk: Desk,
     clock: Arc<HandClock>,
     pub registry: Arc<SqliteRegistry>,
     bank: Arc<Bank>,

@@ -1,6 +1,7 @@
 //! Parameters that lists share: how much of them, in which order, and from when.
 
 use std::cmp::Ordering;
+use std::fmt::Display;
 
 use super::failure::Failure;
 use super::query::{Query, Value};
@@ -22,7 +23,7 @@ pub(super) const KNOWN: [&str; 10] = [
 ];
 
 /// Which part of a list is asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub offset: usize,
     pub limit: usize,
@@ -41,7 +42,7 @@ impl Page {
     }
 
     /// `"count":11,"offset":0,"limit":15`
-    pub(super) fn members(&self, count: usize) -> String {
+    pub(super) fn members(&self, count: impl Display) -> String {
         let Page { offset, limit } = self;
         format!("\"count\":{count},\"offset\":{offset},\"limit\":{limit}")
     }
@@ -191,7 +192,12 @@ pub(super) struct Span {
 }
 
 impl Span {
-    const ENDLESS: Span = Span { from_ms: None, until_ms: None, is_exact: true };
+    pub(super) const ENDLESS: Span = Span { from_ms: None, until_ms: None, is_exact: true };
+
+    /// All times are in it.
+    pub(super) fn is_endless(self) -> bool {
+        self == Span::ENDLESS
+    }
 
     /// The times that are in both.
     pub(super) fn and(self, other: Span) -> Span {

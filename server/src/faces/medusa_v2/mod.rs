@@ -22,6 +22,7 @@ mod fields;
 mod list;
 mod login;
 mod payment;
+mod payment_filter;
 mod payment_list;
 mod payments;
 mod query;

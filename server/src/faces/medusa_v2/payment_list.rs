@@ -1,37 +1,37 @@
 //! `GET /admin/payments`: the payments of a merchant, filtered, ordered and cut into pages.
 //!
-//! The answer has the true count of all that fit, so all of them are looked at: those named by id,
-//! or else at most [`SCAN_MAX`]. Whoever has more narrows the list by `id` or `created_at`.
+//! The answer has the true count of all that fit. Where the store filters and orders by itself (ids,
+//! spans of time; by id, by creation, by change), it counts, and the page alone is read. Anything else
+//! (several times to choose from, `$or` over times, other columns to order by) is done here, over all
+//! payments that the store finds. Either way at most [`READ_MAX`] are read (decision B13).
 
 use std::cmp::Ordering;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use requite_core::id::{MerchantId, PaymentId, parse_prefixed};
-use requite_engine::read::{PAGE_MAX, PaymentFilter, PaymentView, ReadFault, Reads};
+use requite_core::id::MerchantId;
+use requite_engine::read::{PAGE_MAX, PaymentFilter, PaymentView, ReadFault, Reads, Sort};
 
 use super::failure::{Failure, json_response};
 use super::fields::{Entity, Related, Selection, render, scalar_named};
-use super::list::{self, Page, When};
+use super::list::{self, Page};
 use super::payment::{
     COLLECTION_COLUMNS, PAYMENT_COLUMNS, PAYMENT_DEFAULTS, Payment, SESSION_COLUMNS,
 };
-use super::query::{Query, Value};
+use super::payment_filter::{Filter, Narrowed};
+use super::query::Query;
 use super::schema::{self, Faults};
-use super::spelling::{NULL, prefix};
+use super::spelling::NULL;
 use super::wire::read_fields;
 use super::{Face, auth};
 use crate::access::Caller;
 
-/// Payments that one list looks at.
-pub(super) const SCAN_MAX: usize = 10_000;
+/// Payments that one list reads, to show them or to look at them.
+pub(super) const READ_MAX: u64 = 10_000;
 
 /// Rows of a list whose length nobody asked for.
 const LIMIT: usize = 20;
-
-/// Conditions below `$and` and `$or` in one list.
-const GROUPS_MAX: usize = 64;
 
 /// What this list takes besides [`list::KNOWN`].
 const KNOWN: [&str; 3] = ["payment_session_id", "$and", "$or"];
@@ -41,32 +41,21 @@ pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<R
     let wanted = Wanted::read(&Query::read(request.uri().query()))?;
     let Wanted { page, order, selection, filter } = wanted;
     let merchant = actor.merchant;
-    let found = face.desk.read(move |reads| found(reads, merchant, &filter)).await;
-    let mut found = found.map_err(Failure::Read)?.ok_or_else(too_many)?;
-    if let Some(order) = &order {
-        found.sort_by_cached_key(|view| order.key(view));
-        if order.is_descending {
-            found.reverse();
-        }
-    }
-    let count = found.len();
+    let members = page.clone();
+    let listed = face.desk.read(move |reads| {
+        Listing { page, order, filter, read_max: READ_MAX }.found(reads, merchant)
+    });
+    let Listed { count, rows } = listed.await.map_err(Failure::Read)??;
     let rows: Vec<String> =
-        page.of(found).map(|view| render(&Payment::new(&view), &selection)).collect();
-    let body = format!("{{\"payments\":[{}],{}}}", rows.join(","), page.members(count));
+        rows.iter().map(|view| render(&Payment::new(view), &selection)).collect();
+    let body = format!("{{\"payments\":[{}],{}}}", rows.join(","), members.members(count));
     Ok(json_response(StatusCode::OK, body))
-}
-
-fn too_many() -> Failure {
-    Failure::Invalid(format!(
-        "Invalid request: More than {SCAN_MAX} payments would have to be looked at. Narrow the \
-         list by id or created_at"
-    ))
 }
 
 /// What is asked for.
 struct Wanted {
     page: Page,
-    order: Option<Order>,
+    order: Order,
     selection: Selection,
     filter: Filter,
 }
@@ -87,134 +76,147 @@ impl Wanted {
     }
 }
 
-/// Which payments fit. Ids that are no ids fit none.
+/// One page of a list, and how many payments the whole list has.
 #[derive(Default)]
-struct Filter {
-    ids: Option<Vec<Option<u128>>>,
-    sessions: Option<Vec<Option<u128>>>,
-    created: When,
-    updated: When,
-    deleted: When,
-    all: Vec<Filter>,
-    any: Vec<Filter>,
+struct Listed {
+    count: u64,
+    rows: Vec<PaymentView>,
 }
 
-impl Filter {
-    fn read(query: &Query, faults: &mut Faults) -> Filter {
-        let bits = |written: Vec<&str>, prefix: &str| {
-            let ids = written.into_iter();
-            ids.map(|id| parse_prefixed(prefix, id)).collect()
+/// A list to be read.
+struct Listing {
+    page: Page,
+    order: Order,
+    filter: Filter,
+    read_max: u64,
+}
+
+impl Listing {
+    fn found(
+        &self,
+        reads: &dyn Reads,
+        merchant: MerchantId,
+    ) -> Result<Result<Listed, Failure>, ReadFault> {
+        let Narrowed { ids, created, updated, is_exact } = self.filter.narrowed();
+        let mut within = PaymentFilter {
+            created_from_ms: created.from_ms,
+            created_until_ms: created.until_ms,
+            updated_from_ms: updated.from_ms,
+            updated_until_ms: updated.until_ms,
+            newest_first: self.order.is_descending,
+            ..PaymentFilter::default()
         };
-        let ids = list::ids(query, "id", faults);
-        let sessions = list::ids(query, "payment_session_id", faults);
-        Filter {
-            ids: ids.map(|ids| bits(ids, prefix::PAYMENT)),
-            sessions: sessions.map(|ids| bits(ids, prefix::SESSION)),
-            created: When::read(query, "created_at", faults),
-            updated: When::read(query, "updated_at", faults),
-            deleted: When::read(query, "deleted_at", faults),
-            all: groups(query, "$and", faults),
-            any: groups(query, "$or", faults),
+        match ids {
+            None => {}
+            Some(ids) if ids.is_empty() => return Ok(Ok(Listed::default())),
+            Some(ids) if ids.len() > IDS_MAX => return Ok(Err(too_many_ids(ids.len()))),
+            Some(ids) => within.ids = ids,
         }
-    }
-
-    fn fits(&self, view: &PaymentView) -> bool {
-        let bits = Some(view.id.bits());
-        let names =
-            |ids: &Option<Vec<Option<u128>>>| ids.as_ref().is_none_or(|ids| ids.contains(&bits));
-        names(&self.ids)
-            && names(&self.sessions)
-            && self.created.fits(Some(view.created_at_ms))
-            && self.updated.fits(Some(view.updated_at_ms))
-            && self.deleted.fits(None)
-            && self.all.iter().all(|filter| filter.fits(view))
-            && (self.any.is_empty() || self.any.iter().any(|filter| filter.fits(view)))
+        let count = reads.count_payments(merchant, &within)?;
+        let (offset, limit) = (self.page.offset, self.page.limit);
+        if let (By::Store(sort), true) = (&self.order.by, is_exact) {
+            within.sort = *sort;
+            let asked = count.saturating_sub(number(offset)).min(number(limit));
+            if asked > self.read_max {
+                return Ok(Err(too_many_to_show(asked, self.read_max)));
+            }
+            let rows = read(reads, merchant, within, offset, limit)?;
+            return Ok(Ok(Listed { count, rows }));
+        }
+        if count > self.read_max {
+            return Ok(Err(too_many_to_look_at(count, self.read_max)));
+        }
+        within.newest_first = false;
+        let mut rows = read(reads, merchant, within, 0, usize::MAX)?;
+        rows.retain(|view| self.filter.fits(view));
+        self.order.sort(&mut rows);
+        let count = number(rows.len());
+        Ok(Ok(Listed { count, rows: self.page.of(rows).collect() }))
     }
 }
 
-/// `$or[0][id]=a&$or[1][id]=b`: filters by number, one level deep.
-fn groups(query: &Query, name: &str, faults: &mut Faults) -> Vec<Filter> {
-    let members = match query.value(name) {
-        None => return Vec::new(),
-        Some(Value::Object(members)) if members.len() <= GROUPS_MAX => members,
-        Some(other) => {
-            faults.wrong_type(name, "array", &other.script_text());
-            return Vec::new();
-        }
-    };
-    let mut groups: Vec<(&str, Query)> = Vec::new();
-    for (path, value) in members {
-        let (number, rest) = path.split_once("][").unwrap_or((path, ""));
-        let rest = match rest.split_once("][") {
-            Some((name, inner)) => format!("{name}[{inner}]"),
-            None => rest.to_owned(),
-        };
-        let at = groups.iter().position(|(known, _)| *known == number);
-        let at = at.unwrap_or_else(|| {
-            groups.push((number, Query::default()));
-            groups.len().saturating_sub(1)
-        });
-        groups[at].1.add(&rest, value.clone());
-    }
-    let known = ["id", "payment_session_id", "created_at", "updated_at", "deleted_at"];
-    let read = |(_, query): (&str, Query)| {
-        faults.unknown(query.names(), &known);
-        Filter::read(&query, faults)
-    };
-    groups.into_iter().map(read).collect()
+/// Payments that one list may name.
+const IDS_MAX: usize = 1_000;
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// `None`: more than [`SCAN_MAX`] would have to be looked at.
-fn found(
+/// Up to `limit` payments behind the first `offset`, in the order of the filter.
+fn read(
     reads: &dyn Reads,
     merchant: MerchantId,
-    filter: &Filter,
-) -> Result<Option<Vec<PaymentView>>, ReadFault> {
-    if let Some(ids) = filter.ids.as_ref().or(filter.sessions.as_ref()) {
-        let mut ids: Vec<u128> = ids.iter().copied().flatten().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let views = ids.into_iter().map(|bits| reads.payment(merchant, PaymentId::new(bits), None));
-        let views: Result<Vec<Option<PaymentView>>, ReadFault> = views.collect();
-        let views = views?.into_iter().flatten();
-        return Ok(Some(views.filter(|view| filter.fits(view)).collect()));
-    }
-    let created = filter.created.span();
-    let mut rest = PaymentFilter {
-        created_from_ms: created.from_ms,
-        created_until_ms: created.until_ms,
-        limit: PAGE_MAX,
-        ..PaymentFilter::default()
-    };
-    let (mut found, mut seen) = (Vec::new(), 0_usize);
-    loop {
-        let page = reads.payments(merchant, &rest)?;
-        seen = seen.saturating_add(page.len());
-        let Some(last) = page.last().map(|view| view.id) else {
-            return Ok(Some(found));
-        };
-        if seen > SCAN_MAX {
-            return Ok(None);
+    mut within: PaymentFilter,
+    offset: usize,
+    limit: usize,
+) -> Result<Vec<PaymentView>, ReadFault> {
+    let mut rows: Vec<PaymentView> = Vec::new();
+    while rows.len() < limit {
+        let left = limit.saturating_sub(rows.len());
+        within.offset = u32::try_from(offset.saturating_add(rows.len())).unwrap_or(u32::MAX);
+        within.limit = u32::try_from(left).unwrap_or(u32::MAX).min(PAGE_MAX);
+        let page = reads.payments(merchant, &within)?;
+        if page.is_empty() {
+            break;
         }
-        rest.after = Some((last, 0));
-        found.extend(page.into_iter().filter(|view| filter.fits(view)));
+        rows.extend(page);
     }
+    Ok(rows)
 }
 
-/// By a column of the payment, or of what it names (`payment_collection.created_at`).
+fn too_many_ids(count: usize) -> Failure {
+    Failure::Invalid(format!(
+        "Invalid request: The list names {count} payments, at most {IDS_MAX} can be named. Ask for \
+         them in parts"
+    ))
+}
+
+fn too_many_to_show(count: u64, max: u64) -> Failure {
+    Failure::Invalid(format!(
+        "Invalid request: The list would show {count} payments, at most {max} are shown at \
+         once. Ask for fewer with limit, and for the others with offset"
+    ))
+}
+
+fn too_many_to_look_at(count: u64, max: u64) -> Failure {
+    Failure::Invalid(format!(
+        "Invalid request: {count} payments would have to be looked at, at most {max} are. \
+         Narrow the list by id, created_at or updated_at"
+    ))
+}
+
+/// By what the list is ordered.
+enum By {
+    /// What the store can order by.
+    Store(Sort),
+    /// A column of the payment, or of what it names (`payment_collection.created_at`).
+    Column { relation: Option<String>, column: &'static str },
+}
+
 struct Order {
-    relation: Option<String>,
-    column: &'static str,
+    by: By,
     is_descending: bool,
 }
 
 impl Order {
-    fn read(query: &Query, faults: &mut Faults) -> Option<Order> {
-        let written = schema::parameter(query, "order", faults)?;
+    fn read(query: &Query, faults: &mut Faults) -> Order {
+        let by_id = Order { by: By::Store(Sort::Id), is_descending: false };
+        let Some(written) = schema::parameter(query, "order", faults) else {
+            return by_id;
+        };
         let (path, is_descending) = match written.strip_prefix('-') {
             Some(path) => (path, true),
             None => (written, false),
         };
+        let sort = match path {
+            "id" => Some(Sort::Id),
+            "created_at" => Some(Sort::Created),
+            "updated_at" => Some(Sort::Updated),
+            _ => None,
+        };
+        if let Some(sort) = sort {
+            return Order { by: By::Store(sort), is_descending };
+        }
         let (relation, name) = match path.split_once('.') {
             Some((relation, name)) => (Some(relation), name),
             None => (None, path),
@@ -225,23 +227,37 @@ impl Order {
             Some("payment_session") => SESSION_COLUMNS,
             Some(_) => &[],
         };
-        let column = scalar_named(columns, name);
-        if column.is_none() {
+        let Some(column) = scalar_named(columns, name) else {
             faults.other("Value for field 'order' is no column".to_owned());
-        }
-        column.map(|column| Order { relation: relation.map(str::to_owned), column, is_descending })
+            return by_id;
+        };
+        Order { by: By::Column { relation: relation.map(str::to_owned), column }, is_descending }
     }
 
-    /// Payments come in the order of their ids, and equal keys leave them there.
-    fn key(&self, view: &PaymentView) -> Key {
-        let payment = Payment::new(view);
-        let related = self.relation.as_ref().map(|name| payment.related(name));
-        Key::of(&match related {
-            None => payment.scalar(self.column),
-            Some(Related::One(Some(parent))) => parent.scalar(self.column),
-            Some(Related::One(None) | Related::Many(_)) => NULL.to_owned(),
-        })
+    /// Orders what the store gave in the order of ids; rows with equal keys stay so.
+    fn sort(&self, rows: &mut [PaymentView]) {
+        match &self.by {
+            By::Store(Sort::Id) => {}
+            By::Store(Sort::Created) => rows.sort_by_key(|view| view.created_at_ms),
+            By::Store(Sort::Updated) => rows.sort_by_key(|view| view.updated_at_ms),
+            By::Column { relation, column } => {
+                rows.sort_by_cached_key(|view| key(view, relation.as_deref(), column));
+            }
+        }
+        if self.is_descending {
+            rows.reverse();
+        }
     }
+}
+
+fn key(view: &PaymentView, relation: Option<&str>, column: &str) -> Key {
+    let payment = Payment::new(view);
+    let related = relation.map(|name| payment.related(name));
+    Key::of(&match related {
+        None => payment.scalar(column),
+        Some(Related::One(Some(parent))) => parent.scalar(column),
+        Some(Related::One(None) | Related::Many(_)) => NULL.to_owned(),
+    })
 }
 
 /// A value to order by, made of its JSON text. Null comes last, as in the original's database.
@@ -290,5 +306,46 @@ impl Ord for Key {
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faces::testing::{self, SHOP};
+
+    #[tokio::test]
+    async fn a_list_that_would_read_too_much_is_refused_with_the_numbers() {
+        let shop = testing::Shop::open(super::super::router, testing::settings(), 0);
+        for _ in 0..3 {
+            shop.register(|_| ()).await;
+        }
+        let many: Vec<String> = (0..=IDS_MAX).map(|bits| format!("id=pay_{bits:026}")).collect();
+        let many = many.join("&");
+        let shown = "Invalid request: The list would show 3 payments, at most 2 are shown at once. Ask for fewer with limit, and for the others with offset";
+        let looked = "Invalid request: 3 payments would have to be looked at, at most 2 are. Narrow the list by id, created_at or updated_at";
+        let named = "Invalid request: The list names 1001 payments, at most 1000 can be named. Ask for them in parts";
+        for (query, outcome) in [
+            ("", Err(shown)),
+            ("limit=2", Ok((2, 3))),
+            ("offset=1", Ok((2, 3))),
+            ("order=-created_at&limit=1", Ok((1, 3))),
+            ("order=amount&limit=1", Err(looked)),
+            ("created_at[$ne]=2024-01-01&limit=1", Err(looked)),
+            ("order=amount&created_at[$lt]=2024-01-01", Ok((0, 0))),
+            (many.as_str(), Err(named)),
+        ] {
+            let wanted = Wanted::read(&Query::read(Some(query))).expect("well spelt");
+            let Wanted { page, order, filter, .. } = wanted;
+            let listing = Listing { page, order, filter, read_max: 2 };
+            let found = shop.desk.read(move |reads| listing.found(reads, SHOP)).await;
+            let outcome = outcome.map_err(str::to_owned);
+            let seen = match found.expect("a store") {
+                Ok(listed) => Ok((listed.rows.len(), listed.count)),
+                Err(Failure::Invalid(message)) => Err(message),
+                Err(other) => Err(format!("{other:?}")),
+            };
+            assert_eq!(seen, outcome, "{query}");
+        }
     }
 }

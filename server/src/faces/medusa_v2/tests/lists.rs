@@ -36,6 +36,10 @@ async fn a_list_is_filtered_ordered_and_cut() {
         ("limit=0".to_owned(), &none, "3,\"offset\":0,\"limit\":0"),
         ("offset=1000".to_owned(), &none, "3,\"offset\":1000,\"limit\":20"),
         ("order=-created_at".to_owned(), &[c, b, a], "3,\"offset\":0,\"limit\":20"),
+        ("order=-id&limit=1&offset=1".to_owned(), &[b], "3,\"offset\":1,\"limit\":1"),
+        ("order=updated_at".to_owned(), &[a, b, c], "3,\"offset\":0,\"limit\":20"),
+        ("order=-updated_at&limit=2".to_owned(), &[c, b], "3,\"offset\":0,\"limit\":2"),
+        ("order=-amount&limit=1&offset=1".to_owned(), &[a], "3,\"offset\":1,\"limit\":1"),
         // 9, 100 and 5000 major units.
         ("order=amount".to_owned(), &[b, a, c], "3,\"offset\":0,\"limit\":20"),
         (
@@ -92,4 +96,37 @@ async fn what_a_list_cannot_be_asked_is_told() {
     }
     let deep = "500 {\"type\":\"invalid_argument\",\"message\":\"Key accessor more than 2 levels deep: a.b.c\"}";
     assert_eq!(listed(&shop, "a.b.c=1").await, deep);
+}
+
+/// Each list once as the store reads it, and once so that each payment must be looked at.
+#[tokio::test]
+async fn a_list_is_the_same_whoever_filters_and_orders() {
+    let shop = Shop::open();
+    let mut ids = Vec::new();
+    for at in [3, 1, 4, 1, 5] {
+        ids.push(shop.payment(|it| it.created_at_ms = START_MS + at * 1_000).await);
+    }
+    shop.pass(Duration::from_mins(1));
+    for id in &ids[1..3] {
+        assert_eq!(shop.refund(id, "{\"amount\":1}").await.status, 200);
+    }
+    // Fits no payment, and is no matter for the store.
+    let nobody = "$or[1][created_at][$in][]=1999-01-01&$or[1][created_at][$in][]=1999-01-02";
+    let at = |seconds: i64| crate::time::millis_text(START_MS + seconds * 1_000);
+    let moment = at(30);
+    for (condition, order) in [
+        (format!("[created_at][$gte]={}", at(3)), "id"),
+        (format!("[created_at][$gt]={}", at(3)), "-created_at"),
+        (format!("[created_at]={}", at(1)), "-id"),
+        (format!("[updated_at][$gt]={moment}"), "-updated_at"),
+        (format!("[updated_at][$lte]={moment}"), "created_at"),
+        (format!("[id]={}", ids[2]), "updated_at"),
+    ] {
+        for page in ["", "&limit=1&offset=1", "&limit=0"] {
+            let store = listed(&shop, &format!("$or[0]{condition}&order={order}{page}")).await;
+            let looked = format!("$or[0]{condition}&{nobody}&order={order}{page}");
+            assert!(store.starts_with("200 "), "{store}");
+            assert_eq!(listed(&shop, &looked).await, store, "{condition} {order} {page}");
+        }
+    }
 }
