@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Key, Options, Request, Response, Server};
+use super::support::{Gr4vyClaims, Key, Options, Request, Response, Server, sign_gr4vy_token};
 
 /// How long a refund may take to reach a status that it must reach by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -89,7 +89,7 @@ fn a_payment_is_registered_once_and_found_by_every_name() {
     let shop = Shop::open();
     let body = json!({
         "id": "0191f5a7-44d3-7430-8739-2d80821416bf", "amount": 10000, "currency": "usd",
-        "captures": [{"amount": 6000}], "gift_cards": [{"amount": 2500}],
+        "captures": [{"amount": 6000}], "gift_cards": [{"amount": 2500, "last4": "1234"}],
         "external_identifier": "order-1001", "aliases": ["ch_3Oabc"], "metadata": {"rate": 1.10},
     });
     let made = shop.post("/api/payments", &body);
@@ -106,6 +106,11 @@ fn a_payment_is_registered_once_and_found_by_every_name() {
 
     let shown = made.json();
     assert_eq!(shown["currency"], "USD");
+    let card = &shown["gift_cards"][0];
+    assert_eq!(
+        (&card["last4"], &card["bin"], &card["amount"]),
+        (&json!("1234"), &json!(null), &json!(2500))
+    );
     assert_eq!(
         shown["totals"],
         json!({"amount": 12500, "captured": 8500, "refunded": 0, "reserved": 0,
@@ -153,6 +158,24 @@ fn captures_and_voids_take_what_is_authorised_and_no_more() {
     assert_eq!((rest.status, &rest.json()["totals"]["captured"]), (201, &json!(900)));
     let refund = shop.refund(&id, &json!({}));
     assert_eq!((refund.status, &refund.json()["amount"]), (201, &json!(900)));
+}
+
+#[test]
+fn a_refunds_metadata_is_kept_and_shown() {
+    let server = Server::start(Options::default());
+    let merchant = server.cli().merchant("Shop");
+    let signs = server.cli().key(&merchant, "gr4vy").private_key_pem.expect("it is shown once");
+    let shop = Shop { key: server.cli().key(&merchant, "native"), server };
+    let payment = shop.payment(json!({}));
+    let body = json!({"amount": 1, "metadata": {"return": "R-1", "boxes": "2"}});
+    let request = Request::post(&format!("/gr4vy/transactions/{payment}/refunds")).json(&body);
+    let token = sign_gr4vy_token(&signs, &Gr4vyClaims::default());
+    let made = shop.server.send(&request.bearer(&token));
+    assert_eq!(made.status, 201, "{}", made.text());
+    let refund = shop.get(&format!("/api/refunds/{}", text(&made.json(), "/id"))).json();
+    assert_eq!(refund["metadata"], body["metadata"]);
+    let other = shop.refund(&payment, &json!({"amount": 1}));
+    assert_eq!(other.json()["metadata"], json!(null));
 }
 
 #[test]

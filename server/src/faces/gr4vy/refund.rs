@@ -79,7 +79,7 @@ impl Asker {
             external_identifier: self.note.external_identifier.clone(),
             given_id: None,
             key_text: self.key_text.clone(),
-            metadata: None,
+            metadata: self.note.metadata.clone(),
             wants_reference: false,
         }
     }

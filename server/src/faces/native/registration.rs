@@ -5,8 +5,9 @@
 //! - Two bodies that mean the same have the same fingerprint, however they are written: `null`, an
 //!   empty list and an absent member are one, and so are all spellings of an id or a time.
 //! - What faces show and no rule reads (`source`, `airline`, `sub_merchant`, `agreement`,
-//!   `metadata`, `data`, `reauthorized_order_id`, and of `captures` the card-message references) is
-//!   kept word for word in the payment's profile, an object with these names.
+//!   `metadata`, `data`, `reauthorized_order_id`, of `captures` the card-message references and of
+//!   `gift_cards` the digits) is kept word for word in the payment's profile, an object with these
+//!   names.
 //!
 //! Start at [`read`].
 
@@ -63,6 +64,11 @@ const KEPT: [&str; 6] = ["source", "airline", "sub_merchant", "agreement", "meta
 /// Card-message references that a capture may have, which Moyasar's face shows.
 const CAPTURE_TEXTS: [&str; 3] = ["retrieval_reference", "stan", "auth_code"];
 const CAPTURE: [&str; 4] = ["amount", "retrieval_reference", "stan", "auth_code"];
+
+/// Digits of a gift card's number that may be kept, which Gr4vy's face shows, and how many of each:
+/// the first, those behind them, and the last.
+const CARD_DIGITS: [(&str, usize); 3] = [("bin", 6), ("sub_bin", 3), ("last4", 4)];
+const GIFT_CARD: [&str; 5] = ["id", "amount", "bin", "sub_bin", "last4"];
 
 /// What a registration has besides its body.
 pub(crate) struct Origin<'a> {
@@ -142,7 +148,7 @@ fn money(fields: &mut Fields<'_>, ids: &dyn Ids) -> Option<Money> {
             fields.fault(name, "is required");
         }
     }
-    let cards = amounts(fields, "gift_cards", LEGS_MAX - 1, &["id", "amount"]);
+    let cards = amounts(fields, "gift_cards", LEGS_MAX - 1, &GIFT_CARD);
     // Gift cards may have paid for all of it.
     let amount = fields.amount("amount", !cards.is_empty());
     let code = fields.text("currency", REFERENCE_BYTES_MAX);
@@ -219,12 +225,26 @@ fn amounts(
         for name in CAPTURE_TEXTS {
             inner.text(name, REFERENCE_BYTES_MAX);
         }
+        for (name, count) in CARD_DIGITS {
+            card_digits(&mut inner, name, count);
+        }
         if let Some(amount) = inner.amount("amount", false) {
             amounts.push((bits, amount));
         }
         fields.add(inner.into_faults());
     }
     amounts
+}
+
+fn card_digits(card: &mut Fields<'_>, name: &str, count: usize) {
+    let Some(value) = card.member(name) else {
+        return;
+    };
+    let is_digits =
+        |text: &String| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !value.string().as_ref().is_some_and(is_digits) {
+        card.fault(name, format!("must be text of {count} digits; more of a card is not kept"));
+    }
 }
 
 struct Connector {
@@ -305,8 +325,12 @@ fn profile(fields: &mut Fields<'_>) -> String {
     if let Some(order) = fields.text("reauthorized_order_id", REFERENCE_BYTES_MAX) {
         kept.push(format!("\"reauthorized_order_id\":{}", serde_json::json!(order)));
     }
-    if let Some(captures) = fields.member("captures").filter(|list| holds_references(*list)) {
-        kept.push(format!("\"captures\":{}", captures.text()));
+    for (name, members) in
+        [("captures", CAPTURE_TEXTS), ("gift_cards", CARD_DIGITS.map(|(n, _)| n))]
+    {
+        if let Some(list) = fields.member(name).filter(|list| holds_any(*list, members)) {
+            kept.push(format!("\"{name}\":{}", list.text()));
+        }
     }
     if let Some(value) = fields.member("source") {
         let faults = source::faults(value, &fields.pointer("source"));
@@ -315,14 +339,14 @@ fn profile(fields: &mut Fields<'_>) -> String {
     format!("{{{}}}", kept.join(","))
 }
 
-fn holds_references(captures: Json<'_>) -> bool {
-    let Value::Array(items) = captures.value() else {
+/// Has any object of a list one of these members?
+fn holds_any(list: Json<'_>, members: [&str; 3]) -> bool {
+    let Value::Array(items) = list.value() else {
         return false;
     };
     let holds = |item: Json<'_>| {
-        let capture = item.object();
-        capture
-            .is_some_and(|capture| CAPTURE_TEXTS.iter().any(|name| capture.member(name).is_some()))
+        let item = item.object();
+        item.is_some_and(|item| members.iter().any(|name| item.member(name).is_some()))
     };
     items.into_iter().any(holds)
 }

@@ -52,6 +52,8 @@ pub(crate) fn list(items: impl Iterator<Item = String>) -> String {
 pub(crate) fn payment(view: &PaymentView) -> String {
     let primary = view.primary();
     let sums: Vec<Sums> = view.legs.iter().map(|leg| Sums::of(view, leg)).collect();
+    let kept: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(&view.profile).unwrap_or_default();
     let shown = Shown::new()
         .member("id", uuid_text(view.id.bits()))
         .member("ids", spelling::payment_ids(view.id.bits()))
@@ -61,7 +63,7 @@ pub(crate) fn payment(view: &PaymentView) -> String {
         .raw("legs", &list(view.legs.iter().map(|shown| leg(view, shown))))
         .raw("captures", &list(primary.captures.iter().map(capture)))
         .raw("voids", &list(primary.releases.iter().map(void)))
-        .member("gift_cards", gift_cards(view))
+        .raw("gift_cards", &gift_cards(view, &kept))
         .raw("refunds", &list(view.refunds.iter().map(refund)))
         .member("connector", &view.connector)
         .member("connector_payment", &view.connector_payment)
@@ -73,10 +75,8 @@ pub(crate) fn payment(view: &PaymentView) -> String {
         .member("created_at", millis_text(view.created_at_ms))
         .member("updated_at", millis_text(view.updated_at_ms))
         .member("canceled_at", view.cancelled_at_ms.map(millis_text));
-    let kept: BTreeMap<String, Box<RawValue>> =
-        serde_json::from_str(&view.profile).unwrap_or_default();
-    // Captures are shown with what became of them, above.
-    let kept = kept.iter().filter(|(name, _)| *name != "captures");
+    // Captures and gift cards are shown with what became of them, above.
+    let kept = kept.iter().filter(|(name, _)| !["captures", "gift_cards"].contains(&name.as_str()));
     kept.fold(shown, |shown, (name, value)| shown.raw(name, value.get())).text()
 }
 
@@ -153,9 +153,21 @@ fn void(release: &ReleaseView) -> String {
         .text()
 }
 
-fn gift_cards(view: &PaymentView) -> Vec<Value> {
-    let cards = view.legs.iter().filter(|leg| leg.kind == LegKind::GiftCard);
-    cards.map(|leg| json!({"id": uuid_text(leg.id.bits()), "amount": leg.amount.units()})).collect()
+/// Gift cards with the digits that were kept of them, in the order of the legs.
+fn gift_cards(view: &PaymentView, kept: &BTreeMap<String, Box<RawValue>>) -> String {
+    let cards = kept.get("gift_cards").and_then(|text| serde_json::from_str(text.get()).ok());
+    let cards: Vec<Value> = cards.unwrap_or_default();
+    let legs = view.legs.iter().filter(|leg| leg.kind == LegKind::GiftCard);
+    list(legs.enumerate().map(|(place, leg)| {
+        let digits = |name| cards.get(place).map_or(&Value::Null, |card| &card[name]);
+        Shown::new()
+            .member("id", uuid_text(leg.id.bits()))
+            .member("amount", leg.amount.units())
+            .member("bin", digits("bin"))
+            .member("sub_bin", digits("sub_bin"))
+            .member("last4", digits("last4"))
+            .text()
+    }))
 }
 
 /// A refund, whichever face it came through. `attempts` counts the refund calls sent to the PSP.
@@ -172,6 +184,7 @@ pub(crate) fn refund(view: &RefundView) -> String {
         .member("reason", reason(view))
         .member("note", &view.note)
         .member("external_identifier", &view.external_identifier)
+        .raw("metadata", view.metadata.as_deref().unwrap_or("null"))
         .member("psp_refund_id", &view.psp_refund)
         .member("error", fault.map(|fault| json!({"code": fault.code, "text": fault.text})))
         .member("attempts", view.sends)

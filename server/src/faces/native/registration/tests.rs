@@ -79,6 +79,14 @@ fn everything_that_is_wrong_is_listed_with_its_place() {
             r#"{"amount":5,"currency":"EUR","gift_cards":[{"id":"x","amount":1}]}"#,
             vec!["/gift_cards/0/id"],
         ),
+        (
+            r#"{"amount":5,"currency":"EUR","gift_cards":[{"amount":1,"bin":"41234","sub_bin":"5x4","last4":1234}]}"#,
+            vec!["/gift_cards/0/bin", "/gift_cards/0/sub_bin", "/gift_cards/0/last4"],
+        ),
+        (
+            r#"{"amount":5,"currency":"EUR","gift_cards":[{"amount":1,"number":"4123455541234"}]}"#,
+            vec!["/gift_cards/0/number"],
+        ),
         (r#"{"amount":5,"currency":"EUR","connector":"paypal"}"#, vec!["/connector"]),
         (r#"{"amount":5,"currency":"EUR","sandbox":["approve"]}"#, vec!["/sandbox"]),
         (
