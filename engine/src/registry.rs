@@ -123,6 +123,8 @@ pub trait Registry: Send + Sync {
         merchant: MerchantId,
         collection: PaymentId,
     ) -> Result<bool, RegistryFault>;
+    /// Keeps the answer of a request that needed no write.
+    fn keep_answer(&self, merchant: MerchantId, answer: &KeptAnswer) -> Result<(), RegistryFault>;
     /// Keeps a secret under a name unless there is one; returns the one that is kept.
     fn keep_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, RegistryFault>;
 }

@@ -205,6 +205,11 @@ impl Registry for SqliteRegistry {
         })
     }
 
+    fn keep_answer(&self, merchant: MerchantId, answer: &KeptAnswer) -> Result<(), RegistryFault> {
+        self.check_merchant(merchant)?;
+        self.write("this answer", |transaction| shop::keep(transaction, merchant, Some(answer)))
+    }
+
     fn open_collection_session(
         &self,
         merchant: MerchantId,

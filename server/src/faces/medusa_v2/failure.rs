@@ -293,7 +293,9 @@ fn not_captured(error: CommandError, payment: &str) -> Spoken {
             tracing::error!(%fault, "a capture was not stored, or may not have been");
             store_failed(NOT_STORED)
         }
-        CommandError::Refused { .. } | CommandError::KeyReused | CommandError::KeyInProgress => {
+        CommandError::KeyReused => key_reused(),
+        CommandError::KeyInProgress => conflict(),
+        CommandError::Refused { .. } => {
             tracing::error!(%error, "a capture was refused as a refund");
             unknown_error()
         }

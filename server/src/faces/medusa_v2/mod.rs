@@ -17,6 +17,7 @@
 
 mod auth;
 mod browser;
+mod capture;
 mod failure;
 mod fields;
 mod list;
@@ -83,7 +84,7 @@ pub(super) fn routes() -> Routes<Face> {
         .post("/auth/token/refresh", Access::Known, "refresh_token", login::refresh)
         .get("/admin/payments", READ_PAYMENTS, "list_payments", payment_list::list)
         .get("/admin/payments/{id}", READ_PAYMENTS, "read_payment", payments::retrieve)
-        .post("/admin/payments/{id}/capture", WRITE_PAYMENTS, "capture_payment", payments::capture)
+        .post("/admin/payments/{id}/capture", WRITE_PAYMENTS, "capture_payment", capture::capture)
         .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::refund)
         .get("/admin/refund-reasons", READ_REASONS, "list_refund_reasons", reasons::list)
         .post("/admin/refund-reasons", WRITE_REASONS, "create_refund_reason", reasons::create)

@@ -7,7 +7,7 @@
 
 use requite_core::currency::Currency;
 use requite_core::refund::Status;
-use requite_engine::read::{CaptureView, PaymentView, ReasonView, RefundView};
+use requite_engine::read::{CaptureView, OperationKind, PaymentView, ReasonView, RefundView};
 
 use super::fields::{Column, Defaults, Entity, Related};
 use super::spelling::{
@@ -189,6 +189,14 @@ struct Capture<'a> {
     capture: &'a CaptureView,
 }
 
+impl Capture<'_> {
+    /// Who captured it here. One that was made elsewhere and written down is nobody's.
+    fn actor(&self) -> Option<&str> {
+        let made = self.payment.operation(OperationKind::Capture, self.capture.id.bits());
+        made.filter(|made| made.face.is_some()).map(|made| made.actor.as_str())
+    }
+}
+
 impl Entity for Capture<'_> {
     fn columns(&self) -> &'static [Column] {
         &[
@@ -210,6 +218,7 @@ impl Entity for Capture<'_> {
         match name {
             "id" => id(prefix::CAPTURE, self.capture.id.bits()),
             "payment_id" => id(prefix::PAYMENT, self.payment.id.bits()),
+            "created_by" => optional_text(self.actor()),
             "raw_amount" => raw_amount(units, self.payment.currency),
             "created_at" | "updated_at" => time(self.capture.at_ms),
             "amount" => amount(units, self.payment.currency),

@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod captures;
 mod keyed;
 mod lists;
 mod money;

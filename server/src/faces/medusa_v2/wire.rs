@@ -134,16 +134,28 @@ impl Wish {
 }
 
 /// What the body of a capture says: an amount, or nothing, which means all of the payment.
-pub(super) fn capture_amount(body: &Body, json: Option<Json<'_>>) -> Result<Amount, Failure> {
-    let Some(object) = body.object(json)? else {
-        return Ok(Amount::Whole);
-    };
-    let mut faults = Faults::default();
-    let asked = object.member("amount").map(|value| amount(value, &mut faults));
-    let names = object.members().iter().map(|member| member.name.as_str());
-    faults.unknown(names, &["amount"]);
-    faults.result()?;
-    Ok(asked.flatten().unwrap_or(Amount::Whole))
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CaptureWish {
+    pub amount: Amount,
+    /// Equal for bodies that mean the same.
+    pub canonical: String,
+}
+
+impl CaptureWish {
+    pub(super) fn read(body: &Body, json: Option<Json<'_>>) -> Result<CaptureWish, Failure> {
+        let Some(object) = body.object(json)? else {
+            return Ok(CaptureWish { amount: Amount::Whole, canonical: "{}".to_owned() });
+        };
+        let mut faults = Faults::default();
+        let asked = object.member("amount").map(|value| amount(value, &mut faults));
+        let names = object.members().iter().map(|member| member.name.as_str());
+        faults.unknown(names, &["amount"]);
+        faults.result()?;
+        Ok(CaptureWish {
+            amount: asked.flatten().unwrap_or(Amount::Whole),
+            canonical: json.map(Json::canonical).unwrap_or_default(),
+        })
+    }
 }
 
 /// `None` after telling a fault.

@@ -125,7 +125,10 @@ impl Replay {
         let answer = self.shop.server.send(&request);
         self.keep(line, &request, &answer, &id, &demand);
         let demand = self.as_ours(demand, &mut decisions);
-        let dialect = fields::V2 { added: fields::added(&request.target) };
+        let given =
+            self.given.get(&id).map(|given| given["captures"].as_array().map_or(0, Vec::len));
+        let given_captures = given.unwrap_or_default();
+        let dialect = fields::V2 { added: fields::added(&request.target), given_captures };
         let judged = judge(&demand, &dialect, &mut self.ids, &answer);
         let mut problems = judged.problems;
         decisions.extend(judged.decisions);

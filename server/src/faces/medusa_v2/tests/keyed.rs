@@ -2,10 +2,10 @@
 
 use super::*;
 
-const REUSED: &str = "422 {\"code\":\"invalid_request_error\",\"type\":\"duplicate_error\",\"message\":\"This Idempotency-Key was used for a request that means something else. Send this one with a key of its own.\"}";
+pub(super) const REUSED: &str = "422 {\"code\":\"invalid_request_error\",\"type\":\"duplicate_error\",\"message\":\"This Idempotency-Key was used for a request that means something else. Send this one with a key of its own.\"}";
 
 impl Shop {
-    async fn ask_keyed(&self, key: &str, call: &str, body: &str) -> Answer {
+    pub(super) async fn ask_keyed(&self, key: &str, call: &str, body: &str) -> Answer {
         let basic = format!("Basic {KEY}");
         let headers = [("authorization", basic.as_str()), ("idempotency-key", key)];
         self.ask_as(&headers, call, body).await

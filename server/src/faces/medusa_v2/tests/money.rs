@@ -126,32 +126,3 @@ async fn while_the_first_is_under_way_its_key_is_a_conflict() {
     assert_eq!(first.status, 200, "{}", first.told());
     assert_eq!(shop.refunded(&id).await, "10");
 }
-
-#[tokio::test]
-async fn captures_take_what_is_authorised_and_no_more() {
-    let shop = Shop::open();
-    let id = shop.payment(|it| it.captures.clear()).await;
-    let too_much = "You cannot capture more than the authorized amount substracted by what is \
-                    already captured.";
-    let call = format!("POST /admin/payments/{id}/capture?fields=captures.amount,captured_amount");
-    let answer = shop.ask(&call, "{\"amount\":30}").await;
-    assert!(answer.text.contains("\"captured_amount\":30,"), "{}", answer.told());
-    for body in ["{}", "{\"amount\":70.01}", "{\"amount\":1e30}"] {
-        assert_eq!(shop.told(&call, body).await, invalid(too_much), "{body}");
-    }
-    let answer = shop.ask(&call, "{\"amount\":69.999999}").await;
-    assert!(answer.text.contains("\"captured_amount\":100,"), "{}", answer.told());
-    // Captured as a whole: the answer is the payment as it is.
-    assert_eq!(shop.told(&call, "{\"amount\":5}").await, answer.told());
-    let told = shop.told("POST /admin/payments/pay_x/capture", "{}").await;
-    assert_eq!(told, not_found("Payment with id: pay_x was not found"));
-    let cancelled = shop
-        .payment(|it| {
-            it.captures.clear();
-            it.cancelled_at_ms = Some(START_MS);
-        })
-        .await;
-    let call = format!("POST /admin/payments/{cancelled}/capture");
-    let told = shop.told(&call, "{}").await;
-    assert_eq!(told, invalid(&format!("The payment: {cancelled} has been canceled.")));
-}
