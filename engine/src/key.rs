@@ -66,6 +66,11 @@ pub enum KeyOutcome {
         payment: PaymentId,
         seq: u32,
     },
+    /// A registration that found its payment there already, as it was after this event.
+    Present {
+        payment: PaymentId,
+        seq: u32,
+    },
     BookingRefused(BookingRefusal),
 }
 

@@ -12,6 +12,10 @@ use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::{Fault, Status};
 
+mod history;
+
+pub use history::{AccountsView, EventView, HistoryPage, Journal, JournalView};
+
 /// The most rows one page holds.
 pub const PAGE_MAX: u32 = 1_000;
 
@@ -136,6 +140,8 @@ pub struct RefundView {
     pub currency: Currency,
     pub amount: Minor,
     pub status: Status,
+    /// Name of the connector account that pays it.
+    pub connector: String,
     pub psp_refund: Option<String>,
     pub fault: Option<Fault>,
     /// The face it came through.
@@ -245,8 +251,12 @@ fn total(amounts: impl Iterator<Item = Minor>) -> i64 {
 #[derive(Clone, Debug, Default)]
 pub struct RefundFilter {
     pub payment: Option<PaymentId>,
+    /// The payment's customer, order and connector.
     pub customer: Option<String>,
+    pub order: Option<String>,
     pub connector: Option<String>,
+    /// Upper case; empty: every currency.
+    pub currencies: Vec<String>,
     pub external_identifier: Option<String>,
     /// The id that the caller gave it.
     pub given_id: Option<u128>,
@@ -258,10 +268,15 @@ pub struct RefundFilter {
     pub sent_until_ms: Option<i64>,
     pub settled_from_ms: Option<i64>,
     pub settled_until_ms: Option<i64>,
+    pub updated_from_ms: Option<i64>,
+    pub updated_until_ms: Option<i64>,
     pub amount_from: Option<i64>,
     pub amount_until: Option<i64>,
-    /// Continue behind this refund, in the chosen order.
-    pub after: Option<RefundId>,
+    /// [`Sort::Id`] and [`Sort::Created`] are one here: refunds are asked for here alone.
+    pub sort: Sort,
+    /// Continue behind this refund, in the chosen order; with [`Sort::Updated`] also the time that the
+    /// page before showed for it.
+    pub after: Option<(RefundId, i64)>,
     pub newest_first: bool,
     /// 1 to [`PAGE_MAX`].
     pub limit: u32,
@@ -280,7 +295,7 @@ pub enum Stage {
     Voided,
 }
 
-/// By what a list of payments is ordered. Payments of one time are ordered by id.
+/// By what a list is ordered. Rows of one time are ordered by id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     /// By id, which is the order in which they came here.
@@ -300,6 +315,7 @@ pub struct PaymentFilter {
     pub ids: Vec<PaymentId>,
     pub external_identifier: Option<String>,
     pub order: Option<String>,
+    pub customer: Option<String>,
     pub connector: Option<String>,
     pub connector_payment: Option<String>,
     /// Upper case; empty: every currency.
@@ -482,6 +498,22 @@ pub trait Reads: Send + Sync {
         merchant: MerchantId,
         filter: &RefundFilter,
     ) -> Result<Vec<RefundView>, ReadFault>;
+
+    /// A payment's events; none of an unknown one.
+    fn events(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        page: &HistoryPage,
+    ) -> Result<Vec<EventView>, ReadFault>;
+
+    /// A payment's journal; empty of an unknown one.
+    fn journal(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        page: &HistoryPage,
+    ) -> Result<Journal, ReadFault>;
 
     fn merchant(&self, merchant: MerchantId) -> Result<Option<MerchantView>, ReadFault>;
 

@@ -47,6 +47,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_session.sql"),
     include_str!("../../migrations/sqlite/0003_operations.sql"),
     include_str!("../../migrations/sqlite/0004_shop.sql"),
+    include_str!("../../migrations/sqlite/0005_history.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod files;
+mod history;
 mod keys;
 mod operations;
 mod races;

@@ -221,6 +221,18 @@ fn one_key_is_one_registration() {
         assert_eq!(reply.as_of, Some(3), "registered, captured, and the gift card taken");
     }
     assert_eq!(bench.ask(new(9, "b")), Err(CommandError::KeyReused));
+    // Found there already: the same again, however the payment has moved on.
+    let Command::Register(mut twin) = new(7, "a") else { panic!("a registration") };
+    twin.keys = vec![key("k2", "a")];
+    for is_replay in [false, true] {
+        let Ok(Reply::Registered(reply)) = bench.ask(Command::Register(twin.clone())) else {
+            panic!("registered")
+        };
+        assert_eq!((reply.registered, reply.as_of), (Registered::Present(PAYMENT), Some(3)));
+        assert_eq!(reply.is_replay, is_replay);
+        bench.refund(request(1, 100)).ok();
+        bench.restart();
+    }
     let all = bench.reads().count_payments(MERCHANT, &PaymentFilter::default());
     assert_eq!(all.expect("counted"), 1);
     bench.check();

@@ -17,13 +17,7 @@ fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
     shown.push(bench.view(None));
     for view in &shown {
         let again = bench.view(Some(view.seq));
-        // What is only true of the present is not part of any answer.
-        let mut expected = view.clone();
-        let mut got = again;
-        for refund in expected.refunds.iter_mut().chain(&mut got.refunds) {
-            (refund.next_action_at_ms, refund.sent_at_ms, refund.sends) = (None, None, 0);
-        }
-        assert_eq!(got, expected, "as of event {}", view.seq);
+        assert_eq!(&again, view, "as of event {}", view.seq);
     }
     assert_eq!(shown.last().map(|view| view.seq), Some(bench.view(Some(u32::MAX)).seq));
 }
@@ -52,9 +46,12 @@ fn all() -> RefundFilter {
 fn lists_page_by_key() {
     lists(vec![
         (RefundFilter { limit: 2, ..all() }, vec![10, 20]),
-        (RefundFilter { after: Some(RefundId::new(2)), ..all() }, vec![30, 40]),
+        (RefundFilter { after: Some((RefundId::new(2), 0)), ..all() }, vec![30, 40]),
         (RefundFilter { newest_first: true, limit: 2, ..all() }, vec![40, 30]),
-        (RefundFilter { newest_first: true, after: Some(RefundId::new(2)), ..all() }, vec![10]),
+        (
+            RefundFilter { newest_first: true, after: Some((RefundId::new(2), 0)), ..all() },
+            vec![10],
+        ),
     ]);
 }
 
@@ -68,6 +65,11 @@ fn lists_keep_to_their_filter() {
         (RefundFilter { asked_until_ms: Some(NOW + 2), ..all() }, vec![10]),
         (RefundFilter { payment: Some(PaymentId::new(99)), ..all() }, vec![]),
         (RefundFilter { customer: Some("cus_1".to_owned()), ..all() }, vec![]),
+        (RefundFilter { order: Some("order_1".to_owned()), ..all() }, vec![]),
+        (RefundFilter { currencies: vec!["EUR".to_owned()], ..all() }, vec![]),
+        (RefundFilter { currencies: vec!["USD".to_owned()], limit: 1, ..all() }, vec![10]),
+        (RefundFilter { updated_from_ms: Some(NOW + 3), ..all() }, vec![30, 40]),
+        (RefundFilter { updated_until_ms: Some(NOW + 3), ..all() }, vec![10, 20]),
     ]);
 }
 
@@ -101,6 +103,7 @@ fn no_statement_reads_more_than_its_payment() {
         include_str!("../../src/store/sqlite/load.rs"),
         include_str!("../../src/store/sqlite/read.rs"),
         include_str!("../../src/store/sqlite/read/payment.rs"),
+        include_str!("../../src/store/sqlite/read/history.rs"),
         include_str!("../../src/store/sqlite/save.rs"),
         include_str!("../../src/store/sqlite/shop.rs"),
     ];

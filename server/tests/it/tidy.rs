@@ -32,6 +32,7 @@ const RULES: &[Rule] = &[
             "sqlite/load.rs",
             "sqlite/save.rs",
             "sqlite/read.rs",
+            "sqlite/read/history.rs",
             "sqlite/read/lists.rs",
             "sqlite/read/payment.rs",
             "sqlite/registry.rs",

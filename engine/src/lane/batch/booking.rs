@@ -207,7 +207,9 @@ fn booked_before(key: &Key, outcome: KeyOutcome) -> Result<Reply, CommandError> 
         KeyOutcome::BookingRefused(refusal) => {
             Err(CommandError::BookingRefused { refusal, is_replay: true })
         }
-        KeyOutcome::Refund { .. } | KeyOutcome::Refused(_) => Err(CommandError::KeyReused),
+        KeyOutcome::Refund { .. } | KeyOutcome::Refused(_) | KeyOutcome::Present { .. } => {
+            Err(CommandError::KeyReused)
+        }
     }
 }
 

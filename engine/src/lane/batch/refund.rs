@@ -55,7 +55,9 @@ impl Batch<'_> {
                 let refused = CommandError::Refused { refusal, is_replay: true };
                 return Some(Verdict::Answer(Err(refused)));
             }
-            KeyOutcome::Booked { .. } | KeyOutcome::BookingRefused(_) => {
+            KeyOutcome::Booked { .. }
+            | KeyOutcome::Present { .. }
+            | KeyOutcome::BookingRefused(_) => {
                 return Some(Verdict::Answer(Err(CommandError::KeyReused)));
             }
         };
@@ -93,9 +95,10 @@ impl Batch<'_> {
                 let is_untold = answered.is_none() && self.is_left(*refund);
                 (self.status(*refund), is_untold)
             }
-            KeyOutcome::Refused(_) | KeyOutcome::Booked { .. } | KeyOutcome::BookingRefused(_) => {
-                (None, false)
-            }
+            KeyOutcome::Refused(_)
+            | KeyOutcome::Booked { .. }
+            | KeyOutcome::Present { .. }
+            | KeyOutcome::BookingRefused(_) => (None, false),
         };
         key.binds(record, stands, request.ask.at_ms).then_some(record)
     }

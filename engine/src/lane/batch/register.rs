@@ -20,10 +20,11 @@ impl Batch<'_> {
     pub(super) fn register(&mut self, new: &Registration) -> Result<Reply, CommandError> {
         let at = (new.merchant, new.at_ms);
         if let Some((_, outcome)) = self.key_outcome(at, &new.keys)? {
-            let KeyOutcome::Booked { payment, seq } = outcome else {
-                return Err(CommandError::KeyReused);
+            let (registered, seq) = match outcome {
+                KeyOutcome::Booked { payment, seq } => (Registered::Created(payment), seq),
+                KeyOutcome::Present { payment, seq } => (Registered::Present(payment), seq),
+                _ => return Err(CommandError::KeyReused),
             };
-            let registered = Registered::Created(payment);
             let reply = RegisteredReply { registered, as_of: Some(seq), is_replay: true };
             return Ok(Reply::Registered(reply));
         }
@@ -31,14 +32,21 @@ impl Batch<'_> {
             Some(known) => known,
             None => self.create(new),
         };
-        if let Registered::Created(payment) | Registered::Present(payment) = registered {
-            let seq = self.seq((new.merchant, payment));
-            self.keep_booked(at, &new.keys, KeyOutcome::Booked { payment, seq });
-        }
-        let as_of = match registered {
-            Registered::Created(_) => Some(self.seq((new.merchant, new.payment))),
-            Registered::Present(_) | Registered::Differs(_) => None,
+        let told = match registered {
+            Registered::Created(payment) => {
+                let seq = self.seq((new.merchant, payment));
+                Some((KeyOutcome::Booked { payment, seq }, seq))
+            }
+            Registered::Present(payment) => {
+                let seq = self.seq((new.merchant, payment));
+                Some((KeyOutcome::Present { payment, seq }, seq))
+            }
+            Registered::Differs(_) => None,
         };
+        let as_of = told.as_ref().map(|(_, seq)| *seq);
+        if let Some((outcome, _)) = told {
+            self.keep_booked(at, &new.keys, outcome);
+        }
         Ok(Reply::Registered(RegisteredReply { registered, as_of, is_replay: false }))
     }
 

@@ -93,7 +93,8 @@ fn key(
     hash: &[u8; 16],
 ) -> rusqlite::Result<Option<KeyRecord>> {
     let sql = "-- key
-        select fingerprint, at_ms, payment_id, refund_id, answered_seq, answered_status, refusal
+        select fingerprint, at_ms, payment_id, refund_id, answered_seq, answered_status, refusal,
+            was_present
         from idempotency where merchant_id = ?1 and key_hash = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row(params![blob(merchant.bits()), hash], |row| {
@@ -111,7 +112,11 @@ fn made(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<KeyOutcome> {
     let answered_seq: Option<u32> = row.get(4)?;
     let Some(refund) = row.get::<_, Option<[u8; 16]>>(3)? else {
         let seq = answered_seq.ok_or_else(|| corrupt("a key that stands for nothing"))?;
-        return Ok(KeyOutcome::Booked { payment, seq });
+        let was_present: bool = row.get(7)?;
+        return Ok(match was_present {
+            true => KeyOutcome::Present { payment, seq },
+            false => KeyOutcome::Booked { payment, seq },
+        });
     };
     let refund =
         RefundRef { merchant, payment, refund: RefundId::new(u128::from_be_bytes(refund)) };

@@ -1,5 +1,6 @@
 //! Views, read on connections of their own: they see what is committed and never wait for the lane.
 
+mod history;
 mod lists;
 mod payment;
 
@@ -15,8 +16,9 @@ use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
 use super::{Open, OpenFault, blob, connect, id, session, settings, shop};
 use crate::read::{
-    CollectionView, KeptAnswer, KeyView, MerchantView, PaymentFilter, PaymentView, PersonView,
-    ReadFault, Reads, ReasonView, RefundFilter, RefundView, SessionView,
+    CollectionView, EventView, HistoryPage, Journal, KeptAnswer, KeyView, MerchantView,
+    PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView, RefundFilter, RefundView,
+    SessionView,
 };
 
 /// Idle connections that are kept for the next read.
@@ -140,6 +142,24 @@ impl Reads for SqliteReads {
         filter: &RefundFilter,
     ) -> Result<Vec<RefundView>, ReadFault> {
         self.snapshot(|connection| lists::refunds(connection, merchant, filter))
+    }
+
+    fn events(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        page: &HistoryPage,
+    ) -> Result<Vec<EventView>, ReadFault> {
+        self.snapshot(|connection| history::events(connection, merchant, payment, page))
+    }
+
+    fn journal(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        page: &HistoryPage,
+    ) -> Result<Journal, ReadFault> {
+        self.snapshot(|connection| history::journal(connection, merchant, payment, page))
     }
 
     fn merchant(&self, merchant: MerchantId) -> Result<Option<MerchantView>, ReadFault> {
@@ -314,14 +334,14 @@ fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
     })
 }
 
-/// The first 28 columns are the refund's, the next eight its reason's, the last two the refund's again.
+/// The first 28 columns are the refund's, the next eight its reason's, the others the refund's again.
 const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_no, p.currency,
         p.exponent, r.amount_minor, r.status, r.psp_refund, r.fault_code, r.fault_text, r.face,
         r.actor, r.reason_code, r.reason_text, r.note, r.external_identifier, r.given_id,
         r.key_text, r.reference_day, r.reference_no, r.asked_at_ms, r.sent_at_ms,
         r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
         q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
-        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata
+        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata, p.connector
     from refund r
     join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
     join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
@@ -342,6 +362,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundVi
         currency: currency(row, 4, 5)?,
         amount: minor(row, 6)?,
         status: status(row, 7)?,
+        connector: row.get(38)?,
         psp_refund: row.get(8)?,
         fault: fault_of(row, 9, 10)?,
         face: row.get(11)?,

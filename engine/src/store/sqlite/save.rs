@@ -368,12 +368,13 @@ fn put_key(
 ) -> rusqlite::Result<()> {
     let sql = "-- put_key
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
-            answered_seq, answered_status, refusal)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            answered_seq, answered_status, refusal, was_present)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
         on conflict (merchant_id, key_hash) do update set fingerprint = excluded.fingerprint,
             at_ms = excluded.at_ms, payment_id = excluded.payment_id,
             refund_id = excluded.refund_id, answered_seq = excluded.answered_seq,
-            answered_status = excluded.answered_status, refusal = excluded.refusal";
+            answered_status = excluded.answered_status, refusal = excluded.refusal,
+            was_present = excluded.was_present";
     let mut key = KeyRow::default();
     match &record.outcome {
         KeyOutcome::Refund { refund, answered } => {
@@ -385,6 +386,11 @@ fn put_key(
         KeyOutcome::Booked { payment, seq } => {
             key.payment = Some(*payment);
             key.answered_seq = Some(*seq);
+        }
+        KeyOutcome::Present { payment, seq } => {
+            key.payment = Some(*payment);
+            key.answered_seq = Some(*seq);
+            key.was_present = true;
         }
         KeyOutcome::Refused(refusal) => key.refusal = refusal_text(refusal),
         KeyOutcome::BookingRefused(refusal) => key.refusal = booking_refusal_text(refusal),
@@ -399,6 +405,7 @@ fn put_key(
         key.answered_seq,
         key.answered_status.map(Status::number),
         key.refusal,
+        key.was_present,
     ];
     write_one(tx, sql, row)
 }
@@ -411,6 +418,7 @@ struct KeyRow {
     answered_seq: Option<u32>,
     answered_status: Option<Status>,
     refusal: Option<String>,
+    was_present: bool,
 }
 
 fn insert_operation(tx: &Transaction<'_>, new: &NewOperation) -> rusqlite::Result<()> {

@@ -56,6 +56,7 @@ fn refund(status: Status) -> RefundView {
         currency: Currency::parse("SAR").expect("a currency"),
         amount: minor(262_346),
         status,
+        connector: "sandbox".to_owned(),
         psp_refund: None,
         fault: None,
         face: "mpg".to_owned(),

@@ -227,7 +227,7 @@ async fn refund_page(
         asked_until_ms: parameters.time("created_until")?,
         amount_from: parameters.amount("amount_from")?,
         amount_until: parameters.amount("amount_until")?,
-        after: parameters.cursor()?.map(RefundId::new),
+        after: parameters.cursor()?.map(|bits| (RefundId::new(bits), 0)),
         newest_first: parameters.is_newest_first()?,
         limit: limit.saturating_add(1),
         ..RefundFilter::default()

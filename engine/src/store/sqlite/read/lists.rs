@@ -110,6 +110,7 @@ fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Condition
         only.add(named, [merchant.clone(), name.clone(), merchant, name]);
     }
     only.maybe("p.order_ref = ?", filter.order.clone());
+    only.maybe("p.customer = ?", filter.customer.clone());
     only.maybe("p.connector = ?", filter.connector.clone());
     only.maybe("p.connector_payment = ?", filter.connector_payment.clone());
     let currencies = filter.currencies.iter().cloned().map(Value::Text);
@@ -192,7 +193,9 @@ pub(super) fn refunds(
     let mut only = Conditions::of("r.merchant_id = ?", merchant);
     only.maybe("r.payment_id = ?", filter.payment.map(|id| bytes(id.bits())));
     only.maybe("p.customer = ?", filter.customer.clone());
+    only.maybe("p.order_ref = ?", filter.order.clone());
     only.maybe("p.connector = ?", filter.connector.clone());
+    only.among("p.currency", filter.currencies.iter().cloned().map(Value::Text).collect());
     only.maybe("r.external_identifier = ?", filter.external_identifier.clone());
     only.maybe("r.given_id = ?", filter.given_id.map(bytes));
     let statuses = filter.statuses.iter().map(|status| Value::Integer(status.number().into()));
@@ -203,14 +206,25 @@ pub(super) fn refunds(
     only.maybe("r.sent_at_ms < ?", filter.sent_until_ms);
     only.maybe("r.settled_at_ms >= ?", filter.settled_from_ms);
     only.maybe("r.settled_at_ms < ?", filter.settled_until_ms);
+    only.maybe("r.updated_at_ms >= ?", filter.updated_from_ms);
+    only.maybe("r.updated_at_ms < ?", filter.updated_until_ms);
     only.maybe("r.amount_minor >= ?", filter.amount_from);
     only.maybe("r.amount_minor <= ?", filter.amount_until);
     let (compare, order) = direction(filter.newest_first);
-    let after = filter.after.map(|after| bytes(after.bits()));
-    only.maybe(&format!("r.refund_id {compare} ?"), after);
+    let is_by_time = filter.sort == Sort::Updated;
+    if let Some((after, at_ms)) = filter.after {
+        let after = bytes(after.bits());
+        if is_by_time {
+            let row = format!("(r.updated_at_ms, r.refund_id) {compare} (?, ?)");
+            only.add(&row, [Value::Integer(at_ms), after]);
+        } else {
+            only.add(&format!("r.refund_id {compare} ?"), [after]);
+        }
+    }
+    let time = if is_by_time { format!("r.updated_at_ms {order},") } else { String::new() };
     let sql = format!(
         "-- list_refunds
-        {REFUND_COLUMNS} {} order by r.refund_id {order} limit {}",
+        {REFUND_COLUMNS} {} order by {time} r.refund_id {order} limit {}",
         only.sql,
         filter.limit.min(PAGE_MAX),
     );

@@ -6,6 +6,7 @@ use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
 use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::Status;
+use requite_core::schedule;
 use rusqlite::{Connection, Row, params};
 
 use super::super::load::{currency, fault_of, minor, status};
@@ -178,7 +179,8 @@ fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<Refun
 
 /// Puts refunds to what their newest event at or before the moment said. Also when that is the
 /// newest of all: a row may know more than its last event (a fault's newer text, the time of the
-/// last news in a batch), and what was answered must look the same for ever.
+/// last news in a batch, when it is looked at next), and what was answered must look the same for
+/// ever.
 fn as_they_were(
     connection: &Connection,
     at: Moment,
@@ -192,7 +194,7 @@ fn as_they_were(
     let places: HashMap<u128, usize> =
         refunds.iter().enumerate().map(|(place, refund)| (refund.id.bits(), place)).collect();
     for refund in refunds.iter_mut() {
-        refund.unknown_at_ms = None;
+        (refund.sent_at_ms, refund.unknown_at_ms, refund.sends) = (None, None, 0);
     }
     while let Some(row) = rows.next()? {
         let place = places.get(&id(row, 0)?).and_then(|&place| refunds.get_mut(place));
@@ -202,9 +204,16 @@ fn as_they_were(
         refund.psp_refund = row.get(2)?;
         refund.fault = fault_of(row, 3, 4)?;
         refund.updated_at_ms = at_ms;
-        if refund.status == Status::Unknown {
-            refund.unknown_at_ms = refund.unknown_at_ms.or(Some(at_ms));
+        match refund.status {
+            // Each refund call is committed with an event of its own.
+            Status::Dispatched => {
+                refund.sent_at_ms = refund.sent_at_ms.or(Some(at_ms));
+                refund.sends = refund.sends.saturating_add(1);
+            }
+            Status::Unknown => refund.unknown_at_ms = refund.unknown_at_ms.or(Some(at_ms)),
+            _ => {}
         }
+        refund.next_action_at_ms = schedule::next_action_at(refund.status, 0, at_ms);
         refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
     }
     Ok(())

@@ -20,6 +20,7 @@ fn refund(status: Status, fault: Option<(&str, &str)>) -> RefundView {
         currency: Currency::parse("USD").expect("a currency"),
         amount: Minor::new(1299).expect("an amount"),
         status,
+        connector: "sandbox".to_owned(),
         psp_refund: Some("refund_xYqd43gySMtori".to_owned()),
         fault: fault.map(|(code, text)| Fault { code: code.to_owned(), text: text.to_owned() }),
         face: "gr4vy".to_owned(),

@@ -72,6 +72,7 @@ fn refund(payment: PaymentId, leg: LegId) -> RefundView {
         currency: Currency::parse("USD").expect("listed"),
         amount: units(4_000),
         status: Status::Succeeded,
+        connector: "sandbox".to_owned(),
         psp_refund: None,
         fault: None,
         face: "medusa-v2".to_owned(),

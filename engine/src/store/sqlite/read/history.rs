@@ -1,0 +1,146 @@
+//! A payment's history as it is shown: its events, and the journal that explains its balances.
+
+use std::collections::BTreeMap;
+
+use requite_core::id::{CaptureId, MerchantId, PaymentId};
+use requite_core::journal::{Account, Entry};
+use requite_core::refund::Status;
+use rusqlite::{Connection, Row, params};
+
+use super::super::load::{fault_of, minor, status};
+use super::super::{blob, corrupt, id};
+use crate::event::{Event, Kind};
+use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
+
+pub(super) fn events(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+    page: &HistoryPage,
+) -> rusqlite::Result<Vec<EventView>> {
+    let oldest_first = "-- event_views
+        select e.seq, e.kind, e.subject, e.amount_minor, e.status, e.psp_refund, e.fault_code,
+            e.fault_text, e.actor, e.at_ms, e.hash, b.hash
+        from event e left join event b on b.merchant_id = e.merchant_id
+            and b.payment_id = e.payment_id and b.seq = e.seq - 1
+        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq > ?3 order by e.seq limit ?4";
+    let newest_first = "-- event_views_newest
+        select e.seq, e.kind, e.subject, e.amount_minor, e.status, e.psp_refund, e.fault_code,
+            e.fault_text, e.actor, e.at_ms, e.hash, b.hash
+        from event e left join event b on b.merchant_id = e.merchant_id
+            and b.payment_id = e.payment_id and b.seq = e.seq - 1
+        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq < ?3
+        order by e.seq desc limit ?4";
+    let sql = if page.newest_first { newest_first } else { oldest_first };
+    let (seq, _) = page.start();
+    let view = |row: &Row<'_>| {
+        Ok(EventView {
+            event: Event {
+                merchant,
+                payment,
+                seq: row.get(0)?,
+                kind: kind(row, 1)?,
+                subject: id(row, 2)?,
+                amount: minor(row, 3)?,
+                status: row.get::<_, Option<u8>>(4)?.and_then(Status::from_number),
+                psp_refund: row.get(5)?,
+                fault: fault_of(row, 6, 7)?,
+                actor: row.get(8)?,
+                at_ms: row.get(9)?,
+                hash: row.get(10)?,
+            },
+            hash_before: row.get::<_, Option<[u8; 32]>>(11)?.unwrap_or_default(),
+        })
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = params![blob(merchant.bits()), blob(payment.bits()), seq, page.limit.min(PAGE_MAX)];
+    statement.query_map(key, view)?.collect()
+}
+
+pub(super) fn journal(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+    page: &HistoryPage,
+) -> rusqlite::Result<Journal> {
+    Ok(Journal {
+        lines: lines(connection, merchant, payment, page)?,
+        accounts: accounts(connection, merchant, payment)?,
+    })
+}
+
+fn lines(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+    page: &HistoryPage,
+) -> rusqlite::Result<Vec<JournalView>> {
+    let oldest_first = "-- journal_views
+        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind, e.subject,
+            e.status, e.actor, e.at_ms
+        from journal j join event e using (merchant_id, payment_id, seq)
+        where j.merchant_id = ?1 and j.payment_id = ?2 and (j.seq, j.line) > (?3, ?4)
+        order by j.seq, j.line limit ?5";
+    let newest_first = "-- journal_views_newest
+        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind, e.subject,
+            e.status, e.actor, e.at_ms
+        from journal j join event e using (merchant_id, payment_id, seq)
+        where j.merchant_id = ?1 and j.payment_id = ?2 and (j.seq, j.line) < (?3, ?4)
+        order by j.seq desc, j.line desc limit ?5";
+    let sql = if page.newest_first { newest_first } else { oldest_first };
+    let (seq, line) = page.start();
+    let view = |row: &Row<'_>| {
+        let (debit, credit) = (account(row, 3)?, account(row, 4)?);
+        let capture = CaptureId::new(id(row, 2)?);
+        let has_status = row.get::<_, Option<u8>>(8)?.is_some();
+        Ok(JournalView {
+            seq: row.get(0)?,
+            line: row.get(1)?,
+            entry: Entry { capture, debit, credit, amount: minor(row, 5)? },
+            kind: kind(row, 6)?,
+            subject: id(row, 7)?,
+            status: if has_status { Some(status(row, 8)?) } else { None },
+            actor: row.get(9)?,
+            at_ms: row.get(10)?,
+        })
+    };
+    let limit = page.limit.min(PAGE_MAX);
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = params![blob(merchant.bits()), blob(payment.bits()), seq, line, limit];
+    statement.query_map(key, view)?.collect()
+}
+
+/// Folds the whole journal, capture by capture.
+fn accounts(
+    connection: &Connection,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> rusqlite::Result<Vec<AccountsView>> {
+    let sql = "-- account_views
+        select capture_id, debit, credit, sum(amount_minor) from journal
+        where merchant_id = ?1 and payment_id = ?2
+        group by capture_id, debit, credit order by capture_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![blob(merchant.bits()), blob(payment.bits())])?;
+    let mut folded: BTreeMap<CaptureId, BTreeMap<Account, i64>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let credits = folded.entry(CaptureId::new(id(row, 0)?)).or_default();
+        let units: i64 = row.get(3)?;
+        for (account, moved) in
+            [(account(row, 1)?, units.saturating_neg()), (account(row, 2)?, units)]
+        {
+            let credit = credits.entry(account).or_default();
+            *credit = credit.saturating_add(moved);
+        }
+    }
+    let view = |(capture, credits)| AccountsView { capture, credits };
+    Ok(folded.into_iter().map(view).collect())
+}
+
+fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+    Kind::from_number(row.get(column)?).ok_or_else(|| corrupt("an event of unknown kind"))
+}
+
+fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<Account> {
+    Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
+}
