@@ -14,6 +14,7 @@ pub mod engine;
 pub mod event;
 pub mod key;
 pub mod lane;
+pub mod order;
 pub mod psp;
 pub mod read;
 pub mod registry;

@@ -12,6 +12,8 @@ use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::{Fault, Status};
 
+use crate::order::OrderRefund;
+
 mod history;
 
 pub use history::{AccountsView, EventView, HistoryPage, Journal, JournalView};
@@ -539,6 +541,35 @@ pub trait Reads: Send + Sync {
 
     /// A reason, deleted ones left out.
     fn reason(&self, merchant: MerchantId, id: ReasonId) -> Result<Option<ReasonView>, ReadFault>;
+
+    /// The payments that were registered with an order, oldest first, at most
+    /// [`crate::order::ORDER_PAYMENTS_MAX`].
+    fn payments_of_order(
+        &self,
+        merchant: MerchantId,
+        order: &str,
+    ) -> Result<Vec<PaymentView>, ReadFault>;
+
+    fn order_refund(
+        &self,
+        merchant: MerchantId,
+        refund: RefundId,
+    ) -> Result<Option<OrderRefund>, ReadFault>;
+
+    /// An order's refunds that were not refused, oldest first. To see whose every part is, read them
+    /// after the payments: a plan is written before its parts.
+    fn order_refunds(
+        &self,
+        merchant: MerchantId,
+        order: &str,
+    ) -> Result<Vec<OrderRefund>, ReadFault>;
+
+    /// Why goods come back (Medusa v1), deleted ones left out, oldest first; `only`: that one alone.
+    fn return_reasons(
+        &self,
+        merchant: MerchantId,
+        only: Option<ReasonId>,
+    ) -> Result<Vec<ReasonView>, ReadFault>;
 
     fn collection(
         &self,

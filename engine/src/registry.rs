@@ -7,6 +7,7 @@
 
 use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId};
 
+use crate::order::OrderRefund;
 use crate::read::{
     CollectionSession, CollectionView, KeptAnswer, KeyNote, Mark, MerchantView, PersonView,
     ReasonView, SessionView,
@@ -92,6 +93,19 @@ pub trait Registry: Send + Sync {
         merchant: MerchantId,
         reason: ReasonId,
         at_ms: i64,
+    ) -> Result<(), RegistryFault>;
+    /// Creates it, or replaces the one with its id. Its code is taken while another has it.
+    fn put_return_reason(
+        &self,
+        merchant: MerchantId,
+        reason: &ReasonView,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault>;
+    /// Writes down how a refund of an order is spread, before it is.
+    fn plan_order_refund(
+        &self,
+        refund: &OrderRefund,
+        answer: Option<&KeptAnswer>,
     ) -> Result<(), RegistryFault>;
     fn create_collection(
         &self,

@@ -10,6 +10,7 @@
 
 mod audit;
 mod load;
+mod order;
 mod read;
 mod registry;
 mod save;
@@ -48,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_operations.sql"),
     include_str!("../../migrations/sqlite/0004_shop.sql"),
     include_str!("../../migrations/sqlite/0005_history.sql"),
+    include_str!("../../migrations/sqlite/0006_order.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -37,6 +37,7 @@ const RULES: &[Rule] = &[
             "sqlite/read/payment.rs",
             "sqlite/registry.rs",
             "sqlite/session.rs",
+            "sqlite/order.rs",
             "sqlite/shop.rs",
             "sqlite/audit.rs",
         ],

@@ -14,7 +14,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
-use super::{Open, OpenFault, blob, connect, id, session, settings, shop};
+use super::{Open, OpenFault, blob, connect, id, order, session, settings, shop};
+use crate::order::OrderRefund;
 use crate::read::{
     CollectionView, EventView, HistoryPage, Journal, KeptAnswer, KeyView, MerchantView,
     PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView, RefundFilter, RefundView,
@@ -265,6 +266,42 @@ impl Reads for SqliteReads {
         })
     }
 
+    fn payments_of_order(
+        &self,
+        merchant: MerchantId,
+        order: &str,
+    ) -> Result<Vec<PaymentView>, ReadFault> {
+        self.snapshot(|connection| {
+            let ids = order::payment_ids(connection, merchant, order)?;
+            let views = ids.into_iter().map(|id| payment_view(connection, merchant, id, None));
+            views.filter_map(Result::transpose).collect()
+        })
+    }
+
+    fn order_refund(
+        &self,
+        merchant: MerchantId,
+        refund: RefundId,
+    ) -> Result<Option<OrderRefund>, ReadFault> {
+        self.snapshot(|connection| order::refund(connection, merchant, refund))
+    }
+
+    fn order_refunds(
+        &self,
+        merchant: MerchantId,
+        order: &str,
+    ) -> Result<Vec<OrderRefund>, ReadFault> {
+        self.snapshot(|connection| order::refunds(connection, merchant, order))
+    }
+
+    fn return_reasons(
+        &self,
+        merchant: MerchantId,
+        only: Option<ReasonId>,
+    ) -> Result<Vec<ReasonView>, ReadFault> {
+        self.snapshot(|connection| order::return_reasons(connection, merchant, only))
+    }
+
     fn collection(
         &self,
         merchant: MerchantId,
@@ -321,7 +358,7 @@ fn person_view(row: &Row<'_>) -> rusqlite::Result<PersonView> {
     })
 }
 
-fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
+pub(super) fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
     let at = |offset: usize| first.saturating_add(offset);
     Ok(ReasonView {
         id: ReasonId::new(id(row, at(0))?),

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Open, OpenFault, Sqlite, blob, session, shop};
+use super::{Open, OpenFault, Sqlite, blob, order, session, shop};
+use crate::order::OrderRefund;
 use crate::read::{
     CollectionSession, CollectionView, KeptAnswer, Mark, MerchantView, PersonView, ReasonView,
     SessionView,
@@ -189,6 +190,31 @@ impl Registry for SqliteRegistry {
                 where merchant_id = ?1 and reason_id = ?2 and deleted_at_ms is null";
             let key = params![blob(merchant.bits()), blob(reason.bits()), at_ms];
             transaction.execute(sql, key).map(|_| ())
+        })
+    }
+
+    fn put_return_reason(
+        &self,
+        merchant: MerchantId,
+        reason: &ReasonView,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault> {
+        self.check_merchant(merchant)?;
+        self.write(&format!("the value {}", reason.code), |transaction| {
+            order::put_return_reason(transaction, merchant, reason)?;
+            shop::keep(transaction, merchant, answer)
+        })
+    }
+
+    fn plan_order_refund(
+        &self,
+        refund: &OrderRefund,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), RegistryFault> {
+        self.check_merchant(refund.merchant)?;
+        self.write("this refund", |transaction| {
+            order::insert_refund(transaction, refund)?;
+            shop::keep(transaction, refund.merchant, answer)
         })
     }
 

@@ -17,6 +17,7 @@ use super::wire::{self, AMOUNT_NOT_INTEGER, AMOUNT_TOO_SMALL, REASON_UNKNOWN};
 use crate::browser::Originless;
 use crate::http::{BodyFault, RequestId};
 use crate::json;
+use crate::keyed::KeyFault;
 use crate::session::SessionFault;
 
 /// An answer that is not a success.
@@ -113,6 +114,24 @@ impl Failure {
         Failure::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    pub(super) fn return_reason_unknown(id: &str) -> Failure {
+        let message = format!("Return Reason with id: {id} was not found.");
+        Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 422: another return reason has this value.
+    pub(super) fn value_taken(value: &str) -> Failure {
+        let message = format!("Return_reason with value {value} already exists.");
+        let code = (Some("invalid_request_error"), Some("duplicate_error"));
+        Failure::coded(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    fn key_reused() -> Failure {
+        let message = "This Idempotency-Key was used for another request".to_owned();
+        let code = (Some("invalid_request_error"), Some("duplicate_error"));
+        Failure::coded(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
     pub(super) fn route_unknown(method: &Method, path: &str) -> Failure {
         let message = format!("Cannot {method} {path}");
         Failure::new(StatusCode::NOT_FOUND, "not_found", message)
@@ -184,6 +203,15 @@ impl From<ReadFault> for Failure {
     }
 }
 
+impl From<KeyFault> for Failure {
+    fn from(fault: KeyFault) -> Failure {
+        match fault {
+            KeyFault::Reused => Failure::key_reused(),
+            KeyFault::Read(fault) => fault.into(),
+        }
+    }
+}
+
 /// The cause is in the log already.
 impl From<SessionFault> for Failure {
     fn from(SessionFault: SessionFault) -> Failure {
@@ -202,11 +230,7 @@ pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure 
         CommandError::BookingRefused { refusal, is_replay } => {
             capture_failure(refusal, shown).with(replay_headers(is_replay))
         }
-        CommandError::KeyReused => Failure::coded(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            (Some("invalid_request_error"), Some("duplicate_error")),
-            "This Idempotency-Key was used for another request".to_owned(),
-        ),
+        CommandError::KeyReused => Failure::key_reused(),
         // The one 409 of this face (V1-8): the official client resends on it.
         CommandError::KeyInProgress => Failure::coded(
             StatusCode::CONFLICT,

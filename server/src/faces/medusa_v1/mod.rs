@@ -6,6 +6,7 @@
 //! | `GET /admin/payments/{id}` | `{"payment": ...}` |
 //! | `POST /admin/payments/{id}/capture` | `{"payment": ...}`, of a captured payment too |
 //! | `POST /admin/auth/token` | `{"access_token": JWT}` |
+//! | `GET`, `POST /admin/return-reasons` and below | `{"return_reason": ...}`, or all of them |
 //! | `POST /admin/auth` | `{"user": ...}` and a cookie |
 //! | `GET /admin/auth` | `{"user": ...}` |
 //! | `DELETE /admin/auth` | the text `OK` |
@@ -29,6 +30,7 @@ mod failure;
 mod login;
 mod payment;
 mod refund;
+mod return_reasons;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -67,7 +69,11 @@ pub(crate) fn router(desk: Desk) -> Router {
 
 const READ: Access = Access::AnyOf(&["payments.read", "refunds.read"]);
 const CAPTURE: Access = Access::AnyOf(&["payments.write"]);
+const READ_REASONS: Access = Access::AnyOf(&["refunds.read", "refunds.create"]);
+const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
 const REFUND: Access = Access::AnyOf(&["refunds.create"]);
+
+const RETURN_REASON: &str = "/admin/return-reasons/{id}";
 
 pub(super) fn routes() -> Routes<Face> {
     Routes::of(NAME)
@@ -75,6 +81,16 @@ pub(super) fn routes() -> Routes<Face> {
         .post("/admin/auth", Access::Public, "create_session", login::for_session)
         .get("/admin/auth", Access::Known, "read_session", login::retrieve)
         .delete("/admin/auth", Access::Known, "delete_session", login::end)
+        .get("/admin/return-reasons", READ_REASONS, "list_return_reasons", return_reasons::list)
+        .post(
+            "/admin/return-reasons",
+            WRITE_REASONS,
+            "create_return_reason",
+            return_reasons::create,
+        )
+        .get(RETURN_REASON, READ_REASONS, "read_return_reason", return_reasons::retrieve)
+        .post(RETURN_REASON, WRITE_REASONS, "update_return_reason", return_reasons::update)
+        .delete(RETURN_REASON, WRITE_REASONS, "delete_return_reason", return_reasons::delete)
         .get("/admin/payments/{id}", READ, "read_payment", payment::retrieve)
         .post("/admin/payments/{id}/capture", CAPTURE, "capture_payment", capture::create)
         .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::create)

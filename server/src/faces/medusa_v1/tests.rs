@@ -3,6 +3,7 @@
 mod access;
 mod captures;
 mod money;
+mod reasons;
 mod sessions;
 
 use std::ops::Deref;

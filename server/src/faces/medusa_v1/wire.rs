@@ -4,6 +4,8 @@
 //! about one request are joined by `, `: unknown members first, in the order sent, then each known
 //! member in the order of its class. Those texts are reproduced here.
 
+mod neighbours;
+
 use std::borrow::Cow;
 
 use axum::extract::Request;
@@ -15,6 +17,7 @@ use requite_core::id::prefixed_text;
 use requite_engine::read::{PaymentView, RefundView};
 use serde::Serialize;
 
+pub(super) use self::neighbours::ReturnReasonBody;
 use super::failure::Failure;
 use crate::browser;
 use crate::desk::KEY_TEXT_MAX;
@@ -285,9 +288,13 @@ pub(super) fn key_text(headers: &HeaderMap) -> Result<Option<String>, Failure> {
 
 /// An answer in JSON with the original's content type.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(body).expect("answers are texts, numbers and nulls");
+    json_text(status, serde_json::to_string(body).expect("answers are texts, numbers and nulls"))
+}
+
+/// As [`json`], of a body that is JSON already.
+pub(super) fn json_text(status: StatusCode, text: String) -> Response {
     let json = HeaderValue::from_static("application/json; charset=utf-8");
-    let headers = [(CONTENT_TYPE, json), (ETAG, browser::tag(&text))];
+    let headers = [(CONTENT_TYPE, json), (ETAG, browser::tag(text.as_bytes()))];
     (status, headers, text).into_response()
 }
 

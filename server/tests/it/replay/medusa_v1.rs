@@ -207,7 +207,7 @@ impl Replay {
 
     fn request(&self, line: &Value) -> Result<Request, String> {
         let request = &line["request"];
-        let path = text(request, "/path");
+        let path = &self.ids.translate(text(request, "/path"));
         // Without a credential of its own a request at the root is Medusa v2's.
         let named = members(request, "/headers")
             .any(|(name, value)| name == "x-medusa-access-token" && value == RECORDED_TOKEN);

@@ -77,9 +77,6 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     if below("/admin/orders") {
         return Some("order routes");
     }
-    if below("/admin/return-reasons") {
-        return Some("return reasons");
-    }
     if below("/admin/payment-collections") {
         return Some("payment collections");
     }
