@@ -54,7 +54,7 @@ pub(crate) fn tag(body: &[u8]) -> HeaderValue {
     HeaderValue::from_str(&tag).expect("hexadecimal and base64 digits are header text")
 }
 
-/// 304 in place of what the client says it has.
+/// 304 in place of what the client says it has; a client that asks for no cached answer gets the whole.
 pub(crate) fn unchanged(method: &Method, asked: &HeaderMap, mut response: Response) -> Response {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let have = asked.get(header::IF_NONE_MATCH);
@@ -64,6 +64,11 @@ pub(crate) fn unchanged(method: &Method, asked: &HeaderMap, mut response: Respon
         return response;
     };
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let caching = asked.get_all(header::CACHE_CONTROL).iter();
+    let mut caching = caching.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    if caching.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"no-cache")) {
+        return response;
+    }
     let is_known = have.split(',').any(|have| have.trim() == "*" || bare(have) == bare(tag));
     if is_read && is_known && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -112,6 +117,15 @@ mod tests {
             response.headers_mut().insert(header::ETAG, tag(b"OK"));
             let answer = unchanged(&method, &asked, response);
             assert_eq!(answer.status(), answered, "{method} {status} {have:?}");
+        }
+        for (caching, answered) in [("max-age=0", 304), ("max-age=0, no-cache", 200)] {
+            let mut asked = HeaderMap::new();
+            asked.insert(header::IF_NONE_MATCH, HeaderValue::from_static(known));
+            asked.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+            let mut response = Response::new(Body::from("OK"));
+            response.headers_mut().insert(header::ETAG, tag(b"OK"));
+            let answer = unchanged(&Method::GET, &asked, response);
+            assert_eq!(answer.status(), answered, "{caching}");
         }
     }
 }

@@ -316,12 +316,11 @@ fn origin(text: &str) -> Result<String, String> {
     let is_origin = host.is_some_and(|host| {
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
     });
-    if text == "*" || is_origin {
+    // No `*`: answers are for those who show a credential, and browsers give it to no such answer.
+    if is_origin {
         Ok(text.to_owned())
     } else {
-        Err(format!(
-            "{text:?} is no origin; give scheme and host as https://admin.example.com, or *"
-        ))
+        Err(format!("{text:?} is no origin; give scheme and host as https://admin.example.com"))
     }
 }
 

@@ -81,6 +81,7 @@ fn what_cannot_be_used_is_named() {
         ("duplicate_guard_ms = -1", "duplicate_guard_ms in requite.toml", "from 0 to"),
         ("cors_origins = [\"example.com\"]", "cors_origins in requite.toml", "is no origin"),
         ("cors_origins = [\"https://a/b\"]", "cors_origins in requite.toml", "is no origin"),
+        ("cors_origins = [\"*\"]", "cors_origins in requite.toml", "is no origin"),
         (
             "[mpg]\ncapture_refunded_amount = \"x\"",
             "mpg.capture_refunded_amount in requite.toml",
