@@ -161,6 +161,7 @@ impl House {
                 wait: deadline.saturating_add(WAIT_BEYOND_CALL),
                 cors_origins: config.cors_origins.clone(),
                 mpg_shows_allocation: config.mpg_shows_allocation,
+                gr4vy_connector: config.gr4vy_connector,
                 duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
                 loop_collector: Collector {
                     connector: config.loop_connector,

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub mpg_shows_allocation: bool,
     /// The connector with which Loop's checkout registers.
     pub loop_connector: &'static str,
+    /// The connector with which payments are taken through the Gr4vy face.
+    pub gr4vy_connector: &'static str,
     pub limits: Limits,
 }
 
@@ -49,6 +51,7 @@ impl Default for Config {
             duplicate_guard_ms: 0,
             mpg_shows_allocation: false,
             loop_connector: sandbox::NAME,
+            gr4vy_connector: sandbox::NAME,
             limits: Limits::for_this_process(),
         }
     }
@@ -83,7 +86,7 @@ impl std::error::Error for Fault {}
 /// says what may stand there.
 type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
 
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 16] = [
     ("database", |config, text| {
         config.database = database(text)?;
         Ok(())
@@ -123,6 +126,10 @@ const SETTINGS: [Setting; 15] = [
     }),
     ("loop.connector", |config, text| {
         config.loop_connector = connector(text)?;
+        Ok(())
+    }),
+    ("gr4vy.connector", |config, text| {
+        config.gr4vy_connector = connector(text)?;
         Ok(())
     }),
     ("limits.connections_max", |config, text| {

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub cors_origins: Vec<String>,
     /// `mpg.capture_refunded_amount = "allocated"`: capture rows show what refunds took from them.
     pub mpg_shows_allocation: bool,
+    /// `gr4vy.connector`: with which payments are taken through the Gr4vy face.
+    pub gr4vy_connector: &'static str,
     /// The guard against double clicks; zero is off.
     pub duplicate_guard_ms: i64,
     /// `loop.connector`: with whom Loop's checkout registers.
@@ -170,7 +172,6 @@ impl Desk {
     }
 
     /// `Err` inside: the external identifier belongs to that payment; nothing was changed.
-    #[expect(dead_code, reason = "Gr4vy's update is not mounted yet")]
     pub(crate) async fn amend(
         &self,
         amendment: Amendment,

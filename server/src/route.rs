@@ -63,6 +63,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.on("POST", MethodFilter::POST, (path, access, operation), handler)
     }
 
+    pub(crate) fn put<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        access: Access,
+        operation: &'static str,
+        handler: H,
+    ) -> Routes<S> {
+        self.on("PUT", MethodFilter::PUT, (path, access, operation), handler)
+    }
+
     pub(crate) fn delete<H: Handler<T, S>, T: 'static>(
         self,
         path: &'static str,

@@ -43,6 +43,8 @@ fn every_setting_can_stand_in_the_file() {
         capture_refunded_amount = "allocated"
         [loop]
         connector = "manual"
+        [gr4vy]
+        connector = "manual"
         [limits]
         connections_max = 100
         first_byte_max_ms = 1
@@ -58,6 +60,7 @@ fn every_setting_can_stand_in_the_file() {
     assert_eq!((config.psp_call_deadline_ms, config.duplicate_guard_ms), (1500, 10_000));
     assert!(config.mpg_shows_allocation);
     assert_eq!(config.loop_connector, "manual");
+    assert_eq!(config.gr4vy_connector, "manual");
     assert_eq!(config.limits.connections_max, 100);
     assert_eq!(config.limits.drain_max, Duration::from_millis(6));
 }

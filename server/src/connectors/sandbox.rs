@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use requite_core::id::PaymentId;
 use requite_core::money::Minor;
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
@@ -79,6 +80,54 @@ const SIMULATED_BOOKINGS: [(&str, i64, &str); 4] = [
     ("capture", 500_002, "service_error"),
     ("void", 510_001, "issuer_decline"),
     ("void", 510_002, "service_error"),
+];
+
+/// Amounts in minor units at which that simulator takes no payment: the first of each row, and then
+/// one more for each code.
+const SIMULATED_PAYMENTS: [(i64, &[&str]); 2] = [
+    (
+        200_001,
+        &[
+            "canceled_payment_method",
+            "disputed_transaction",
+            "duplicate_transaction",
+            "expired_authorization",
+            "expired_payment_method",
+            "incorrect_billing_address",
+            "incorrect_country",
+            "incorrect_currency",
+            "incorrect_cvv",
+            "incorrect_expiry_date",
+            "insufficient_funds",
+            "issuer_decline",
+            "other_decline",
+            "requires_buyer_authentication",
+            "refused_transaction",
+            "service_decline",
+            "suspected_fraud",
+            "unavailable_payment_method",
+            "unknown_payment_method",
+            "unsupported_transaction",
+            "unsupported_payment_method",
+            "cancelled_buyer_approval",
+        ],
+    ),
+    (
+        300_001,
+        &[
+            "insufficient_service_permissions",
+            "invalid_amount",
+            "invalid_payment_method",
+            "invalid_service_configuration",
+            "invalid_service_credentials",
+            "invalid_service_response",
+            "invalid_tax_identifier",
+            "missing_billing_address",
+            "missing_cvv",
+            "missing_shipping_address",
+            "missing_tax_identifier",
+        ],
+    ),
 ];
 
 const TEST_AMOUNT: &str = "a documented test amount";
@@ -217,10 +266,22 @@ const DECLINED_CARDS: [(&str, &str, &str); 7] = [
 ];
 
 /// Whether the sandbox declines a card. The number is looked at and not kept.
-#[expect(dead_code, reason = "no face takes cards yet")]
 pub(crate) fn decline_card(number: &str) -> Option<Fault> {
     let card = DECLINED_CARDS.iter().find(|(listed, _, _)| *listed == number);
     card.map(|(_, code, text)| fault(code, text))
+}
+
+/// Whether the sandbox takes no payment of this amount, and why.
+pub(crate) fn decline_amount(amount: Minor) -> Option<Fault> {
+    SIMULATED_PAYMENTS.iter().find_map(|(first, codes)| {
+        let place = usize::try_from(amount.units().checked_sub(*first)?).ok()?;
+        codes.get(place).map(|code| fault(code, TEST_AMOUNT))
+    })
+}
+
+/// The sandbox's own id of a payment that it took.
+pub(crate) fn payment_id(payment: PaymentId) -> String {
+    requite_core::id::prefixed_text("sbx_", payment.bits())
 }
 
 fn sent(entry: &Entry, instruction: &Instruction) -> Call {

@@ -119,6 +119,7 @@ pub(super) fn settings() -> Settings {
         wait: Duration::from_secs(3),
         cors_origins: Vec::new(),
         mpg_shows_allocation: false,
+        gr4vy_connector: "sandbox",
         duplicate_guard_ms: 0,
         loop_collector: Collector { connector: "bank", takes_at_once: true },
     }

@@ -39,6 +39,10 @@ fn kinds(route: &Route) -> Option<Vec<Kind>> {
 /// A body that gets as far as looking for what the path names.
 fn body(route: &Route) -> &'static str {
     match (route.face, route.operation) {
+        (
+            "gr4vy",
+            "update_transaction" | "void_transaction" | "cancel_transaction" | "sync_transaction",
+        ) => "{}",
         ("medusa-v1", "refund_payment") => r#"{"amount":1,"reason":"other"}"#,
         ("mpg" | "gr4vy", _) if !route.operation.contains("whole") => r#"{"amount":1}"#,
         _ => "{}",

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use requite_core::id::MerchantId;
 use requite_engine::read::KeyView;
 
+use super::WRITES;
 use super::failure::Failure;
 use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Claims, Fault, Moment, VerifyingKey};
@@ -29,6 +30,11 @@ const ACCOUNT_DEFAULT: &str = "default";
 
 /// Checks token (401), scope (403) and merchant account (404), in this order.
 pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
+    admitted(desk, caller).await.map(|(actor, _)| actor)
+}
+
+/// As [`actor`]; with what the token says.
+pub(super) async fn admitted(desk: &Desk, caller: Caller<'_>) -> Result<(Actor, Claims), Failure> {
     let token = bearer(caller.headers).ok_or(Failure::Unauthenticated)?;
     let (key, claims) = verified(desk, token).await?;
     let forbidden = |scope| Failure::Forbidden { scope };
@@ -40,7 +46,17 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
         return Err(forbidden(first));
     }
     check_account(desk, caller.headers, actor.merchant).await?;
-    Ok(actor)
+    Ok((actor, claims))
+}
+
+/// Is this a token for a browser, which may ask for nothing but what its `embed` claim says?
+pub(super) fn is_embedded(actor: &Actor, claims: &Claims) -> bool {
+    let may_write = |listed: Option<&[&str]>| grants_any(listed, &WRITES);
+    let of_key = actor.scopes.as_ref();
+    let of_key = of_key.map(|scopes| scopes.iter().map(String::as_str).collect::<Vec<_>>());
+    let is_key_narrow =
+        of_key.is_some_and(|scopes| !may_write(Some(&scopes)) && !scopes.contains(&"admin"));
+    is_key_narrow || !may_write(claims.texts("scopes").as_deref())
 }
 
 /// The bare token of the one `Authorization` header, whatever the letter case of its scheme.
@@ -110,7 +126,7 @@ pub(super) async fn slug(desk: &Desk, merchant: MerchantId) -> Result<String, Fa
 mod tests {
     use axum::http::HeaderValue;
 
-    use super::super::{READS, WRITES};
+    use super::super::READS;
     use super::*;
 
     #[test]

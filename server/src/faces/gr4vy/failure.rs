@@ -8,8 +8,9 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use requite_core::decide::Refusal;
-use requite_core::id::{RefundId, uuid_text};
+use requite_core::decide::{BookingRefusal, Refusal};
+use requite_core::id::{PaymentId, uuid_text};
+use requite_core::payment::CAPTURES_MAX;
 use requite_engine::command::{CommandError, RefundReply};
 use requite_engine::read::ReadFault;
 use serde::Serialize;
@@ -20,6 +21,13 @@ use crate::http::{BodyFault, RequestId};
 
 /// Seconds a client is asked to wait when nothing was done for it.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+const KEY_REUSED: &str = "The idempotency key was used for another request; use a new one for this";
+const KEY_IN_PROGRESS: &str =
+    "A request with this idempotency key is still in progress; send it again in a moment";
+const DUPLICATE: &str = "A duplicate record exists with this external_identifier value";
+const TRANSACTION_MADE: &str = "The request was carried out and the transaction cannot be shown \
+                                now; read it later, do not repeat the request";
 
 /// Where in a request a detail's fault lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,6 +94,15 @@ pub(super) enum Failure {
     Busy,
     /// A refund was made and cannot be shown. Never a status that SDKs send again upon (A5).
     Unshown(RefundReply),
+    /// A capture or void that the engine refused.
+    BookingRefused {
+        refusal: BookingRefusal,
+        is_replay: bool,
+    },
+    /// The external identifier belongs to this transaction.
+    Duplicate(PaymentId),
+    /// A transaction was made or changed and cannot be shown.
+    UnshownTransaction(PaymentId),
     /// Our fault. The cause is in our log.
     Broken,
 }
@@ -129,19 +146,15 @@ impl Failure {
                 Answer::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
             }
             Failure::Refused { refusal, is_replay } => {
-                let detail = refused(&refusal);
-                let answer = Answer::bad_request(detail.message.clone(), vec![detail]);
-                if is_replay { answer.replayed() } else { answer }
+                Answer::refusal(refused(&refusal), is_replay)
             }
-            Failure::KeyReused => {
-                let message =
-                    "The idempotency key was used for another request; use a new one for this";
-                Answer::conflict("idempotency_mismatch", message, None)
+            Failure::BookingRefused { refusal, is_replay } => {
+                Answer::refusal(booking_refused(&refusal), is_replay)
             }
-            Failure::KeyInProgress => {
-                let message = "A request with this idempotency key is still in progress; send it again \
-                               in a moment";
-                Answer::conflict("concurrent_request", message, None)
+            Failure::KeyReused => Answer::conflict("idempotency_mismatch", KEY_REUSED, None),
+            Failure::KeyInProgress => Answer::conflict("concurrent_request", KEY_IN_PROGRESS, None),
+            Failure::Duplicate(payment) => {
+                Answer::conflict("duplicate_record", DUPLICATE, Some(payment.bits()))
             }
             Failure::Busy => {
                 let message = "Too many requests";
@@ -152,9 +165,12 @@ impl Failure {
                 let message =
                     "The refund was made and cannot be shown now; read it later, do not repeat it";
                 let mut answer =
-                    Answer::conflict("refund_made", message, Some(reply.refund.refund));
+                    Answer::conflict("refund_made", message, Some(reply.refund.refund.bits()));
                 answer.headers = refund_headers(&reply);
                 answer
+            }
+            Failure::UnshownTransaction(payment) => {
+                Answer::conflict("transaction_made", TRANSACTION_MADE, Some(payment.bits()))
             }
             Failure::Broken => {
                 let message = "Request could not be processed";
@@ -199,6 +215,32 @@ fn refused(refusal: &Refusal) -> Detail {
     Detail::new(Location::Body, pointer, message, "value_error")
 }
 
+/// As [`refused`]; a void has no body, and no amount that could be mended.
+fn booking_refused(refusal: &BookingRefusal) -> Detail {
+    let message = match refusal {
+        BookingRefusal::Cancelled => {
+            "The transaction was declined or canceled: nothing of it can be taken or let go"
+                .to_owned()
+        }
+        BookingRefusal::NotPositive => "The amount must be at least 1".to_owned(),
+        BookingRefusal::ExceedsCapturable { asked, capturable } => {
+            let left = capturable.units();
+            match asked {
+                Some(asked) => {
+                    let asked = asked.units();
+                    format!("The amount {asked} exceeds the {left} that are still authorized")
+                }
+                None if left == 0 => "Nothing is authorized any more: 0 is left".to_owned(),
+                None => format!("The amount exceeds the {left} that are still authorized"),
+            }
+        }
+        BookingRefusal::TooMany => {
+            format!("The transaction has {CAPTURES_MAX} captures, which is the most it may have")
+        }
+    };
+    Detail::new(Location::Body, "/amount", message, "value_error")
+}
+
 impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Failure {
         match error {
@@ -207,8 +249,11 @@ impl From<CommandError> for Failure {
             CommandError::KeyReused => Failure::KeyReused,
             CommandError::KeyInProgress => Failure::KeyInProgress,
             CommandError::Overloaded | CommandError::Stopping => Failure::Busy,
-            CommandError::BookingRefused { .. } | CommandError::Store(_) => {
-                tracing::error!(%error, "a refund was not answered");
+            CommandError::BookingRefused { refusal, is_replay } => {
+                Failure::BookingRefused { refusal, is_replay }
+            }
+            CommandError::Store(_) => {
+                tracing::error!(%error, "a command was not answered");
                 Failure::Broken
             }
         }
@@ -296,9 +341,14 @@ impl Answer {
         answer
     }
 
-    fn conflict(code: &'static str, message: &str, resource: Option<RefundId>) -> Answer {
+    fn refusal(detail: Detail, is_replay: bool) -> Answer {
+        let answer = Answer::bad_request(detail.message.clone(), vec![detail]);
+        if is_replay { answer.replayed() } else { answer }
+    }
+
+    fn conflict(code: &'static str, message: &str, resource: Option<u128>) -> Answer {
         let mut answer = Answer::new(StatusCode::CONFLICT, code, message);
-        answer.body.resource_id = Some(resource.map(|refund| uuid_text(refund.bits())));
+        answer.body.resource_id = Some(resource.map(uuid_text));
         answer
     }
 

@@ -17,6 +17,7 @@
 
 mod auth;
 mod failure;
+mod form;
 mod list;
 mod page;
 mod refund;
@@ -31,6 +32,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use self::failure::Failure;
+use self::transaction::{book, create, update};
 use crate::access::Access;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
@@ -47,11 +49,18 @@ pub(crate) fn router(desk: Desk) -> Router {
 /// The scopes of a token that grant it, the one to ask for first. Writing does not include reading.
 const READS: [&str; 2] = ["transactions.read", "*.read"];
 const WRITES: [&str; 2] = ["transactions.write", "*.write"];
+/// Whoever may take payments: the shop, or a browser with a token for one payment.
+const PAYS: [&str; 3] = ["transactions.write", "*.write", "embed"];
 const READ: Access = Access::AnyOf(&READS);
 const WRITE: Access = Access::AnyOf(&WRITES);
+const PAY: Access = Access::AnyOf(&PAYS);
 
 const TRANSACTIONS: &str = "/transactions";
 const TRANSACTION: &str = "/transactions/{transaction_id}";
+const CAPTURE: &str = "/transactions/{transaction_id}/capture";
+const VOID: &str = "/transactions/{transaction_id}/void";
+const CANCEL: &str = "/transactions/{transaction_id}/cancel";
+const SYNC: &str = "/transactions/{transaction_id}/sync";
 const REFUNDS: &str = "/transactions/{transaction_id}/refunds";
 const REFUNDS_ALL: &str = "/transactions/{transaction_id}/refunds/all";
 const REFUND: &str = "/transactions/{transaction_id}/refunds/{refund_id}";
@@ -59,7 +68,13 @@ const REFUND: &str = "/transactions/{transaction_id}/refunds/{refund_id}";
 pub(super) fn routes() -> Routes<Desk> {
     Routes::of("gr4vy")
         .get(TRANSACTIONS, READ, "list_transactions", list::list)
+        .post(TRANSACTIONS, PAY, "create_transaction", create::create)
         .get(TRANSACTION, READ, "read_transaction", transaction::read)
+        .put(TRANSACTION, WRITE, "update_transaction", update::update)
+        .post(CAPTURE, WRITE, "capture_transaction", book::capture)
+        .post(VOID, WRITE, "void_transaction", book::void)
+        .post(CANCEL, WRITE, "cancel_transaction", book::cancel)
+        .post(SYNC, READ, "sync_transaction", book::sync)
         .get(REFUNDS, READ, "list_transaction_refunds", refund::list)
         .post(REFUNDS, WRITE, "refund_transaction", refund::create)
         .post(REFUNDS_ALL, WRITE, "refund_whole_transaction", refund::create_all)

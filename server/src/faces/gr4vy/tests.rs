@@ -2,6 +2,7 @@
 
 mod exchange;
 mod lists;
+mod pay;
 mod stage;
 
 use axum::http::Method;

@@ -1,15 +1,28 @@
-//! `GET /transactions/{transaction_id}`: what the refund side of a transaction needs, and null for
-//! all that belongs to taking payments.
+//! Transactions as they are shown, and `GET /transactions/{transaction_id}`. They are made in
+//! [`create`], captured and voided in [`book`], renamed in [`update`].
+//!
+//! A payment's profile has what no rule reads: `source` (the card), `metadata`, `gift_cards` (digits
+//! of each, in the order of the legs), and in `gr4vy` what its creation said, as [`shape`] lists it;
+//! `skipped` are the redemptions of a transaction whose card was declined. A payment that was
+//! registered has none of the last two, and shows nulls instead.
 //!
 //! A refund does not change a transaction's status; it only moves `refunded_amount`, which counts
 //! succeeded refunds of the payment method (G4). Gift cards carry their own amounts.
+
+pub(super) mod book;
+mod card;
+pub(super) mod create;
+mod fault;
+mod shape;
+pub(super) mod update;
+mod wish;
 
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use requite_core::id::{base62_text, uuid_text};
 use requite_core::payment::LegKind;
-use requite_engine::read::{LegView, PaymentView};
+use requite_engine::read::PaymentView;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -80,55 +93,98 @@ pub(super) fn summary(view: &PaymentView, account: &str) -> Members {
 
 /// A transaction as it is shown by itself.
 pub(super) fn transaction(view: &PaymentView, account: &str) -> Members {
-    let profile = profile(view);
-    let method = payment_method(view, &profile);
+    let told = Told { view, profile: profile(view) };
+    let method = payment_method(&told);
     let mut members = Members(Vec::with_capacity(80));
-    add_money(&mut members, view, account);
-    add_instruments(&mut members, view, &method);
-    add_circumstances(&mut members, view, &profile);
+    add_money(&mut members, &told, account);
+    add_instruments(&mut members, &told, &method);
+    add_circumstances(&mut members, &told);
+    add_rest(&mut members, &told);
     members
 }
 
-fn add_money(members: &mut Members, view: &PaymentView, account: &str) {
+/// A payment with its profile.
+struct Told<'a> {
+    view: &'a PaymentView,
+    profile: Map<String, Value>,
+}
+
+impl Told<'_> {
+    /// What its creation through this face said, null where it said nothing.
+    fn said(&self, name: &str) -> Value {
+        let said = self.profile.get("gr4vy").and_then(|said| said.get(name));
+        said.cloned().unwrap_or_default()
+    }
+
+    fn flag(&self, name: &str) -> Value {
+        json!(self.said(name) == true)
+    }
+
+    /// Redemptions that were not made, as the card beside them was declined.
+    fn skipped(&self) -> &[Value] {
+        let skipped = self.profile.get("skipped").and_then(Value::as_array);
+        skipped.map_or(&[], Vec::as_slice)
+    }
+
+    /// All funding sources together, in minor units.
+    fn amount(&self) -> i64 {
+        let legs = self.view.legs.iter().map(|leg| leg.amount.units());
+        let skipped = self.skipped().iter().filter_map(|card| card["amount"].as_i64());
+        legs.chain(skipped).fold(0, i64::saturating_add)
+    }
+}
+
+fn add_money(members: &mut Members, told: &Told<'_>, account: &str) {
+    let view = told.view;
     let primary = view.primary();
-    let amount: i64 = view.legs.iter().map(|leg| leg.amount.units()).sum();
     let status = status(view);
-    let intent = if status == "capture_succeeded" { "capture" } else { "authorize" };
+    let intent = match told.said("intent") {
+        Value::Null if status == "capture_succeeded" => json!("capture"),
+        Value::Null => json!("authorize"),
+        intent => intent,
+    };
+    let authorized = if view.decline.is_some() { 0 } else { primary.amount.units() };
     members.add([
         ("type", json!("transaction")),
         ("id", json!(uuid_text(view.id.bits()))),
         ("reconciliation_id", json!(base62_text(view.id.bits()))),
         ("merchant_account_id", json!(account)),
         ("currency", json!(view.currency.code())),
-        ("amount", json!(amount)),
+        ("amount", json!(told.amount())),
         ("status", json!(status)),
-        ("authorized_amount", json!(primary.amount.units())),
+        ("authorized_amount", json!(authorized)),
         ("captured_amount", json!(primary.captured())),
         ("refunded_amount", json!(view.refunded(primary.id))),
         ("settled_currency", Value::Null),
         ("settled_amount", json!(0)),
         ("settled", json!(false)),
-        ("country", Value::Null),
+        ("country", told.said("country")),
         ("external_identifier", json!(view.external_identifier)),
-        ("intent", json!(intent)),
+        ("intent", intent),
     ]);
 }
 
-fn add_instruments(members: &mut Members, view: &PaymentView, method: &Value) {
-    members.add([("payment_method", method.clone()), ("method", method["method"].clone())]);
-    members.add_nulls(["instrument_type", "error_code", "payment_service"]);
-    members.add([("pending_review", json!(false))]);
-    members.add_nulls([
-        "buyer",
-        "raw_response_code",
-        "raw_response_description",
-        "shipping_details",
-        "checkout_session_id",
-    ]);
-    let gift_cards = view.legs.iter().filter(|leg| leg.kind == LegKind::GiftCard);
-    let redemptions: Vec<Value> = gift_cards.map(|leg| redemption(view, leg)).collect();
+fn add_instruments(members: &mut Members, told: &Told<'_>, method: &Value) {
+    let view = told.view;
+    let decline = view.decline.as_ref();
+    let text = |text: Option<&str>| json!(text.filter(|text| !text.is_empty()));
+    // What was registered may have been paid with anything; what was made here, with a number.
+    let is_number = !told.said("intent").is_null() && !method.is_null();
     members.add([
-        ("gift_card_redemptions", json!(redemptions)),
+        ("payment_method", method.clone()),
+        ("method", method["method"].clone()),
+        ("instrument_type", json!(is_number.then_some("pan"))),
+        ("error_code", json!(decline.map(fault::error_code))),
+        ("payment_service", Value::Null),
+        ("pending_review", json!(false)),
+        ("buyer", buyer(told)),
+        ("raw_response_code", text(decline.map(|fault| fault.code.as_str()))),
+        ("raw_response_description", text(decline.map(|fault| fault.text.as_str()))),
+        ("shipping_details", shipping_details(told)),
+        ("checkout_session_id", Value::Null),
+    ]);
+    members.add([
+        ("gift_card_redemptions", redemptions(told)),
         ("gift_card_service", Value::Null),
         ("created_at", json!(micros_text(view.created_at_ms))),
         ("updated_at", json!(micros_text(view.updated_at_ms))),
@@ -136,7 +192,8 @@ fn add_instruments(members: &mut Members, view: &PaymentView, method: &Value) {
     ]);
 }
 
-fn add_circumstances(members: &mut Members, view: &PaymentView, profile: &Map<String, Value>) {
+fn add_circumstances(members: &mut Members, told: &Told<'_>) {
+    let view = told.view;
     // Where gift cards paid for all of it, their money is all that was taken.
     let taken_from = match view.primary().amount.units() {
         0 => view.legs.last(),
@@ -144,47 +201,52 @@ fn add_circumstances(members: &mut Members, view: &PaymentView, profile: &Map<St
     };
     let captured_at = taken_from.and_then(|leg| leg.captures.first()).map(|capture| capture.at_ms);
     let voided_at = view.primary().releases.last().map(|release| release.at_ms);
+    let authorized_at = view.decline.is_none().then_some(view.created_at_ms);
     let time = |ms: Option<i64>| json!(ms.map(micros_text));
-    members.add_nulls([
-        "reauthorized_from_transaction_id",
-        "airline",
-        "auth_response_code",
-        "avs_response_code",
-        "cvv_response_code",
-        "anti_fraud_decision",
-    ]);
+    let source = match told.said("payment_source") {
+        Value::Null => json!("ecommerce"),
+        source => source,
+    };
+    members.add_nulls(["reauthorized_from_transaction_id"]);
     members.add([
-        ("payment_source", json!("ecommerce")),
-        ("merchant_initiated", json!(false)),
-        ("is_subsequent_payment", json!(false)),
+        ("airline", told.said("airline")),
+        ("auth_response_code", json!(view.decline.as_ref().and_then(fault::response_code))),
     ]);
-    members.add_nulls([
-        "cart_items",
-        "statement_descriptor",
-        "scheme_transaction_id",
-        "transaction_link_id",
-        "three_d_secure",
+    members.add_nulls(["avs_response_code", "cvv_response_code", "anti_fraud_decision"]);
+    members.add([
+        ("payment_source", source),
+        ("merchant_initiated", told.flag("merchant_initiated")),
+        ("is_subsequent_payment", told.flag("is_subsequent_payment")),
+        ("cart_items", told.said("cart_items")),
+        ("statement_descriptor", told.said("statement_descriptor")),
     ]);
+    members.add_nulls(["scheme_transaction_id", "transaction_link_id", "three_d_secure"]);
     members.add([
         ("payment_service_transaction_id", json!(view.connector_payment)),
         ("additional_identifiers", json!({})),
-        ("metadata", metadata(profile)),
-        ("authorized_at", time(Some(view.created_at_ms))),
+        ("metadata", metadata(told)),
+        ("authorized_at", time(authorized_at)),
         ("captured_at", time(captured_at)),
         ("voided_at", time(voided_at.filter(|_| captured_at.is_none()))),
         ("canceled_at", time(view.cancelled_at_ms)),
     ]);
+}
+
+fn add_rest(members: &mut Members, told: &Told<'_>) {
+    let view = told.view;
+    let outcome = if view.decline.is_some() { "failed" } else { "succeeded" };
+    let sources = view.legs.len().saturating_add(told.skipped().len());
     members.add_nulls(["approval_expires_at", "buyer_approval_timedout_at"]);
     members.add([
-        ("intent_outcome", json!("succeeded")),
-        ("multi_tender", json!(view.legs.len() > 1)),
-        ("account_funding_transaction", json!(false)),
+        ("intent_outcome", json!(outcome)),
+        ("multi_tender", json!(sources > 1)),
+        ("account_funding_transaction", told.flag("account_funding_transaction")),
+        ("recipient", told.said("recipient")),
+        ("merchant_advice_code", Value::Null),
+        ("installment_count", told.said("installment_count")),
+        ("session_token", Value::Null),
     ]);
-    members.add_nulls([
-        "recipient",
-        "merchant_advice_code",
-        "installment_count",
-        "session_token",
+    for name in [
         "tax_amount",
         "merchant_tax_id",
         "purchase_order_number",
@@ -193,14 +255,23 @@ fn add_circumstances(members: &mut Members, view: &PaymentView, profile: &Map<St
         "supplier_order_number",
         "duty_amount",
         "shipping_amount",
-        "iso_response_code",
-    ]);
+    ] {
+        members.add([(name, told.said(name))]);
+    }
+    let code = view.decline.as_ref().and_then(fault::response_code);
+    members.add([("iso_response_code", json!(code))]);
 }
 
 /// A transaction that only gift cards pay for counts as captured: they are redeemed at once.
 fn status(view: &PaymentView) -> &'static str {
     let primary = view.primary();
     let released = primary.released();
+    if let Some(fault) = &view.decline {
+        return match fault::is_failure(fault) {
+            true => "authorization_failed",
+            false => "authorization_declined",
+        };
+    }
     if primary.captured() > 0 || (primary.amount.is_zero() && view.legs.len() > 1) {
         "capture_succeeded"
     } else if view.cancelled_at_ms.is_some() || (released > 0 && released == primary.amount.units())
@@ -211,13 +282,67 @@ fn status(view: &PaymentView) -> &'static str {
     }
 }
 
-fn redemption(view: &PaymentView, leg: &LegView) -> Value {
+/// The buyer as the creation named or described them. Buyers are not kept here by themselves.
+fn buyer(told: &Told<'_>) -> Value {
+    let (buyer, id) = (told.said("buyer"), told.said("buyer_id"));
+    let name = match told.said("buyer_external_identifier") {
+        Value::Null => buyer["external_identifier"].clone(),
+        name => name,
+    };
+    if buyer.is_null() && id.is_null() && name.is_null() {
+        return Value::Null;
+    }
+    json!({
+        "type": "buyer",
+        "id": id,
+        "display_name": buyer["display_name"],
+        "external_identifier": name,
+        "billing_details": buyer["billing_details"],
+        "account_number": null,
+    })
+}
+
+fn shipping_details(told: &Told<'_>) -> Value {
+    let mut details = told.said("buyer")["shipping_details"].clone();
+    if let Some(members) = details.as_object_mut() {
+        members.insert("type".to_owned(), json!("shipping-details"));
+        members.insert("id".to_owned(), Value::Null);
+        members.insert("buyer_id".to_owned(), Value::Null);
+    }
+    details
+}
+
+fn redemptions(told: &Told<'_>) -> Value {
+    let legs = told.view.legs.iter().filter(|leg| leg.kind == LegKind::GiftCard);
+    let made = legs.enumerate().map(|(place, leg)| {
+        let refunded = told.view.refunded(leg.id);
+        let id = json!(uuid_text(leg.id.bits()));
+        redemption(told, place, (id, "succeeded"), (json!(leg.amount.units()), refunded))
+    });
+    let skipped = told.skipped().iter().enumerate().map(|(place, card)| {
+        redemption(told, place, (card["id"].clone(), "skipped"), (card["amount"].clone(), 0))
+    });
+    made.chain(skipped).collect()
+}
+
+fn redemption(
+    told: &Told<'_>,
+    place: usize,
+    (id, status): (Value, &str),
+    (amount, refunded): (Value, i64),
+) -> Value {
+    let cards = told.profile.get("gift_cards").and_then(Value::as_array);
+    let card = cards.and_then(|cards| cards.get(place));
+    let digits = |name: &str, unknown: &str| {
+        let known = card.and_then(|card| card[name].as_str());
+        json!(known.unwrap_or(unknown))
+    };
     json!({
         "type": "gift-card-redemption",
-        "id": uuid_text(leg.id.bits()),
-        "status": "succeeded",
-        "amount": leg.amount.units(),
-        "refunded_amount": view.refunded(leg.id),
+        "id": id,
+        "status": status,
+        "amount": amount,
+        "refunded_amount": refunded,
         "gift_card_service_redemption_id": null,
         "error_code": null,
         "raw_error_code": null,
@@ -225,9 +350,9 @@ fn redemption(view: &PaymentView, leg: &LegView) -> Value {
         "gift_card": {
             "type": "gift-card",
             "id": null,
-            "bin": BIN_UNKNOWN,
-            "sub_bin": SUB_BIN_UNKNOWN,
-            "last4": LAST4_UNKNOWN,
+            "bin": digits("bin", BIN_UNKNOWN),
+            "sub_bin": digits("sub_bin", SUB_BIN_UNKNOWN),
+            "last4": digits("last4", LAST4_UNKNOWN),
         },
     })
 }
@@ -238,8 +363,9 @@ fn profile(view: &PaymentView) -> Map<String, Value> {
 }
 
 /// The card as it was registered, null without one. Its id is that of refunds' `target_id`.
-fn payment_method(view: &PaymentView, profile: &Map<String, Value>) -> Value {
-    let Some(source) = profile.get("source").and_then(Value::as_object) else {
+fn payment_method(told: &Told<'_>) -> Value {
+    let view = told.view;
+    let Some(source) = told.profile.get("source").and_then(Value::as_object) else {
         return Value::Null;
     };
     let text = |name: &str| source.get(name).filter(|value| value.is_string());
@@ -248,6 +374,9 @@ fn payment_method(view: &PaymentView, profile: &Map<String, Value>) -> Value {
         (Some(month), Some(year)) => Some(format!("{month:02}/{:02}", year.rem_euclid(100))),
         _ => None,
     };
+    let details = text("first_digits").map(|digits| {
+        json!({"bin": digits, "card_type": text("card_type"), "card_issuer_name": text("issuer")})
+    });
     let method = text("type").cloned().unwrap_or_else(|| json!("card"));
     json!({
         "type": "payment-method",
@@ -258,20 +387,22 @@ fn payment_method(view: &PaymentView, profile: &Map<String, Value>) -> Value {
         "id": uuid_text(view.primary().id.bits()),
         "currency": view.currency.code(),
         "country": null,
-        "details": null,
+        "details": details,
         "expiration_date": expiration,
         "fingerprint": null,
         "approval_url": null,
         "approval_target": null,
         "last_replaced_at": null,
-        "external_identifier": null,
+        "external_identifier": told.said("payment_method_external_identifier"),
         "payment_account_reference": null,
     })
 }
 
 /// Only texts: the SDKs refuse a whole transaction for one value that is none.
-fn metadata(profile: &Map<String, Value>) -> Value {
-    let Some(metadata) = profile.get("metadata").and_then(Value::as_object) else {
+fn metadata(told: &Told<'_>) -> Value {
+    let amended = told.view.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok());
+    let metadata: Option<Value> = amended.or_else(|| told.profile.get("metadata").cloned());
+    let Some(metadata) = metadata.as_ref().and_then(Value::as_object) else {
         return Value::Null;
     };
     let texts = metadata.iter().map(|(name, value)| {

@@ -7,12 +7,13 @@
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
-use requite_core::id::{parse_uuid, uuid_text};
+use requite_core::id::uuid_text;
 
 use super::failure::{Detail, Failure, Location};
+use super::form::Form;
 use crate::desk::KEY_TEXT_MAX;
 use crate::http::{self, Codings, REFUND_BODY_MAX};
-use crate::json::{self, Json, Kind, NotInteger, Object, Value};
+use crate::json::{self, Json};
 
 /// Largest amount of one request, in minor units, as the API documents it.
 pub(super) const AMOUNT_MAX: i64 = 99_999_999;
@@ -20,10 +21,6 @@ pub(super) const AMOUNT_MAX: i64 = 99_999_999;
 pub(super) const REASON_MAX: usize = 100;
 /// Characters, not bytes.
 pub(super) const EXTERNAL_IDENTIFIER_MAX: usize = 300;
-/// More details than this would only repeat themselves.
-const DETAILS_MAX: usize = 20;
-/// Longest name of an unknown member that a pointer repeats, in characters.
-const NAME_SHOWN_MAX: usize = 100;
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -137,9 +134,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// least of all for everything that is left.
 pub(super) fn wish(body: &[u8]) -> Result<Wish, Failure> {
     let mut form = Form::read(body)?;
-    let amount = form.amount();
-    let target = form.target();
-    let note = form.note();
+    let amount = form.integer("amount", 1, AMOUNT_MAX);
+    let target = target(&mut form);
+    let note = note_of(&mut form);
     form.finish(&[
         "amount",
         "target_type",
@@ -158,164 +155,32 @@ pub(super) fn note(body: &[u8]) -> Result<Note, Failure> {
         return Ok(Note::default());
     }
     let mut form = Form::read(body)?;
-    let note = form.note();
+    let note = note_of(&mut form);
     form.finish(&["reason", "external_identifier", "metadata"])?;
     Ok(note)
 }
 
-/// An object being read, and what was found wrong with it so far.
-struct Form<'a> {
-    object: Object<'a>,
-    details: Vec<Detail>,
+fn target(form: &mut Form<'_>) -> Target {
+    let kind = form.word("target_type", &[PAYMENT_METHOD, GIFT_CARD]);
+    let is_gift_card = kind == Some(GIFT_CARD);
+    let named = form.uuid("target_id");
+    match named {
+        Some(redemption) if is_gift_card => return Target::GiftCard { redemption },
+        None if is_gift_card && form.member("target_id").is_none() => {
+            let text = "field required: the id of the gift card redemption";
+            form.complain("target_id", text, "value_error.missing");
+        }
+        _ => {}
+    }
+    Target::PaymentMethod { named }
 }
 
-impl<'a> Form<'a> {
-    fn read(body: &'a [u8]) -> Result<Form<'a>, Failure> {
-        let whole = |message: String, kind| {
-            Failure::invalid(Detail::new(Location::Body, "", message, kind))
-        };
-        if body.is_empty() {
-            return Err(whole("field required".to_owned(), "value_error.missing"));
-        }
-        let json =
-            json::read(body).map_err(|fault| whole(fault.to_string(), "value_error.jsondecode"))?;
-        let Some(object) = json.object() else {
-            let text = "value is not a valid dict".to_owned();
-            return Err(whole(text, "type_error.dict"));
-        };
-        if json.contains_nul() {
-            let text = "a text contains a NUL character".to_owned();
-            return Err(whole(text, "value_error"));
-        }
-        let details = Vec::new();
-        Ok(Form { object, details })
+fn note_of(form: &mut Form<'_>) -> Note {
+    Note {
+        reason: form.text("reason", 0, REASON_MAX),
+        external_identifier: form.text("external_identifier", 1, EXTERNAL_IDENTIFIER_MAX),
+        metadata: form.member("metadata").map(Json::canonical),
     }
-
-    /// A member that is there and not null.
-    fn member(&self, name: &str) -> Option<Json<'a>> {
-        self.object.member(name).filter(|member| member.kind() != Kind::Null)
-    }
-
-    fn complain(&mut self, name: &str, message: impl Into<String>, kind: &'static str) {
-        if self.details.len() < DETAILS_MAX {
-            let pointer = pointer(name);
-            self.details.push(Detail::new(Location::Body, pointer, message, kind));
-        }
-    }
-
-    fn amount(&mut self) -> Option<i64> {
-        let Value::Number(raw) = self.member("amount")?.value() else {
-            self.complain("amount", "value is not a valid integer", "type_error.integer");
-            return None;
-        };
-        match json::integer(raw) {
-            Ok(amount @ 1..=AMOUNT_MAX) => return Some(amount),
-            Ok(..=0) => {
-                let text = "ensure this value is greater than or equal to 1";
-                self.complain("amount", text, "value_error.number.not_ge");
-            }
-            Err(NotInteger::OutOfRange) if raw.starts_with('-') => {
-                let text = "ensure this value is greater than or equal to 1";
-                self.complain("amount", text, "value_error.number.not_ge");
-            }
-            Ok(_) | Err(NotInteger::OutOfRange) => {
-                let text = format!("ensure this value is less than or equal to {AMOUNT_MAX}");
-                self.complain("amount", text, "value_error.number.not_le");
-            }
-            Err(NotInteger::Fraction) => {
-                self.complain("amount", "value is not a valid integer", "type_error.integer");
-            }
-        }
-        None
-    }
-
-    fn target(&mut self) -> Target {
-        let kind = self.member("target_type").map(Json::string);
-        let is_gift_card = match kind.as_ref().map(Option::as_deref) {
-            None | Some(Some(PAYMENT_METHOD)) => false,
-            Some(Some(GIFT_CARD)) => true,
-            Some(_) => {
-                let text = format!(
-                    "value is not a valid enumeration member; permitted: '{PAYMENT_METHOD}', \
-                     '{GIFT_CARD}'"
-                );
-                self.complain("target_type", text, "type_error.enum");
-                false
-            }
-        };
-        let named = self.uuid("target_id");
-        match named {
-            Some(redemption) if is_gift_card => return Target::GiftCard { redemption },
-            None if is_gift_card && self.member("target_id").is_none() => {
-                let text = "field required: the id of the gift card redemption";
-                self.complain("target_id", text, "value_error.missing");
-            }
-            _ => {}
-        }
-        Target::PaymentMethod { named }
-    }
-
-    fn uuid(&mut self, name: &str) -> Option<u128> {
-        let text = self.member(name)?.string();
-        let bits = text.as_deref().and_then(parse_uuid);
-        if bits.is_none() {
-            self.complain(name, "value is not a valid uuid", "type_error.uuid");
-        }
-        bits
-    }
-
-    fn note(&mut self) -> Note {
-        Note {
-            reason: self.text("reason", 0, REASON_MAX),
-            external_identifier: self.text("external_identifier", 1, EXTERNAL_IDENTIFIER_MAX),
-            metadata: self.member("metadata").map(Json::canonical),
-        }
-    }
-
-    /// A text of `min` to `max` characters.
-    fn text(&mut self, name: &str, min: usize, max: usize) -> Option<String> {
-        let Some(text) = self.member(name)?.string() else {
-            self.complain(name, "str type expected", "type_error.str");
-            return None;
-        };
-        let length = text.chars().count();
-        if length < min {
-            let message = format!("ensure this value has at least {min} characters");
-            self.complain(name, message, "value_error.any_str.min_length");
-            None
-        } else if length > max {
-            let message = format!("ensure this value has at most {max} characters, not {length}");
-            self.complain(name, message, "value_error.any_str.max_length");
-            None
-        } else {
-            Some(text)
-        }
-    }
-
-    /// Nothing else may be in it, and nothing twice.
-    fn finish(mut self, known: &[&str]) -> Result<(), Failure> {
-        let names: Vec<String> = self
-            .object
-            .members()
-            .iter()
-            .map(|member| member.name.clone())
-            .filter(|name| !known.contains(&name.as_str()))
-            .take(DETAILS_MAX)
-            .collect();
-        for name in names {
-            self.complain(&name, "extra fields not permitted", "value_error.extra");
-        }
-        if let Some(name) = self.object.repeated_name().map(str::to_owned) {
-            self.complain(&name, "the member is there more than once", "value_error");
-        }
-        if self.details.is_empty() { Ok(()) } else { Err(Failure::Invalid(self.details)) }
-    }
-}
-
-/// The JSON pointer of a member of the body (RFC 6901), cut when its name is long.
-fn pointer(name: &str) -> String {
-    let shown: String = name.chars().take(NAME_SHOWN_MAX).collect();
-    format!("/{}", shown.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]

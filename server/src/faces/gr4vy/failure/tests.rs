@@ -1,5 +1,5 @@
 use axum::body::to_bytes;
-use requite_core::id::{MerchantId, PaymentId};
+use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::money::Minor;
 use requite_core::refund::Status;
 use requite_engine::command::RefundRef;
@@ -33,6 +33,10 @@ fn refused(refusal: Refusal) -> Failure {
     Failure::Refused { refusal, is_replay: false }
 }
 
+fn booking_refused(refusal: BookingRefusal) -> Failure {
+    Failure::BookingRefused { refusal, is_replay: false }
+}
+
 #[tokio::test]
 async fn each_failure_has_its_status_and_code_in_one_shape() {
     let left = Minor::new(40).expect("an amount");
@@ -53,6 +57,10 @@ async fn each_failure_has_its_status_and_code_in_one_shape() {
         (Failure::KeyInProgress, 409, "concurrent_request", 0),
         (Failure::Busy, 429, "too_many_requests", 0),
         (Failure::Unshown(reply()), 409, "refund_made", 0),
+        (booking_refused(BookingRefusal::Cancelled), 400, "bad_request", 1),
+        (booking_refused(BookingRefusal::TooMany), 400, "bad_request", 1),
+        (Failure::Duplicate(PaymentId::new(2)), 409, "duplicate_record", 0),
+        (Failure::UnshownTransaction(PaymentId::new(2)), 409, "transaction_made", 0),
         (Failure::Broken, 500, "server_error", 0),
     ] {
         let (sent, headers, text) = answered(failure.clone()).await;

@@ -311,7 +311,7 @@ async fn everything_else_is_answered_in_the_same_shape() {
     let id = stage.transaction().await;
     for (method, path, status, code) in [
         (Method::DELETE, "/refunds/x".to_owned(), 405, "method_not_allowed"),
-        (Method::PUT, format!("/transactions/{id}"), 405, "method_not_allowed"),
+        (Method::DELETE, format!("/transactions/{id}"), 405, "method_not_allowed"),
         (Method::GET, format!("/transactions/{id}/refunds/all"), 405, "method_not_allowed"),
         (Method::DELETE, "/transactions".to_owned(), 405, "method_not_allowed"),
         (Method::GET, format!("/transactions/{id}/captures"), 404, "not_found"),

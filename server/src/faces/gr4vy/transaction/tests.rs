@@ -1,7 +1,7 @@
 use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
 use requite_core::money::Minor;
-use requite_engine::read::{CaptureView, ReleaseView};
+use requite_engine::read::{CaptureView, LegView, ReleaseView};
 
 use super::*;
 

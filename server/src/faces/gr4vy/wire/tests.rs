@@ -1,6 +1,8 @@
 use axum::http::HeaderValue;
+use requite_core::id::parse_uuid;
 use serde_json::json;
 
+use super::super::form::DETAILS_MAX;
 use super::*;
 
 const REDEMPTION: &str = "31e65fb1-9c67-432e-9c06-83300b9d4059";
