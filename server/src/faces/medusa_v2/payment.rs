@@ -88,22 +88,24 @@ impl<'a> Payment<'a> {
         }
     }
 
-    /// As it was registered; an empty object is none.
+    /// As it was registered, or what came in its place; an empty object is none.
     fn metadata(&self) -> String {
-        let profile = json::read(self.view.profile.as_bytes()).ok();
-        let metadata =
-            profile.and_then(json::Json::object).and_then(|profile| profile.member("metadata"));
-        let is_some =
-            metadata.and_then(json::Json::object).is_some_and(|object| !object.is_empty());
-        match metadata {
-            Some(metadata) if is_some => metadata.text().to_owned(),
-            _ => NULL.to_owned(),
+        if let Some(metadata) = &self.view.metadata {
+            return object_text(json::read(metadata.as_bytes()).ok());
         }
+        let profile = json::read(self.view.profile.as_bytes()).ok();
+        let profile = profile.and_then(json::Json::object);
+        object_text(profile.and_then(|profile| profile.member("metadata")))
     }
 
     fn currency_code(&self) -> String {
         text(&self.view.currency.code().to_ascii_lowercase())
     }
+}
+
+fn object_text(value: Option<json::Json<'_>>) -> String {
+    let is_some = |value: &json::Json<'_>| value.object().is_some_and(|object| !object.is_empty());
+    value.filter(is_some).map_or_else(|| NULL.to_owned(), |value| value.text().to_owned())
 }
 
 /// Does this dialect show a refund of this status? It knows no word for the others.
@@ -265,6 +267,10 @@ impl Entity for Refund<'_> {
             },
             "note" => optional_text(refund.note.as_deref()),
             "created_by" => text(&refund.actor),
+            "metadata" => {
+                let metadata = refund.metadata.as_deref().unwrap_or_default();
+                object_text(json::read(metadata.as_bytes()).ok())
+            }
             "raw_amount" => raw_amount(units, refund.currency),
             "created_at" => time(refund.asked_at_ms),
             "updated_at" => time(refund.updated_at_ms),

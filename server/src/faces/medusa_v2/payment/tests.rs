@@ -335,6 +335,56 @@ fn a_payment_that_is_not_captured_as_a_whole_has_no_time_of_capture() {
 }
 
 #[test]
+fn metadata_is_what_was_registered_or_came_in_its_place() {
+    let id = r#""id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q""#;
+    for (profile, amended, shown) in [
+        ("{}", None, "null"),
+        (r#"{"metadata":{}}"#, None, "null"),
+        (r#"{"metadata":{"b":1.50,"a":"x"}}"#, None, r#"{"b":1.50,"a":"x"}"#),
+        (r#"{"metadata":{"b":1}}"#, Some(r#"{"c":[2]}"#), r#"{"c":[2]}"#),
+        (r#"{"metadata":{"b":1}}"#, Some("{}"), "null"),
+    ] {
+        let mut view = payment();
+        view.profile = profile.to_owned();
+        view.metadata = amended.map(str::to_owned);
+        let expected = format!("{{\"payment\":{{\"metadata\":{shown},{id}}}}}");
+        assert_eq!(answer(&view, Some("metadata")), expected, "{profile} {amended:?}");
+    }
+    let mut view = payment();
+    view.refunds[0].metadata = Some(r#"{"ticket":7}"#.to_owned());
+    let shown = answer(&view, Some("refunds.metadata"));
+    assert!(shown.contains(r#""metadata":{"ticket":7}"#), "{shown}");
+}
+
+/// Each on top of the defaults: what it changes of them.
+#[test]
+fn changes_follow_the_rules_that_no_recording_shows_alone() {
+    let whole = answer(&payment(), None);
+    let reason = r#","refund_reason_id":"refr_01M7ZRTNZ0BNBCXQ203BJQW36K","refund_reason":{"label":"Damaged","code":"damaged","id":"refr_01M7ZRTNZ0BNBCXQ203BJQW36K"}"#;
+    let created = r#","created_at":"2026-11-21T19:20:16.201Z""#;
+    let back = r#""amount":100,"payment_id":"pay_01M7ZRTP5QEEQ4AM5WMKHFBX1Q"}],"#;
+    for (fields, from, to) in [
+        // One nested field, and all below a nested relation.
+        ("-refunds.note", r#""note":"box crushed","#, String::new()),
+        ("-captures.amount", r#","amount":100}],"#, "}],".to_owned()),
+        ("-refunds.refund_reason", reason, String::new()),
+        // A nested field comes behind those of its relation and before the relation's relations.
+        ("+refunds.created_at", reason, format!("{created}{reason}")),
+        // The way back is not gone, but its key is named.
+        ("+refunds.payment.amount,*captures.payment", r#""amount":100}],"#, back.to_owned()),
+        // What the published page adds goes like the rest.
+        ("-data", r#""data":{},"#, String::new()),
+        // What is there stays where it is, and what is nothing changes nothing.
+        ("+amount,+id, currency_code", "", String::new()),
+        ("-nothing,+nothing,+Amount,-refunds.nothing,+refunds.nothing", "", String::new()),
+    ] {
+        let (before, after) = whole.split_once(from).expect("shown by default");
+        let expected = format!("{before}{to}{after}");
+        assert_eq!(answer(&payment(), Some(fields)), expected, "{fields}");
+    }
+}
+
+#[test]
 fn the_provider_and_metadata_are_those_of_the_registration() {
     let mut view = payment();
     view.connector = "sandbox".to_owned();
