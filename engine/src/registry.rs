@@ -47,17 +47,6 @@ pub enum RegistryFault {
     Store(String),
 }
 
-/// What became of marking a collection as paid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Marked {
-    /// With the mark that stands. Its payment is not there yet.
-    Standing(CollectionView),
-    /// Its payment is there. Nothing was written.
-    Paid,
-    /// There is no such collection.
-    Unknown,
-}
-
 /// Writes, blocking. Safe while a server has the same store open.
 pub trait Registry: Send + Sync {
     /// Also gives the merchant its first refund reasons.
@@ -123,14 +112,14 @@ pub trait Registry: Send + Sync {
         answer: Option<&KeptAnswer>,
     ) -> Result<bool, RegistryFault>;
     /// Writes down that it is about to be paid; from then on it cannot be deleted. The first mark
-    /// stands: whoever finds one makes the payment that it speaks of.
+    /// stands: whoever finds one makes the payment that it speaks of. `None`: there is no such
+    /// collection.
     fn mark_collection(
         &self,
         merchant: MerchantId,
         collection: PaymentId,
         mark: &Mark,
-        answer: Option<&KeptAnswer>,
-    ) -> Result<Marked, RegistryFault>;
+    ) -> Result<Option<CollectionView>, RegistryFault>;
     /// False: there is no such collection that is neither marked nor paid.
     fn delete_collection(
         &self,

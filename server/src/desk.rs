@@ -17,6 +17,7 @@ use requite_engine::read::{PaymentView, ReadFault, Reads};
 use requite_engine::registry::Registry;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::connectors;
 use crate::crypto::entropy::Entropy;
 use crate::crypto::password::PasswordChecks;
 use crate::crypto::secret::Secret;
@@ -115,6 +116,11 @@ impl Desk {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Connectors that a payment can be registered with.
+    pub(crate) fn connectors(&self) -> &'static [&'static str] {
+        &connectors::NAMES
     }
 
     /// Asks for a refund. With [`Wait::Outcome`] it returns when the first outcome is known, at the

@@ -7,6 +7,7 @@
 //! Gr4vy has no opaque tokens: its callers sign their own ([`super::jws`]).
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use subtle::ConstantTimeEq;
 
@@ -21,6 +22,8 @@ pub(crate) enum TokenKind {
     MedusaV1,
     /// A secret API key of Medusa v2: exactly `sk_` and 64 hex digits, as the original makes them.
     MedusaV2,
+    /// What a Medusa v2 storefront shows. It opens nothing here.
+    MedusaV2Publishable,
     /// A merchant's key at Moyasar MPG.
     Mpg,
     /// An access token of Loop payments.
@@ -34,9 +37,10 @@ pub(crate) enum TokenKind {
 }
 
 impl TokenKind {
-    pub(crate) const ALL: [TokenKind; 7] = [
+    pub(crate) const ALL: [TokenKind; 8] = [
         TokenKind::MedusaV1,
         TokenKind::MedusaV2,
+        TokenKind::MedusaV2Publishable,
         TokenKind::Mpg,
         TokenKind::Loop,
         TokenKind::Native,
@@ -48,6 +52,7 @@ impl TokenKind {
         match self {
             TokenKind::MedusaV1 => "mv1_",
             TokenKind::MedusaV2 => "sk_",
+            TokenKind::MedusaV2Publishable => "pk_",
             TokenKind::Mpg => "merchant_key_",
             TokenKind::Loop => "lph_at_",
             TokenKind::Native => "rq_",
@@ -65,6 +70,21 @@ pub(crate) fn mint(kind: TokenKind, random: &[u8; 32]) -> Secret {
     token.push_str(kind.prefix());
     HEXLOWER.encode_append(random, &mut token);
     Secret::new(token)
+}
+
+/// A token that can be made again by whoever knows `told` and the installation's `secret`, and by nobody
+/// who lacks one of them: HMAC-SHA256 over the parts, each after its length. So the answer that shows
+/// it can be repeated, though it is kept nowhere.
+pub(crate) fn derive(kind: TokenKind, secret: &[u8], told: &[&[u8]]) -> Secret {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let mut context = hmac::Context::with_key(&key);
+    for part in [b"token", kind.prefix().as_bytes()].iter().chain(told) {
+        let length = u64::try_from(part.len()).expect("lengths fit 64 bits");
+        context.update(&length.to_be_bytes());
+        context.update(part);
+    }
+    let digits = context.sign();
+    mint(kind, digits.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
 }
 
 /// What the store keeps of a token and finds it by: its SHA-256.
@@ -106,6 +126,7 @@ mod tests {
         for (kind, prefix) in [
             (TokenKind::MedusaV1, "mv1_"),
             (TokenKind::MedusaV2, "sk_"),
+            (TokenKind::MedusaV2Publishable, "pk_"),
             (TokenKind::Mpg, "merchant_key_"),
             (TokenKind::Loop, "lph_at_"),
             (TokenKind::Native, "rq_"),
@@ -114,6 +135,24 @@ mod tests {
         ] {
             assert_eq!(mint(kind, &random).expose(), format!("{prefix}{digits}"));
         }
+    }
+
+    #[test]
+    fn a_derived_token_needs_all_of_what_it_is_made_of() {
+        let token = |secret: &[u8], told: &[&[u8]]| {
+            derive(TokenKind::MedusaV2, secret, told).expose().to_owned()
+        };
+        let made = token(b"secret", &[b"id", b"key"]);
+        assert_eq!(made, token(b"secret", &[b"id", b"key"]));
+        for (secret, told) in [
+            (&b"other"[..], [&b"id"[..], &b"key"[..]]),
+            (b"secret", [b"id", b"yek"]),
+            (b"secret", [b"idk", b"ey"]),
+        ] {
+            assert_ne!(made, token(secret, &told));
+        }
+        let publishable = derive(TokenKind::MedusaV2Publishable, b"secret", &[b"id", b"key"]);
+        assert_ne!(made[3..], publishable.expose()[3..]);
     }
 
     #[test]

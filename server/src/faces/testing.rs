@@ -21,7 +21,7 @@ use requite_engine::clock::Clock;
 use requite_engine::command::{NewLeg, Registration};
 use requite_engine::engine::{self, Running};
 use requite_engine::lane::Lane;
-use requite_engine::read::{KeyNote, MerchantView};
+use requite_engine::read::{KeyNote, KeyView, MerchantView};
 use requite_engine::registry::{NewKey, Registry};
 use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, SqliteRegistry};
 use serde_json::Value;
@@ -79,7 +79,7 @@ pub(super) struct Shop {
     bank: Arc<Bank>,
     ids: Counter,
     running: Option<Running>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Shop {
@@ -182,7 +182,7 @@ impl Shop {
             bank,
             ids: Counter::from(id_base, 0x101),
             running: Some(running),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -224,6 +224,20 @@ impl Shop {
         };
         change(&mut key);
         self.registry.create_key(&key, None).expect("no such key yet");
+    }
+
+    /// The key that this hash finds.
+    pub(super) async fn kept_key(&self, lookup: [u8; 32]) -> Option<KeyView> {
+        self.desk.read(move |reads| reads.key(&lookup)).await.expect("a store that can be read")
+    }
+
+    /// Do the store's files have `text` in them anywhere?
+    pub(super) fn store_contains(&self, text: &str) -> bool {
+        let files = std::fs::read_dir(self.folder.path()).expect("the folder is there");
+        let files = files.map(|file| std::fs::read(file.expect("a file").path()));
+        files
+            .map(|bytes| bytes.expect("readable"))
+            .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
     /// A payment of 100.00 riyals at the PSP, captured, unless `change` says otherwise.

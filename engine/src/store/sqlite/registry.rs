@@ -12,7 +12,7 @@ use crate::read::{
     CollectionSession, CollectionView, KeptAnswer, Mark, MerchantView, PersonView, ReasonView,
     SessionView,
 };
-use crate::registry::{Marked, NewKey, Registry, RegistryFault};
+use crate::registry::{NewKey, Registry, RegistryFault};
 
 /// Writes on a connection of its own; SQLite orders its transactions with the lane's.
 pub struct SqliteRegistry {
@@ -255,13 +255,9 @@ impl Registry for SqliteRegistry {
         merchant: MerchantId,
         collection: PaymentId,
         mark: &Mark,
-        answer: Option<&KeptAnswer>,
-    ) -> Result<Marked, RegistryFault> {
+    ) -> Result<Option<CollectionView>, RegistryFault> {
         self.write("this collection", |transaction| {
-            let marked = shop::mark(transaction, (merchant, collection), mark)?;
-            let is_standing = matches!(marked, Marked::Standing(_));
-            shop::keep(transaction, merchant, answer.filter(|_| is_standing))?;
-            Ok(marked)
+            shop::mark(transaction, (merchant, collection), mark)
         })
     }
 

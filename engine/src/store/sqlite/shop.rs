@@ -7,7 +7,7 @@ use super::load::{currency, minor};
 use super::{blob, id};
 use crate::key::KEY_LIFE_MS;
 use crate::read::{CollectionSession, CollectionView, KeptAnswer, KeyNote, KeyView, Mark};
-use crate::registry::{Marked, NewKey};
+use crate::registry::NewKey;
 
 /// Names a collection: whose, and which.
 type Named = (MerchantId, PaymentId);
@@ -193,23 +193,18 @@ pub(super) fn open_session(
     Ok(transaction.execute(sql, row)? == 1)
 }
 
+/// The collection with the mark that stands.
 pub(super) fn mark(
     transaction: &Transaction<'_>,
     of: Named,
     mark: &Mark,
-) -> rusqlite::Result<Marked> {
-    let sql = "-- has_payment
-        select 1 from payment where merchant_id = ?1 and payment_id = ?2";
-    if transaction.prepare_cached(sql)?.exists(named(of))? {
-        return Ok(Marked::Paid);
-    }
+) -> rusqlite::Result<Option<CollectionView>> {
     let sql = "-- mark_collection
         update payment_collection set marked_at_ms = ?3, marked_by = ?4, updated_at_ms = ?3
         where merchant_id = ?1 and collection_id = ?2 and marked_at_ms is null";
     let (merchant, id) = named(of);
     transaction.execute(sql, params![merchant, id, mark.at_ms, mark.by])?;
-    let standing = collection(transaction, of)?;
-    Ok(standing.map_or(Marked::Unknown, Marked::Standing))
+    collection(transaction, of)
 }
 
 pub(super) fn delete_collection(

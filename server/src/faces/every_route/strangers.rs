@@ -16,6 +16,8 @@ enum Kind {
     Refund,
     Reason,
     ReturnReason,
+    Collection,
+    Key,
 }
 
 /// What the parts of a path that vary name, by the word before each. `None`: no id of anybody's.
@@ -28,6 +30,8 @@ fn kinds(route: &Route) -> Option<Vec<Kind>> {
             "refunds" => Some(Kind::Refund),
             "refund-reasons" => Some(Kind::Reason),
             "return-reasons" => Some(Kind::ReturnReason),
+            "payment-collections" => Some(Kind::Collection),
+            "api-keys" => Some(Kind::Key),
             // Nobody has a dispute yet.
             "user" | "openapi" | "docs" | "disputes" => None,
             other => panic!("{}: what does {other}/{} name?", route.path, pair[1]),
@@ -43,6 +47,8 @@ fn body(route: &Route) -> &'static str {
             "gr4vy",
             "update_transaction" | "void_transaction" | "cancel_transaction" | "sync_transaction",
         ) => "{}",
+        ("medusa-v2", "mark_payment_collection_as_paid") => r#"{"order_id":"order_1"}"#,
+        ("medusa-v2", "create_payment_session") => r#"{"provider_id":"pp_system_default"}"#,
         ("medusa-v1", "refund_payment") => r#"{"amount":1,"reason":"other"}"#,
         ("mpg" | "gr4vy", _) if !route.operation.contains("whole") => r#"{"amount":1}"#,
         _ => "{}",
@@ -56,6 +62,8 @@ fn spelt(face: &str, kind: Kind, bits: u128) -> String {
         (Kind::Refund, "loop") => prefixed_text("ref_", bits),
         (Kind::Reason, _) => prefixed_text("refr_", bits),
         (Kind::ReturnReason, _) => prefixed_text("rr_", bits),
+        (Kind::Collection, _) => prefixed_text("pay_col_", bits),
+        (Kind::Key, _) => prefixed_text("apk_", bits),
         (Kind::Payment | Kind::Refund, _) => uuid_text(bits),
     }
 }
@@ -66,9 +74,11 @@ struct Things {
     alias: String,
     gift_card: u128,
     refund: u128,
-    /// As text: only one face has them, as the next.
+    /// As text: only one face has these.
     reason: String,
     return_reason: String,
+    collection: String,
+    key: String,
 }
 
 impl Things {
@@ -78,6 +88,8 @@ impl Things {
             Kind::Refund => spelt(face, kind, self.refund),
             Kind::Reason => self.reason.clone(),
             Kind::ReturnReason => self.return_reason.clone(),
+            Kind::Collection => self.collection.clone(),
+            Kind::Key => self.key.clone(),
         }
     }
 }
@@ -96,6 +108,7 @@ impl Asker {
                 new.merchant = merchant;
                 new.connector = "manual".to_owned();
                 new.aliases = vec![alias.clone()];
+                new.order = Some("order_1".to_owned());
                 let amount = Minor::new(500).expect("an amount");
                 new.gift_cards = vec![NewLeg { id: LegId::new(gift_card), amount }];
             })
@@ -104,23 +117,31 @@ impl Asker {
         let path = format!("/api/payments/{}/refunds", uuid_text(payment.bits()));
         let made = house.ask("POST", &path, Some(&native), r#"{"amount":1}"#).await.json();
         let refund = made["id"].as_str().and_then(requite_core::id::parse_uuid);
-        let medusa = house.credential(merchant, "medusa-v2", None);
-        let texts = r#"{"label":"Broken","code":"broken"}"#;
-        let kept = house.ask("POST", "/medusa/v2/admin/refund-reasons", Some(&medusa), texts).await;
-        let reason = kept.json()["refund_reason"]["id"].as_str().expect("an id").to_owned();
-        let medusa = house.credential(merchant, "medusa-v1", None);
-        let texts = format!(r#"{{"label":"Late","value":"{:x}"}}"#, house.draw());
-        let kept =
-            house.ask("POST", "/medusa/v1/admin/return-reasons", Some(&medusa), &texts).await;
-        let text = kept.json()["return_reason"]["id"].as_str().expect("an id").to_owned();
-        Things {
-            payment: payment.bits(),
-            alias,
-            gift_card,
-            refund: refund.expect("an id"),
-            reason,
-            return_reason: text,
-        }
+        let reason = r#"{"label":"a","code":"b"}"#;
+        let reason = self.kept(merchant, "medusa-v2", "refund-reasons", reason).await;
+        let late = format!(r#"{{"label":"Late","value":"{:x}"}}"#, house.draw());
+        let return_reason = self.kept(merchant, "medusa-v1", "return-reasons", &late).await;
+        let asked = r#"{"order_id":"order_1","amount":1}"#;
+        let collection = self.kept(merchant, "medusa-v2", "payment-collections", asked).await;
+        let key = r#"{"title":"a","type":"secret"}"#;
+        let key = self.kept(merchant, "medusa-v2", "api-keys", key).await;
+        let (payment, refund) = (payment.bits(), refund.expect("an id"));
+        Things { payment, alias, gift_card, refund, reason, return_reason, collection, key }
+    }
+
+    /// The id of what a merchant makes at a route of either Medusa.
+    async fn kept(
+        &self,
+        merchant: MerchantId,
+        face: &'static str,
+        what: &str,
+        body: &str,
+    ) -> String {
+        let credential = self.house.credential(merchant, face, None);
+        let path = format!("/{}/admin/{what}", face.replace('-', "/"));
+        let kept = self.house.ask("POST", &path, Some(&credential), body).await.json();
+        let kept = kept.as_object().and_then(|kept| kept.values().next());
+        kept.and_then(|kept| kept["id"].as_str()).expect("an id").to_owned()
     }
 
     /// An answer without what may differ: the id, and what is computed from the whole body.
@@ -185,8 +206,8 @@ async fn in_a_path_an_id_of_anothers_is_an_id_of_nothing() {
             let foreign = asker.told(&call, &with(theirs.named(route.face, *kind))).await;
             let unknown = asker.told(&call, &with(spelt(route.face, *kind, house.draw()))).await;
             assert_eq!(foreign, unknown, "{at}");
-            // In Medusa v2 deleting what is not there is done: that is the dialect.
-            let is_done = route.method == "DELETE" && route.face == "medusa-v2";
+            // In Medusa v2 deleting a reason that is not there is done: that is the dialect.
+            let is_done = route.method == "DELETE" && *kind == Kind::Reason;
             let expected = if is_done { 200 } else { 404 };
             assert_eq!(unknown.0, expected, "{at}: {}", unknown.1);
             if *kind == Kind::Payment {

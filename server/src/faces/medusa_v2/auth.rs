@@ -1,5 +1,5 @@
-//! Credentials of this dialect: a secret key as HTTP Basic user name in any of its three spellings,
-//! or a log-in token as Bearer. What is wrong with a credential is never told, with one exception:
+//! Credentials of this dialect: a secret key as HTTP Basic user name in any of its three spellings, the
+//! cookie of a session, or a log-in token as Bearer. What is wrong with a credential is never told, with one exception:
 //! a secret key sent as Bearer gets the original's hint.
 
 use axum::http::{HeaderMap, header};
@@ -16,11 +16,12 @@ use super::spelling::prefix;
 use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Hs256Key, Moment, SKEW_SECONDS, VerifyingKey};
 use crate::crypto::token::lookup_hash;
+use crate::session::{self, Kind};
 
 /// How this face's keys are listed in the registry.
 pub(super) const FACE: &str = "medusa-v2";
 /// Name of the secret that log-in tokens are signed with.
-const LOGIN_SECRET: &str = "login";
+pub(super) const LOGIN_SECRET: &str = "login";
 /// A log-in lasts a day, as in the original.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 /// The claim that says whose books the person sees. Ours: the original knows one merchant.
@@ -71,24 +72,31 @@ fn secret_key(text: &str) -> Option<String> {
     key.starts_with(SECRET_KEY_PREFIX).then(|| key.to_owned())
 }
 
-/// Who asks.
+/// Who asks: by a secret key, else by the cookie of a session, else by a log-in token.
 ///
 /// # Errors
 /// 401 for whatever is not a living credential of this face.
-pub(super) async fn known(face: &Face, headers: &HeaderMap) -> Result<Actor, Failure> {
-    match credential(headers) {
-        Credential::SecretKey(key) => {
-            let found = access::key(&face.desk, FACE, lookup_hash(&key)).await;
-            let found = found.map_err(Failure::Read)?;
-            found.map(|key| Actor::of_key(&key)).ok_or(Failure::Unauthorized)
+pub(super) async fn known(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
+    let Caller { method, headers, .. } = caller;
+    let credential = credential(headers);
+    if let Credential::SecretKey(key) = &credential {
+        let found = access::key(&face.desk, FACE, lookup_hash(key)).await;
+        if let Some(key) = found.map_err(Failure::Read)? {
+            return Ok(Actor::of_key(&key));
         }
-        Credential::Token(token) => person(face, &token).await.map(|person| Actor {
-            merchant: person.merchant,
-            name: prefixed_text(prefix::USER, person.id.bits()),
-            scopes: None,
-        }),
-        Credential::KeyAsBearer => Err(Failure::KeyAsBearer),
-        Credential::None => Err(Failure::Unauthorized),
+    }
+    let person = session::person(&face.desk, Kind::MedusaV2, method, headers).await;
+    if let Some(person) = person.map_err(Failure::Read)? {
+        return Ok(actor_of(&person));
+    }
+    log_in(face, &credential).await.map(|log_in| actor_of(&log_in.person))
+}
+
+fn actor_of(person: &PersonView) -> Actor {
+    Actor {
+        merchant: person.merchant,
+        name: prefixed_text(prefix::USER, person.id.bits()),
+        scopes: None,
     }
 }
 
@@ -97,26 +105,48 @@ pub(super) async fn known(face: &Face, headers: &HeaderMap) -> Result<Actor, Fai
 /// # Errors
 /// As [`known`]; 403 without the scope.
 pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
-    let actor = known(face, caller.headers).await?;
+    let actor = known(face, caller).await?;
     caller.admit(actor).map_err(Failure::Scope)
 }
 
-/// The person whose log-in token a request carries, as the books have them now.
-pub(super) async fn bearer(face: &Face, headers: &HeaderMap) -> Result<PersonView, Failure> {
-    match credential(headers) {
-        Credential::Token(token) => person(face, &token).await,
-        Credential::KeyAsBearer => Err(Failure::KeyAsBearer),
-        Credential::SecretKey(_) | Credential::None => Err(Failure::Unauthorized),
+/// The log-in whose token a request carries, with its person as the books have them now.
+pub(super) async fn bearer(face: &Face, headers: &HeaderMap) -> Result<LogIn, Failure> {
+    log_in(face, &credential(headers)).await
+}
+
+/// A log-in, as its token tells of it.
+pub(super) struct LogIn {
+    person: PersonView,
+    issued_at_seconds: i64,
+    expires_at_seconds: i64,
+}
+
+impl LogIn {
+    pub(super) fn person(&self) -> &PersonView {
+        &self.person
+    }
+
+    /// The original's claims, as JSON text in its order.
+    pub(super) fn claims(&self) -> String {
+        let members = claims(&self.person, self.issued_at_seconds, self.expires_at_seconds);
+        let members = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     }
 }
 
-async fn person(face: &Face, token: &str) -> Result<PersonView, Failure> {
+async fn log_in(face: &Face, credential: &Credential) -> Result<LogIn, Failure> {
+    let token = match credential {
+        Credential::Token(token) => token,
+        Credential::KeyAsBearer => return Err(Failure::KeyAsBearer),
+        Credential::SecretKey(_) | Credential::None => return Err(Failure::Unauthorized),
+    };
     let key = login_key(face).await?;
     let now_seconds = face.desk.now_ms().div_euclid(1_000);
-    let (merchant, person) = claimed(token, &key, now_seconds).ok_or(Failure::Unauthorized)?;
+    let claimed = claimed(token, &key, now_seconds).ok_or(Failure::Unauthorized)?;
+    let Claimed { merchant, person, issued_at_seconds, expires_at_seconds } = claimed;
     let found = face.desk.read(move |reads| reads.person(merchant, person));
-    let found = found.await.map_err(Failure::Read)?;
-    found.ok_or(Failure::Unauthorized)
+    let person = found.await.map_err(Failure::Read)?.ok_or(Failure::Unauthorized)?;
+    Ok(LogIn { person, issued_at_seconds, expires_at_seconds })
 }
 
 /// The installation's key for log-in tokens. It never changes, so it is read once.
@@ -132,8 +162,16 @@ async fn login_key(face: &Face) -> Result<Hs256Key, Failure> {
     face.login_key.get_or_try_init(read).await.cloned()
 }
 
-/// Merchant and person of a token that is genuine and valid now.
-fn claimed(token: &str, key: &Hs256Key, now_seconds: i64) -> Option<(MerchantId, PersonId)> {
+/// What a token says that is genuine and valid now.
+#[derive(Debug, PartialEq, Eq)]
+struct Claimed {
+    merchant: MerchantId,
+    person: PersonId,
+    issued_at_seconds: i64,
+    expires_at_seconds: i64,
+}
+
+fn claimed(token: &str, key: &Hs256Key, now_seconds: i64) -> Option<Claimed> {
     let moment = Moment { now_seconds, skew_seconds: SKEW_SECONDS };
     let unverified = jws::parse(token, Algorithm::Hs256).ok()?;
     let claims = unverified.verify(VerifyingKey::Hs256(key), moment).ok()?;
@@ -142,19 +180,36 @@ fn claimed(token: &str, key: &Hs256Key, now_seconds: i64) -> Option<(MerchantId,
     }
     let person = parse_prefixed(prefix::USER, claims.text("actor_id")?)?;
     let merchant = parse_uuid(claims.text(MERCHANT_CLAIM)?)?;
-    Some((MerchantId::new(merchant), PersonId::new(person)))
+    Some(Claimed {
+        merchant: MerchantId::new(merchant),
+        person: PersonId::new(person),
+        issued_at_seconds: claims.issued_at_seconds()?,
+        expires_at_seconds: claims.expires_at_seconds(),
+    })
 }
 
 /// A log-in token with the original's claims, and the merchant.
 pub(super) async fn token(face: &Face, person: &PersonView) -> Result<String, Failure> {
     let key = login_key(face).await?;
     let now_seconds = face.desk.now_ms().div_euclid(1_000);
-    Ok(jws::sign_hs256(&claims(person, now_seconds), &key))
+    Ok(jws::sign_hs256(&signed(person, now_seconds), &key))
 }
 
-fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
+fn signed(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
+    let expires = now_seconds.saturating_add(TOKEN_SECONDS);
+    let merchant = json!(uuid_text(person.merchant.bits()));
+    let claims =
+        claims(person, now_seconds, expires).into_iter().chain([(MERCHANT_CLAIM, merchant)]);
+    claims.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn claims(
+    person: &PersonView,
+    issued_at_seconds: i64,
+    expires_at_seconds: i64,
+) -> [(&'static str, Value); 10] {
     let user = prefixed_text(prefix::USER, person.id.bits());
-    let claims = [
+    [
         ("actor_id", json!(user)),
         ("actor_type", json!("user")),
         ("auth_identity_id", json!(prefixed_text(prefix::IDENTITY, person.id.bits()))),
@@ -163,11 +218,9 @@ fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
         ("mfa_challenge_completed_at", Value::Null),
         ("app_metadata", json!({ "user_id": user })),
         ("user_metadata", json!({})),
-        (MERCHANT_CLAIM, json!(uuid_text(person.merchant.bits()))),
-        ("iat", json!(now_seconds)),
-        ("exp", json!(now_seconds.saturating_add(TOKEN_SECONDS))),
-    ];
-    claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        ("iat", json!(issued_at_seconds)),
+        ("exp", json!(expires_at_seconds)),
+    ]
 }
 
 #[cfg(test)]
@@ -216,15 +269,22 @@ mod tests {
             updated_at_ms: 0,
         };
         let sign = |change: &dyn Fn(&mut Map<String, Value>)| {
-            let mut claims = claims(&person, 1_000_000);
+            let mut claims = signed(&person, 1_000_000);
             change(&mut claims);
             jws::sign_hs256(&claims, &key)
         };
         let good = sign(&|_| {});
-        let known = Some((person.merchant, person.id));
+        let known = || {
+            Some(Claimed {
+                merchant: person.merchant,
+                person: person.id,
+                issued_at_seconds: 1_000_000,
+                expires_at_seconds: 1_086_400,
+            })
+        };
         for (what, token, key, at, seen) in [
-            ("just made", &good, &key, 1_000_000, known),
-            ("a second before its end", &good, &key, 1_086_399, known),
+            ("just made", &good, &key, 1_000_000, known()),
+            ("a second before its end", &good, &key, 1_086_399, known()),
             ("over", &good, &key, 1_086_400, None),
             ("signed by another", &good, &other, 1_000_000, None),
         ] {

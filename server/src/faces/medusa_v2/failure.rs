@@ -70,6 +70,14 @@ pub(super) enum Failure {
     /// A refund was accepted, and the PSP said no or proved that it did nothing.
     Provider(Option<Fault>),
     Read(ReadFault),
+    OrderUnknown(String),
+    CollectionUnknown(String),
+    KeyUnknown(String),
+    ProviderUnknown,
+    /// What the state of things does not allow.
+    NotAllowed(&'static str),
+    /// A payment was not registered.
+    Registration(CommandError),
     /// The `Idempotency-Key` was used for something else.
     KeyReused,
     /// Something beside money was not written.
@@ -202,6 +210,15 @@ impl Failure {
                 tracing::error!(%fault, "a read failed");
                 store_failed("The store could not be read. Nothing was done; try again shortly.")
             }
+            Failure::OrderUnknown(id) => not_found(format!("Order id not found: {id}")),
+            Failure::CollectionUnknown(id) => {
+                not_found(format!("PaymentCollection id not found: {id}"))
+            }
+            Failure::KeyUnknown(id) => not_found(format!("ApiKey with id: {id} was not found")),
+            // As in the original, which finds it out too late.
+            Failure::ProviderUnknown => unknown_error(),
+            Failure::NotAllowed(why) => spoken(400, Form::Typed("not_allowed"), why),
+            Failure::Registration(error) => not_registered(error),
             Failure::KeyReused => key_reused(),
             Failure::Write(fault) => {
                 tracing::error!(?fault, "a write failed");
@@ -297,6 +314,24 @@ fn not_captured(error: CommandError, payment: &str) -> Spoken {
         CommandError::KeyInProgress => conflict(),
         CommandError::Refused { .. } => {
             tracing::error!(%error, "a capture was refused as a refund");
+            unknown_error()
+        }
+    }
+}
+
+fn not_registered(error: CommandError) -> Spoken {
+    match error {
+        CommandError::KeyReused => key_reused(),
+        CommandError::KeyInProgress => conflict(),
+        CommandError::Overloaded | CommandError::Stopping => no_room(),
+        CommandError::Store(fault) => {
+            tracing::error!(%fault, "a payment was not registered, or may not have been");
+            store_failed(NOT_STORED)
+        }
+        CommandError::PaymentUnknown
+        | CommandError::Refused { .. }
+        | CommandError::BookingRefused { .. } => {
+            tracing::error!(%error, "a registration was refused as something else");
             unknown_error()
         }
     }

@@ -133,6 +133,8 @@ pub(super) enum Column {
     Named(&'static str),
     /// The entity that this one names by the column `key`. A star shows its id in passing.
     Parent { name: &'static str, key: &'static str },
+    /// Another entity that a star shows with all its columns.
+    Whole(&'static str),
     /// The parent from which this entity was reached: not shown again, only its key is.
     Back { name: &'static str, key: &'static str },
     /// Found from the other side; shown where it is selected.
@@ -161,7 +163,13 @@ pub(super) trait Entity {
     /// [`Column::Scalar`] or [`Column::Named`].
     fn scalar(&self, name: &str) -> String;
 
-    /// Asked only for names listed as [`Column::Parent`] or [`Column::Relation`].
+    /// Is this relation shown here? Not where the entity is already inside of it. Asked as
+    /// [`Entity::related`] is.
+    fn has(&self, _relation: &str) -> bool {
+        true
+    }
+
+    /// Asked only for names listed as [`Column::Parent`], [`Column::Whole`] or [`Column::Relation`].
     fn related(&self, name: &str) -> Related<'_>;
 }
 
@@ -208,6 +216,10 @@ impl Object<'_> {
                     let passing = Selection::default();
                     self.relation(name, selection.chosen(name).unwrap_or(&passing));
                 }
+                Column::Whole(name) => {
+                    let whole = Selection { is_whole: true, ..Selection::default() };
+                    self.relation(name, selection.chosen(name).unwrap_or(&whole));
+                }
                 Column::Named(_) | Column::Back { .. } | Column::Relation(_) => {}
             }
         }
@@ -243,10 +255,14 @@ impl Object<'_> {
 
     fn relation(&mut self, relation: &str, inner: &Selection) {
         let known = self.entity.columns().iter().find_map(|column| match *column {
-            Column::Parent { name, .. } | Column::Relation(name) if name == relation => Some(name),
+            Column::Parent { name, .. } | Column::Whole(name) | Column::Relation(name)
+                if name == relation =>
+            {
+                Some(name)
+            }
             _ => None,
         });
-        if let Some(known) = known {
+        if let Some(known) = known.filter(|known| self.entity.has(known)) {
             self.member(known, |entity| match entity.related(known) {
                 Related::One(None) => "null".to_owned(),
                 Related::One(Some(one)) => render(one.as_ref(), inner),

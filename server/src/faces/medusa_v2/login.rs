@@ -1,7 +1,8 @@
-//! Logging in: e-mail and password for a token, and a token for a fresh one.
+//! Logging in: e-mail and password for a token, and a token for a fresh one or for a session
+//! ([`crate::session`]).
 
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use requite_engine::read::PersonView;
 
@@ -12,6 +13,7 @@ use super::{Face, auth};
 use crate::crypto::password::PasswordFault;
 use crate::crypto::secret::Secret;
 use crate::json::Json;
+use crate::session::{self, Kind, SessionFault};
 
 /// The one way to log in.
 const PROVIDER: &str = "emailpass";
@@ -41,8 +43,36 @@ pub(super) async fn refresh(
     mut request: Request,
 ) -> Result<Response, Failure> {
     Body::take(&mut request, BODY_MAX).await?.json()?;
-    let person = auth::bearer(&face, request.headers()).await?;
-    granted(&face, &person).await
+    let log_in = auth::bearer(&face, request.headers()).await?;
+    granted(&face, log_in.person()).await
+}
+
+/// `POST /auth/session`: a cookie for whoever shows a log-in token. Answers with the token's claims.
+pub(super) async fn open_session(
+    State(face): State<Face>,
+    mut request: Request,
+) -> Result<Response, Failure> {
+    Body::take(&mut request, BODY_MAX).await?.json()?;
+    let log_in = auth::bearer(&face, request.headers()).await?;
+    let opened =
+        session::open(&face.desk, Kind::MedusaV2, log_in.person(), request.headers()).await;
+    let cookie = opened.map_err(|SessionFault| Failure::Write(None))?;
+    let body = format!("{{\"user\":{}}}", log_in.claims());
+    let mut response = json_response(StatusCode::OK, body);
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+/// `DELETE /auth/session`: ends the session that asks, if one does.
+pub(super) async fn close_session(
+    State(face): State<Face>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let closed = session::close(&face.desk, Kind::MedusaV2, request.headers()).await;
+    closed.map_err(|SessionFault| Failure::Write(None))?;
+    let mut response = json_response(StatusCode::OK, "{\"success\":true}".to_owned());
+    response.headers_mut().insert(header::SET_COOKIE, session::forgotten());
+    Ok(response)
 }
 
 async fn granted(face: &Face, person: &PersonView) -> Result<Response, Failure> {

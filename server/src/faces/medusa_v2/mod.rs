@@ -7,25 +7,32 @@
 //! Checks run in the original's order: the body's form (400, 413, 415), the credential (401, 403),
 //! the body's schema (400), the query (400), then what the books say (404, 400).
 //!
-//! Where to look: [`refund`], [`payments`], [`payment_list`] and [`reasons`] have the handlers, [`wire`] reads requests ([`schema`] has the
-//! validator's texts, [`query`] the query string, [`list`] what lists share), [`payment`] and [`fields`] write answers
-//! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about
-//! who asks, and [`browser`] what browsers want besides.
+//! Where to look: [`refund`], [`payments`], [`payment_list`], [`reasons`], [`collections`],
+//! [`mark_as_paid`], [`providers`] and [`api_keys`] have the handlers, [`repeats`] their idempotency
+//! keys where no money moves. [`wire`] reads requests ([`schema`] has the validator's texts, [`query`]
+//! the query string, [`list`] what lists share), [`payment`], [`collection`] and [`fields`] write answers
+//! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about who
+//! asks, and [`browser`] what browsers want besides.
 //!
 //! Paths match in any letter case and with a slash at the end. What is no route is 404, and 401
 //! below `/admin` without a credential.
 
+mod api_keys;
 mod auth;
 mod browser;
 mod capture;
+mod collection;
+mod collections;
 mod failure;
 mod fields;
 mod list;
 mod login;
+mod mark_as_paid;
 mod payment;
 mod payment_filter;
 mod payment_list;
 mod payments;
+mod providers;
 mod query;
 mod reasons;
 mod refund;
@@ -45,7 +52,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OnceCell;
 
-use crate::access::Access;
+use crate::access::{Access, Caller};
 use crate::crypto::jws::Hs256Key;
 use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
@@ -56,6 +63,7 @@ const WRITE_PAYMENTS: Access = Access::AnyOf(&["payments.write"]);
 const REFUND: Access = Access::AnyOf(&["refunds.create"]);
 const READ_REASONS: Access = Access::AnyOf(&["refunds.read", "refunds.create"]);
 const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
+const WRITE_KEYS: Access = Access::AnyOf(&["admin"]);
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -79,10 +87,18 @@ async fn powered(mut response: Response) -> Response {
 }
 
 pub(super) fn routes() -> Routes<Face> {
-    Routes::of(auth::FACE)
+    let routes = Routes::of(auth::FACE)
         .post("/auth/user/{provider}", Access::Public, "log_in", login::log_in)
         .post("/auth/token/refresh", Access::Known, "refresh_token", login::refresh)
+        .post("/auth/session", Access::Known, "open_session", login::open_session)
+        .delete("/auth/session", Access::Public, "close_session", login::close_session)
         .get("/admin/payments", READ_PAYMENTS, "list_payments", payment_list::list)
+        .get(
+            "/admin/payments/payment-providers",
+            READ_PAYMENTS,
+            "list_payment_providers",
+            providers::list,
+        )
         .get("/admin/payments/{id}", READ_PAYMENTS, "read_payment", payments::retrieve)
         .post("/admin/payments/{id}/capture", WRITE_PAYMENTS, "capture_payment", capture::capture)
         .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::refund)
@@ -96,6 +112,38 @@ pub(super) fn routes() -> Routes<Face> {
             "delete_refund_reason",
             reasons::delete,
         )
+        .post("/admin/api-keys", WRITE_KEYS, "create_api_key", api_keys::create)
+        .post("/admin/api-keys/{id}/revoke", WRITE_KEYS, "revoke_api_key", api_keys::revoke);
+    collection_routes(routes)
+}
+
+/// What is asked for orders, and how it is said to be paid.
+fn collection_routes(routes: Routes<Face>) -> Routes<Face> {
+    routes
+        .post(
+            "/admin/payment-collections",
+            WRITE_PAYMENTS,
+            "create_payment_collection",
+            collections::create,
+        )
+        .delete(
+            "/admin/payment-collections/{id}",
+            WRITE_PAYMENTS,
+            "delete_payment_collection",
+            collections::delete,
+        )
+        .post(
+            "/admin/payment-collections/{id}/mark-as-paid",
+            WRITE_PAYMENTS,
+            "mark_payment_collection_as_paid",
+            mark_as_paid::mark_as_paid,
+        )
+        .post(
+            "/admin/payment-collections/{id}/payment-sessions",
+            WRITE_PAYMENTS,
+            "create_payment_session",
+            collections::open_session,
+        )
 }
 
 /// Not a route. Below `/admin` only those who may ask learn so.
@@ -103,7 +151,7 @@ async fn nowhere(State(face): State<Face>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let first = path.split('/').nth(1).unwrap_or_default();
     let stranger = match first.eq_ignore_ascii_case("admin") {
-        true => auth::known(&face, request.headers()).await.err(),
+        true => auth::known(&face, Caller::of(&request)).await.err(),
         false => None,
     };
     let method = request.method().clone();

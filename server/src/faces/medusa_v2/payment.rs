@@ -192,10 +192,14 @@ struct Capture<'a> {
 }
 
 impl Capture<'_> {
-    /// Who captured it here. One that was made elsewhere and written down is nobody's.
+    /// Who captured it here, by itself or with the whole payment. One that was made elsewhere and
+    /// written down is nobody's.
     fn actor(&self) -> Option<&str> {
-        let made = self.payment.operation(OperationKind::Capture, self.capture.id.bits());
-        made.filter(|made| made.face.is_some()).map(|made| made.actor.as_str())
+        let payment = self.payment;
+        let registered = payment.operation(OperationKind::Registration, payment.id.bits());
+        let is_ours = registered.is_some_and(|registered| registered.face.is_some());
+        let made = payment.operation(OperationKind::Capture, self.capture.id.bits());
+        made.filter(|made| is_ours || made.face.is_some()).map(|made| made.actor.as_str())
     }
 }
 
@@ -402,7 +406,7 @@ impl Collection<'_> {
 }
 
 /// The order a payment was registered with, of which only the id is known.
-struct Order<'a>(&'a str);
+pub(super) struct Order<'a>(pub(super) &'a str);
 
 impl Entity for Order<'_> {
     fn columns(&self) -> &'static [Column] {

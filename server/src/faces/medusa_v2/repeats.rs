@@ -2,13 +2,14 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use requite_engine::key::Key;
 use requite_engine::registry::RegistryFault;
 
 use super::failure::{Failure, json_response};
 use super::wire::key_text;
 use super::{Face, auth};
 use crate::access::Actor;
-use crate::desk::key;
+use crate::desk;
 use crate::json::Json;
 use crate::keyed::{Change, KeyFault, Keyed, Told, confirmed, replayed};
 
@@ -21,10 +22,19 @@ pub(super) fn keyed(
     scope: &[&str],
     body: Option<Json<'_>>,
 ) -> Result<Keyed, Failure> {
+    let key = key(headers, scope, body)?;
+    Ok(Keyed::new(actor.merchant, key, face.desk.now_ms()))
+}
+
+/// The key alone, for a request that moves money.
+pub(super) fn key(
+    headers: &HeaderMap,
+    scope: &[&str],
+    body: Option<Json<'_>>,
+) -> Result<Option<Key>, Failure> {
     let text = key_text(headers)?;
     let meaning = body.map_or_else(|| "{}".to_owned(), Json::canonical);
-    let key = text.map(|text| key(auth::FACE, scope, &text, &[&meaning]));
-    Ok(Keyed::new(actor.merchant, key, face.desk.now_ms()))
+    Ok(text.map(|text| desk::key(auth::FACE, scope, &text, &[&meaning])))
 }
 
 /// `body`, if the write went through.

@@ -15,6 +15,7 @@ pub(super) mod prefix {
     pub(crate) const CAPTURE: &str = "capt_";
     pub(crate) const REFUND: &str = "ref_";
     pub(crate) const REASON: &str = "refr_";
+    pub(crate) const KEY: &str = "apk_";
     pub(crate) const USER: &str = "user_";
     pub(crate) const IDENTITY: &str = "authid_";
 }
@@ -64,10 +65,20 @@ pub(super) fn payment_id(text: &str) -> Option<PaymentId> {
     bits.map(PaymentId::new)
 }
 
+/// The collection that a path names by id.
+pub(super) fn collection_id(text: &str) -> Option<PaymentId> {
+    parse_prefixed(prefix::COLLECTION, text).map(PaymentId::new)
+}
+
+/// The connector without a PSP.
+pub(super) const MANUAL: &str = "manual";
+/// What the original calls it.
+pub(super) const SYSTEM_PROVIDER: &str = "pp_system_default";
+
 /// The original names its own manual provider `system`, with an id of its own.
 pub(super) fn provider_id(connector: &str) -> String {
     match connector {
-        "manual" => "pp_system_default".to_owned(),
+        MANUAL => SYSTEM_PROVIDER.to_owned(),
         name => format!("pp_{name}_{name}"),
     }
 }

@@ -3,6 +3,8 @@
 mod access;
 mod browser;
 mod captures;
+mod collections;
+mod credentials;
 mod keyed;
 mod lists;
 mod money;

@@ -159,7 +159,7 @@ impl CaptureWish {
 }
 
 /// `None` after telling a fault.
-fn amount(value: Json<'_>, faults: &mut Faults) -> Option<Amount> {
+pub(super) fn amount(value: Json<'_>, faults: &mut Faults) -> Option<Amount> {
     let Value::Number(raw) = value.value() else {
         faults.wrong_type("amount", "number", &schema::script_text(value));
         return None;

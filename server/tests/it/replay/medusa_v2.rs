@@ -91,22 +91,14 @@ impl Replay {
             return Outcome::failed(problem);
         }
         self.seed(line);
-        let reason = self.not_yet(line).or_else(|| self.reason_missing(line));
+        self.seed_order(line);
+        let reason = rules::not_yet(line, self.credentials.can_log_in())
+            .or_else(|| self.reason_missing(line));
         if let Some(reason) = reason {
             self.stand_in(line);
             return Outcome::NotYet(reason.to_owned());
         }
         self.run(line)
-    }
-
-    fn not_yet(&self, line: &Value) -> Option<&'static str> {
-        let id = payment_of(line);
-        let found = line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
-        let answered = text(line, "/response/body") != "{}";
-        if found && answered && !id.is_empty() && !self.ledgers.contains_key(&id) {
-            return Some("a payment that routes which do not run yet have made");
-        }
-        rules::not_yet(line, self.credentials.can_log_in())
     }
 
     fn run(&mut self, line: &Value) -> Outcome {
@@ -134,6 +126,7 @@ impl Replay {
         decisions.extend(judged.decisions);
         problems.extend(headers::problems(line, &request, &demand, &answer));
         self.tags.bind(line, &answer);
+        self.credentials.learn(line, &answer);
         problems.extend(refund_headers(&request.target, &request.method, &answer));
         let exponent = |id: &str| self.ledgers.get(id).map_or(2, |ledger| ledger.exponent);
         problems.extend(fields::published(&answer, &request.target, exponent));
@@ -153,6 +146,20 @@ impl Replay {
                 self.register(payment, text(line, "/scenario"));
             }
         }
+    }
+
+    /// An order is known here by a payment of it.
+    fn seed_order(&mut self, line: &Value) {
+        let Some(order) = line.pointer("/given/order") else {
+            return;
+        };
+        let id = text(order, "/id");
+        let currency = text(order, "/currency_code").to_uppercase();
+        let total = minor(&order["total"].to_string(), exponent(&currency));
+        let total = total.expect("given totals fit their currency");
+        let payment = json!({"amount": total, "currency": currency, "order": id});
+        self.shop.register(&self.owner, &payment);
+        self.ids.bind(id, id);
     }
 
     fn register(&mut self, given: &Value, scenario: &str) {
@@ -235,16 +242,7 @@ impl Replay {
         let id = payment_of(line);
         let path = text(line, "/request/path");
         let ok = line.pointer("/response/status").and_then(Value::as_u64) == Some(200);
-        let answered: Value =
-            serde_json::from_str(text(line, "/response/body")).unwrap_or_default();
         let sent: Value = serde_json::from_str(text(line, "/request/body")).unwrap_or_default();
-        if path == "/admin/api-keys" && ok && text(&answered, "/api_key/type") == "secret" {
-            let recorded = text(&answered, "/api_key/token").to_owned();
-            self.credentials.learn(recorded);
-        }
-        if path.ends_with("/revoke") {
-            self.credentials.forget_newest();
-        }
         if !ok || text(line, "/request/method") != "POST" || !self.ledgers.contains_key(&id) {
             return;
         }
@@ -396,7 +394,7 @@ impl Replay {
     fn race(&mut self, lines: &[Value], tally: &mut Tally) {
         let first = lines.first().expect("a race has lines");
         self.seed(first);
-        if let Some(reason) = self.not_yet(first) {
+        if let Some(reason) = rules::not_yet(first, self.credentials.can_log_in()) {
             for line in lines {
                 self.stand_in(line);
                 tally.add(&name(line), Outcome::NotYet(reason.to_owned()));

@@ -12,7 +12,7 @@ use super::compare::Ids;
 use super::recording::{members, mounted, text};
 use super::shop::{Owner, Shop};
 use super::tree::Tree;
-use crate::support::Request;
+use crate::support::{Request, Response};
 
 /// What stands for the recorded credentials.
 pub(super) struct Credentials {
@@ -20,8 +20,8 @@ pub(super) struct Credentials {
     token: String,
     /// A log-in's token; none if nobody can log in.
     jwt: Option<String>,
-    /// Recorded secret keys that mean ours, oldest first.
-    known: Vec<String>,
+    /// Our secret keys and session cookies, by the recorded ones that they stand for.
+    known: Vec<(String, String)>,
 }
 
 impl Credentials {
@@ -38,14 +38,26 @@ impl Credentials {
         self.jwt.is_some()
     }
 
-    /// A key that the recording has made; from now on it means ours.
-    pub(super) fn learn(&mut self, recorded: String) {
-        self.known.push(recorded);
-    }
-
-    /// A key that the recording has revoked is sent as it was recorded, unknown to us.
-    pub(super) fn forget_newest(&mut self) {
-        self.known.pop();
+    /// A key or a session that the recording has made and so have we: one stands for the other.
+    pub(super) fn learn(&mut self, line: &Value, answer: &Response) {
+        let told: Value = serde_json::from_str(text(line, "/response/body")).unwrap_or_default();
+        let made = Tree::read(&answer.body).ok();
+        let made = made.as_ref().and_then(|made| made.at("/api_key/token")).and_then(Tree::text);
+        if let (Some(ours), recorded @ ("sk_" | "pk_")) =
+            (made, text(&told, "/api_key/token").get(..3).unwrap_or_default())
+        {
+            if recorded == "sk_" && self.known.is_empty() {
+                ours.clone_into(&mut self.token);
+            }
+            self.known.push((text(&told, "/api_key/token").to_owned(), ours.to_owned()));
+        }
+        let cookies = members(line, "/response/headers");
+        let cookie =
+            cookies.filter(|(name, _)| *name == "Set-Cookie").find_map(|(_, v)| v.as_str());
+        if let (Some(recorded), Some(ours)) = (cookie, answer.header("Set-Cookie")) {
+            let value = |text: &str| text.split(';').next().unwrap_or_default().to_owned();
+            self.known.push((value(recorded), value(ours)));
+        }
     }
 
     pub(super) fn request(&self, line: &Value, ids: &Ids) -> Result<Request, String> {
@@ -78,17 +90,20 @@ impl Credentials {
             None => value.to_owned(),
         };
         let value = value.replace("${SK}", &self.token);
+        let known = |text: String| {
+            let ours = self.known.iter();
+            ours.fold(text, |text, (recorded, ours)| text.replace(recorded, ours))
+        };
         let Some((scheme, sent)) = value.split_once(' ') else {
-            return value;
+            return known(value);
         };
         let decoded = BASE64.decode(sent.as_bytes()).ok().and_then(|b| String::from_utf8(b).ok());
-        let known = |text: &String| self.known.iter().find(|key| text.contains(key.as_str()));
-        if let Some((inner, key)) = decoded.as_ref().and_then(|inner| Some((inner, known(inner)?)))
-        {
-            let inner = inner.replace(key.as_str(), &self.token);
-            return format!("{scheme} {}", BASE64.encode(inner.as_bytes()));
+        match decoded.map(|inner| (known(inner.clone()), inner)) {
+            Some((ours, inner)) if ours != inner => {
+                format!("{scheme} {}", BASE64.encode(ours.as_bytes()))
+            }
+            _ => known(value),
         }
-        self.known.iter().fold(value.clone(), |value, key| value.replace(key.as_str(), &self.token))
     }
 }
 

@@ -97,32 +97,9 @@ pub(super) fn not_yet(line: &Value, log_in: bool) -> Option<&'static str> {
     if at_root() && header("x-medusa-access-token").is_some() {
         return Some("at the root this credential means Medusa v1");
     }
-    if route.starts_with("/admin/payment-collections") {
-        return Some("payment collections");
-    }
-    // Who is not let in is told so before anything else is looked at.
-    if status == 401 && route.starts_with("/admin/") {
-        return None;
-    }
-    if route.starts_with("/auth/session") {
-        return Some("log-in sessions");
-    }
-    if route.starts_with("/admin/api-keys") {
-        return Some("API key routes");
-    }
-    if route.starts_with("/admin/payments/payment-providers") {
-        return Some("payment providers");
-    }
-    if header("cookie").is_some() && status == 200 {
-        return Some("log-in sessions");
-    }
     let about_jwt = header("authorization").is_some_and(|value| value.starts_with("bearer ${JWT}"));
-    if !log_in && status == 200 && (about_jwt || route.starts_with("/auth/")) {
-        return Some("log-in: there is no way to make a person");
-    }
-    // The secret with which the recorded server signs is not ours.
-    let minted = header("authorization").is_some_and(|value| value.starts_with("Bearer eyJ"));
-    (minted && status == 200).then_some("tokens signed by the caller with the server's own secret")
+    let is_lost = !log_in && status == 200 && (about_jwt || route.starts_with("/auth/"));
+    is_lost.then_some("log-in: there is no way to make a person")
 }
 
 /// The decision by which this line's answer differs, and what it must be instead. The first that
@@ -143,6 +120,17 @@ pub(super) fn differing(
     }
     if text(line, "/request/path").starts_with("/admin/orders/") {
         return Some(("B10", refused(&[404], Some("not_found"))));
+    }
+    // Signed with the recorded server's secret, for a user that there is not.
+    let minted = header(line, "authorization").is_some_and(|value| value.starts_with("Bearer eyJ"));
+    if minted && recorded == 200 {
+        return Some(("B17", unauthorized()));
+    }
+    if let Some(amount) = amount_text(request).filter(|amount| amount.starts_with('-'))
+        && text(line, "/request/path") == "/admin/payment-collections"
+    {
+        assert_eq!(recorded, 200, "the original takes {amount}");
+        return Some(("A3", refused(&[400], Some("invalid_data"))));
     }
     if request.method == "GET" && recorded == 200 && body == "{}" {
         return Some(("V2-6", refused(&[404], Some("not_found"))));
@@ -232,6 +220,11 @@ fn ungated(sent: &Value, known: &Known<'_>) -> Demand {
         return Demand::Status(200);
     }
     Demand::Error { status: &[400], kind: Some("invalid_data"), message: None }
+}
+
+fn unauthorized() -> Demand {
+    let message = Tree::Text("Unauthorized".to_owned());
+    Demand::Body { status: 401, body: Tree::Object(vec![("message".to_owned(), message)]) }
 }
 
 /// The original's frame, with the message first, and any text.
