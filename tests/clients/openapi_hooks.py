@@ -1,0 +1,117 @@
+"""What Schemathesis cannot know by itself when it runs the served OpenAPI documents: payments, refunds
+and reasons that exist, to be named in paths and bodies, and who refreshes a log-in.
+
+Loaded by `tests/clients/run` (suite `openapi`); the server and the credentials come in the file that
+REQUITE_ACCESS names. Which values are replaced depends on the values alone, so that a seed repeats a run.
+"""
+
+import base64
+import json
+import os
+import urllib.request
+import zlib
+
+import schemathesis
+
+with open(os.environ["REQUITE_ACCESS"], encoding="utf-8") as file:
+    ACCESS = json.load(file)
+
+PAYMENTS_COUNT = 60
+# Large, so that most amounts that are made up fit.
+LEG = 90_000_000
+
+
+def ask(path, body, authorization=None):
+    """POSTs and answers the JSON that comes back."""
+    headers = {"content-type": "application/json"}
+    headers["authorization"] = authorization or "Bearer " + ACCESS["native"]
+    request = urllib.request.Request(
+        ACCESS["url"] + path, data=json.dumps(body).encode(), headers=headers
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
+
+
+def registered(number):
+    """One payment of many kinds: three currencies, two connectors, some not captured."""
+    payment = {
+        "amount": LEG,
+        "currency": ["USD", "JPY", "KWD"][number % 3],
+        "captures": [] if number % 4 == 3 else [{"amount": LEG // 4}, {"amount": LEG // 2}],
+        "gift_cards": [{"amount": 2500}] if number % 2 else [],
+        "connector": "sandbox" if number % 3 else "manual",
+        "order": f"order_{number}",
+        "metadata": {"number": number, "list": [1, {"deep": True}]},
+        "source": {"type": "card", "scheme": "mada", "last_digits": "4444", "month": 12, "year": 2030},
+    }
+    return ask("/api/payments", payment)
+
+
+PAYMENTS = [registered(number) for number in range(PAYMENTS_COUNT)]
+REFUNDS = [
+    ask(f"/api/payments/{payment['id']}/refunds", {"amount": 5, "reason": "damaged"})["id"]
+    for payment in PAYMENTS
+    if payment["captures"]
+]
+
+
+def basic(key):
+    return "Basic " + base64.b64encode(f"{key}:".encode()).decode()
+
+
+REASONS = [
+    ask(
+        "/medusa/v2/admin/refund-reasons",
+        {"label": f"Reason {number}", "code": f"reason_{number}"},
+        basic(ACCESS["medusa_v2"]),
+    )["refund_reason"]["id"]
+    for number in range(PAYMENTS_COUNT)
+]
+
+
+def chosen(value, pool):
+    """One of `pool` in three cases of four, by the value; else the value itself."""
+    hash = zlib.crc32(repr(value).encode())
+    return pool[hash // 4 % len(pool)] if hash % 4 else value
+
+
+def named(path, name, value):
+    """What stands in a path where `value` was made up."""
+    word = path.split("{" + name + "}")[0].rstrip("/").rsplit("/", 1)[-1]
+    spelling = "medusa" if path.startswith("/admin") else "uuid"
+    if word in ("payments", "transactions", "orders"):
+        return chosen(value, [payment["ids"][spelling] for payment in PAYMENTS])
+    if word == "refunds":
+        return chosen(value, REFUNDS)
+    if word == "refund-reasons":
+        return chosen(value, REASONS)
+    return value
+
+
+@schemathesis.hook
+def map_path_parameters(context, path_parameters):
+    path = context.operation.path
+    return path_parameters and {
+        name: named(path, name, value) for name, value in path_parameters.items()
+    }
+
+
+@schemathesis.hook
+def map_body(context, body):
+    if isinstance(body, dict):
+        for name in ("charge_id", "payment_id"):
+            if isinstance(body.get(name), str):
+                body[name] = chosen(body[name], [payment["ids"]["loop"] for payment in PAYMENTS])
+        if isinstance(body.get("refund_reason_id"), str):
+            body["refund_reason_id"] = chosen(body["refund_reason_id"], REASONS)
+    return body
+
+
+LOGIN = ask("/medusa/v2/auth/user/emailpass", ACCESS["person"])["token"]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """A log-in is refreshed by the person, not by a key."""
+    if case.operation.path == "/auth/token/refresh" and "Authorization" in (case.headers or {}):
+        case.headers["Authorization"] = "Bearer " + LOGIN
