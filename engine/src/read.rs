@@ -525,6 +525,10 @@ pub trait Reads: Send + Sync {
     /// A credential by the SHA-256 of its secret or thumbprint, revoked ones included.
     fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault>;
 
+    /// As [`Reads::key`], for public keys, which may be registered with several merchants. By
+    /// merchant, at most [`PAGE_MAX`].
+    fn keys(&self, lookup: &[u8; 32]) -> Result<Vec<KeyView>, ReadFault>;
+
     /// A merchant's credential by its id, revoked ones included.
     fn key_named(&self, merchant: MerchantId, id: KeyId) -> Result<Option<KeyView>, ReadFault>;
 

@@ -103,6 +103,17 @@ pub(crate) async fn key(
     Ok(found.filter(|key| key.face == face && key.revoked_at_ms.is_none()))
 }
 
+/// As [`key`], where one public key may be that of several merchants.
+pub(crate) async fn keys(
+    desk: &Desk,
+    face: &'static str,
+    lookup: [u8; 32],
+) -> Result<Vec<KeyView>, ReadFault> {
+    let mut found = desk.read(move |reads| reads.keys(&lookup)).await?;
+    found.retain(|key| key.face == face && key.revoked_at_ms.is_none());
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;

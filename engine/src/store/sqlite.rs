@@ -50,6 +50,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_shop.sql"),
     include_str!("../../migrations/sqlite/0005_history.sql"),
     include_str!("../../migrations/sqlite/0006_order.sql"),
+    include_str!("../../migrations/sqlite/0007_key_accounts.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

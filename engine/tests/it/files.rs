@@ -90,7 +90,11 @@ fn an_older_store_is_brought_up_to_date() {
             x'00000000000000000000000000000007', zeroblob(16), 1, 9);
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, refusal)
         values (x'00000000000000000000000000000001', x'00000000000000000000000000000009',
-            zeroblob(16), 5, 'nothing_left');",
+            zeroblob(16), 5, 'nothing_left');
+        insert into api_key (merchant_id, key_id, face, created_at_ms)
+        values (x'00000000000000000000000000000001', zeroblob(16), 'mpg', 5);
+        insert into key_lookup (lookup, merchant_id, key_id)
+        values (zeroblob(32), x'00000000000000000000000000000001', zeroblob(16));",
     )
     .expect("written by the first program");
     drop(old);
@@ -100,14 +104,18 @@ fn an_older_store_is_brought_up_to_date() {
     let count = |sql: &str| new.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("read");
     assert_eq!(count("select count(*) from idempotency"), 2);
     assert_eq!(count("select updated_at_ms from payment_head"), 5);
-    let planned = "select count(*) from sqlite_stat1 where tbl = 'idempotency'";
-    assert_eq!(count(planned), 1, "the planner is still told of the table's shape");
+    for table in ["idempotency", "key_lookup"] {
+        let planned = format!("select count(*) from sqlite_stat1 where tbl = '{table}'");
+        assert_eq!(count(&planned), 1, "the planner is still told of the shape of {table}");
+    }
     let filter = requite_engine::read::PaymentFilter {
         limit: 10,
         ..requite_engine::read::PaymentFilter::default()
     };
     let reads = SqliteReads::open(&path).expect("our own file");
     let merchant = requite_core::id::MerchantId::new(1);
+    let keys = requite_engine::read::Reads::keys(&reads, &[0; 32]).expect("read");
+    assert_eq!(keys.iter().map(|key| key.merchant).collect::<Vec<_>>(), [merchant]);
     let listed = requite_engine::read::Reads::payments(&reads, merchant, &filter).expect("read");
     assert_eq!(listed.len(), 1);
 }

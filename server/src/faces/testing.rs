@@ -84,10 +84,7 @@ pub(super) struct Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        self.bank.end();
-        if let Some(running) = self.running.take() {
-            running.stop();
-        }
+        self.stop();
     }
 }
 
@@ -183,6 +180,14 @@ impl Shop {
             ids: Counter::from(id_base, 0x101),
             running: Some(running),
             folder,
+        }
+    }
+
+    /// Stops the engine: it takes nothing in any more, and reading goes on.
+    pub(super) fn stop(&mut self) {
+        self.bank.end();
+        if let Some(running) = self.running.take() {
+            running.stop();
         }
     }
 

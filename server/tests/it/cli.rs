@@ -100,7 +100,7 @@ fn a_key_with_scopes_may_do_those_things_only() {
 fn a_gr4vy_client_may_bring_the_public_half_of_its_own_key() {
     let server = Server::start(Options::default());
     let cli = server.cli();
-    let (one, other) = (cli.merchant("One"), cli.merchant("Other"));
+    let [one, other, third] = ["One", "Other", "Third"].map(|name| cli.merchant(name));
     let folder = tempfile::tempdir().expect("a directory");
     let (private, public) = key_pair();
     let path = folder.path().join("key.pem").display().to_string();
@@ -122,7 +122,20 @@ fn a_gr4vy_client_may_bring_the_public_half_of_its_own_key() {
     let token = sign_gr4vy_token(&private, &Gr4vyClaims::default());
     let unknown = "/gr4vy/transactions/0191f5a7-44d3-7430-8739-2d80821416bf";
     assert_eq!(server.send(&Request::get(unknown).bearer(&token)).status, 404);
-    assert_eq!(bring(&other.id).code, Some(1), "one key names one merchant");
+    assert_eq!(bring(&one.id).code, Some(1), "it is there already");
+
+    // Registered with another merchant as well, it needs to be told which of them is meant.
+    assert_eq!(bring(&other.id).code, Some(0));
+    for (account, status) in
+        [(None, 400), (Some(&one.slug), 200), (Some(&other.slug), 200), (Some(&third.slug), 404)]
+    {
+        let mut request = Request::get("/gr4vy/transactions").bearer(&token);
+        if let Some(account) = account {
+            request = request.header("x-gr4vy-merchant-account-id", account);
+        }
+        let answer = server.send(&request);
+        assert_eq!(answer.status, status, "{account:?}: {}", answer.text());
+    }
 }
 
 /// A fresh P-521 pair: both halves in PEM.

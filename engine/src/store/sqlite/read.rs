@@ -17,7 +17,7 @@ use super::load::{currency, fault_of, minor, status};
 use super::{Open, OpenFault, blob, connect, id, order, session, settings, shop};
 use crate::order::OrderRefund;
 use crate::read::{
-    CollectionView, EventView, HistoryPage, Journal, KeptAnswer, KeyView, MerchantView,
+    CollectionView, EventView, HistoryPage, Journal, KeptAnswer, KeyView, MerchantView, PAGE_MAX,
     PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView, RefundFilter, RefundView,
     SessionView,
 };
@@ -191,6 +191,19 @@ impl Reads for SqliteReads {
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
             statement.query_row(params![lookup], shop::key_view).optional()
+        })
+    }
+
+    fn keys(&self, lookup: &[u8; 32]) -> Result<Vec<KeyView>, ReadFault> {
+        let sql = "-- key_views
+            select k.key_id, k.merchant_id, k.face, k.scopes, k.public_key,
+                k.kind = 'publishable', k.title, k.redacted, k.created_by, k.created_at_ms,
+                k.revoked_at_ms, k.revoked_by
+            from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1
+            order by l.merchant_id limit ?2";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_map(params![lookup, PAGE_MAX], shop::key_view)?.collect()
         })
     }
 

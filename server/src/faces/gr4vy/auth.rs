@@ -9,14 +9,16 @@
 //! without a list of scopes may do nothing: the published pages have both required and optional
 //! lists, and every SDK sends one. Writing does not include reading.
 //!
+//! A public key is limited to the merchants that it is registered with, which are its accounts (G6).
+//!
 //! Nothing is cached: a key that is revoked stops at once.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use requite_core::id::MerchantId;
-use requite_engine::read::KeyView;
+use requite_engine::read::{KeyView, Reads};
 
 use super::WRITES;
-use super::failure::Failure;
+use super::failure::{Detail, Failure, Location};
 use crate::access::{self, Actor, Caller};
 use crate::crypto::jws::{self, Algorithm, Claims, Fault, Moment, VerifyingKey};
 use crate::crypto::p521::PublicKey;
@@ -25,10 +27,11 @@ use crate::desk::Desk;
 
 const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("x-gr4vy-merchant-account-id");
 
-/// The account id that means the key's own.
+/// The account id that means the key's only one, and that of a request which names none.
 const ACCOUNT_DEFAULT: &str = "default";
 
-/// Checks token (401), scope (403) and merchant account (404), in this order.
+/// Checks token (401), its scopes (403), merchant account (404) and the key's scopes (403), in this
+/// order.
 pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
     admitted(desk, caller).await.map(|(actor, _)| actor)
 }
@@ -36,16 +39,16 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
 /// As [`actor`]; with what the token says.
 pub(super) async fn admitted(desk: &Desk, caller: Caller<'_>) -> Result<(Actor, Claims), Failure> {
     let token = bearer(caller.headers).ok_or(Failure::Unauthenticated)?;
-    let (key, claims) = verified(desk, token).await?;
+    let (keys, claims) = verified(desk, token).await?;
     let forbidden = |scope| Failure::Forbidden { scope };
-    let actor = caller.admit(Actor::of_key(&key)).map_err(forbidden)?;
     let demanded = caller.scopes();
     if let Some(first) = demanded.first()
         && !grants_any(claims.texts("scopes").as_deref(), demanded)
     {
         return Err(forbidden(first));
     }
-    check_account(desk, caller.headers, actor.merchant).await?;
+    let key = key_of_account(desk, caller.headers, keys).await?;
+    let actor = caller.admit(Actor::of_key(&key)).map_err(forbidden)?;
     Ok((actor, claims))
 }
 
@@ -69,15 +72,17 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
-async fn verified(desk: &Desk, token: &str) -> Result<(KeyView, Claims), Failure> {
+/// What a good token says, and the registrations of the key that signed it: at least one.
+async fn verified(desk: &Desk, token: &str) -> Result<(Vec<KeyView>, Claims), Failure> {
     let refused = |fault: Fault| {
         tracing::debug!(%fault, "a token was refused");
         Failure::Unauthenticated
     };
     let token = jws::parse(token, Algorithm::Es512).map_err(refused)?;
     let kid = token.kid().map_err(refused)?;
-    let key = access::key(desk, "gr4vy", lookup_hash(kid)).await?;
-    let key = key.ok_or_else(|| refused(Fault::UnknownKey))?;
+    let keys = access::keys(desk, "gr4vy", lookup_hash(kid)).await?;
+    // One thumbprint is of one public key, wherever it is registered.
+    let key = keys.first().ok_or_else(|| refused(Fault::UnknownKey))?;
     let point = key.public_key.as_deref().unwrap_or_default();
     let public = PublicKey::from_point(point).map_err(|fault| {
         tracing::error!(%fault, key = ?key.id, "the store holds a key that is none");
@@ -86,30 +91,49 @@ async fn verified(desk: &Desk, token: &str) -> Result<(KeyView, Claims), Failure
     let moment =
         Moment { now_seconds: desk.now_ms().div_euclid(1000), skew_seconds: jws::SKEW_SECONDS };
     let claims = token.verify(VerifyingKey::Es512(&public), moment).map_err(refused)?;
-    Ok((key, claims))
+    Ok((keys, claims))
 }
 
 fn grants_any(listed: Option<&[&str]>, grants: &[&str]) -> bool {
     listed.is_some_and(|listed| listed.iter().any(|scope| grants.contains(scope)))
 }
 
-/// G6: a key has one account, the merchant's, which its slug and `default` name. Every other
-/// account, existing or not, is as missing.
-async fn check_account(
+/// G6: the account that a request names by its merchant's slug. `default` is the key's only account,
+/// and a request that names none means `default`. Every other account, existing or not, is as missing.
+async fn key_of_account(
     desk: &Desk,
     headers: &HeaderMap,
-    merchant: MerchantId,
-) -> Result<(), Failure> {
+    mut keys: Vec<KeyView>,
+) -> Result<KeyView, Failure> {
     let mut values = headers.get_all(ACCOUNT_HEADER).iter();
-    let account = match (values.next(), values.next()) {
-        (None, _) => return Ok(()),
-        (Some(value), None) => value.to_str().map_err(|_| Failure::NotFound)?,
+    let named = match (values.next(), values.next()) {
+        (None, _) => None,
+        (Some(value), None) => Some(value.to_str().map_err(|_| Failure::NotFound)?.to_owned()),
         (Some(_), Some(_)) => return Err(Failure::NotFound),
     };
-    if account == ACCOUNT_DEFAULT || account == slug(desk, merchant).await? {
-        Ok(())
-    } else {
-        Err(Failure::NotFound)
+    let is_named = named.is_some();
+    let wanted = named.unwrap_or_else(|| ACCOUNT_DEFAULT.to_owned());
+    if wanted == ACCOUNT_DEFAULT && keys.len() == 1 {
+        return keys.pop().ok_or(Failure::Unauthenticated);
+    }
+    let of_account = move |reads: &dyn Reads| {
+        for key in keys {
+            let merchant = reads.merchant(key.merchant)?;
+            if merchant.is_some_and(|merchant| merchant.slug == wanted) {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    };
+    match desk.read(of_account).await? {
+        Some(key) => Ok(key),
+        None if is_named => Err(Failure::NotFound),
+        None => {
+            let text = "field required: the key has several merchant accounts";
+            let name = ACCOUNT_HEADER;
+            let kind = "value_error.missing";
+            Err(Failure::invalid(Detail::new(Location::Header, name.as_str(), text, kind)))
+        }
     }
 }
 

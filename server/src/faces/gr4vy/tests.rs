@@ -4,6 +4,7 @@ mod exchange;
 mod lists;
 mod pay;
 mod stage;
+mod whole;
 
 use axum::http::Method;
 use serde_json::{Value, json};

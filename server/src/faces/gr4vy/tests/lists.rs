@@ -245,3 +245,34 @@ async fn a_long_search_goes_on_from_an_empty_page() {
     assert_eq!(ids(&rest), [wanted]);
     assert_eq!(cursor(&rest, "next_cursor"), None);
 }
+
+#[tokio::test]
+async fn a_key_of_several_merchants_sees_the_account_that_is_named() {
+    let stage = Stage::open();
+    let key = stage.shared_key();
+    let id = stage.transaction().await;
+    let token = token(&key, &json!({"scopes": ["*.read"]}));
+    for (account, status, expected) in [
+        (Some("acme"), 200, vec![id]),
+        (Some("other"), 200, vec![]),
+        (Some("default"), 404, vec![]),
+        (Some("nobody"), 404, vec![]),
+        (None, 400, vec![]),
+    ] {
+        let mut call = Call::new(Method::GET, "/transactions").bearer(&token);
+        if let Some(account) = account {
+            call = call.header("x-gr4vy-merchant-account-id", account);
+        }
+        let answer = stage.send(call).await;
+        assert_eq!(answer.status, status, "{account:?}: {}", answer.text);
+        match status {
+            200 => assert_eq!(ids(&answer), expected),
+            404 => assert_error(&answer, 404, "not_found"),
+            _ => {
+                assert_error(&answer, 400, "bad_request");
+                assert_eq!(pointers(&answer), ["x-gr4vy-merchant-account-id"]);
+                assert_eq!(answer.json()["details"][0]["location"], "header");
+            }
+        }
+    }
+}

@@ -78,9 +78,22 @@ impl Stage {
         Stage { key: new_key(&shop, SHOP, None), other_key: new_key(&shop, OTHER_SHOP, None), shop }
     }
 
+    /// The engine takes nothing in any more.
+    pub(super) fn stop(&mut self) {
+        self.shop.stop();
+    }
+
     /// Gives the first merchant another key, with these scopes.
     pub(super) fn narrowed_key(&self, scopes: &[&str]) -> PrivateKey {
         new_key(&self.shop, SHOP, Some(scopes))
+    }
+
+    /// A key that is registered with both merchants.
+    pub(super) fn shared_key(&self) -> PrivateKey {
+        let key = PrivateKey::generate();
+        register(&self.shop, SHOP, None, &key);
+        register(&self.shop, OTHER_SHOP, None, &key);
+        key
     }
 
     pub(super) async fn send(&self, call: Call) -> Answer {
@@ -157,6 +170,11 @@ pub(super) fn at_psp(new: &mut Registration, script: &str) {
 
 fn new_key(shop: &Shop, merchant: MerchantId, scopes: Option<&[&str]>) -> PrivateKey {
     let key = PrivateKey::generate();
+    register(shop, merchant, scopes, &key);
+    key
+}
+
+fn register(shop: &Shop, merchant: MerchantId, scopes: Option<&[&str]>, key: &PrivateKey) {
     let public = key.public();
     let thumbprints = public.thumbprints();
     shop.key_with(merchant, "gr4vy", scopes, |new| {
@@ -166,7 +184,6 @@ fn new_key(shop: &Shop, merchant: MerchantId, scopes: Option<&[&str]>) -> Privat
         }
         new.public_key = Some(public.point().to_vec());
     });
-    key
 }
 
 /// A token that `key` has signed, with `claims` on top of an hour's life.
