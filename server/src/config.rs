@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub loop_connector: &'static str,
     /// The connector with which payments are taken through the Gr4vy face.
     pub gr4vy_connector: &'static str,
+    /// The connector that takes the cards of the Moyasar face's new orders.
+    pub mpg_connector: &'static str,
     pub limits: Limits,
 }
 
@@ -52,6 +54,7 @@ impl Default for Config {
             mpg_shows_allocation: false,
             loop_connector: sandbox::NAME,
             gr4vy_connector: sandbox::NAME,
+            mpg_connector: sandbox::NAME,
             limits: Limits::for_this_process(),
         }
     }
@@ -86,7 +89,7 @@ impl std::error::Error for Fault {}
 /// says what may stand there.
 type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
 
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 17] = [
     ("database", |config, text| {
         config.database = database(text)?;
         Ok(())
@@ -130,6 +133,10 @@ const SETTINGS: [Setting; 16] = [
     }),
     ("gr4vy.connector", |config, text| {
         config.gr4vy_connector = connector(text)?;
+        Ok(())
+    }),
+    ("mpg.connector", |config, text| {
+        config.mpg_connector = connector(text)?;
         Ok(())
     }),
     ("limits.connections_max", |config, text| {

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub mpg_shows_allocation: bool,
     /// `gr4vy.connector`: with which payments are taken through the Gr4vy face.
     pub gr4vy_connector: &'static str,
+    /// `mpg.connector`: who takes the cards of the Moyasar face's new orders.
+    pub mpg_connector: &'static str,
     /// The guard against double clicks; zero is off.
     pub duplicate_guard_ms: i64,
     /// `loop.connector`: with whom Loop's checkout registers.

@@ -60,6 +60,12 @@ pub(crate) fn year_and_day(day: i64) -> (i16, i16) {
     (date.year().rem_euclid(100), date.day_of_year())
 }
 
+/// Year and month in UTC, as cards expire at the end of one.
+pub(crate) fn year_and_month(ms: i64) -> (i64, i64) {
+    let date = civil(ms).date();
+    (date.year().into(), date.month().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +78,7 @@ mod tests {
         assert_eq!(micros_text(ms), "2024-09-15T12:27:45.123000+00:00");
         assert_eq!(http_text(ms), "Sun, 15 Sep 2024 12:27:45 GMT");
         assert_eq!(year_and_day(day(ms)), (24, 259));
+        assert_eq!(year_and_month(ms), (2024, 9));
         assert_eq!(parse("2024-09-15"), None);
         let up = |text| parse_up(text).map(millis_text);
         assert_eq!(up("2024-09-15T12:27:45.123Z").as_deref(), Some("2024-09-15T12:27:45.123Z"));

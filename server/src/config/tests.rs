@@ -41,6 +41,7 @@ fn every_setting_can_stand_in_the_file() {
         duplicate_guard_ms = 10000
         [mpg]
         capture_refunded_amount = "allocated"
+        connector = "manual"
         [loop]
         connector = "manual"
         [gr4vy]
@@ -61,6 +62,7 @@ fn every_setting_can_stand_in_the_file() {
     assert!(config.mpg_shows_allocation);
     assert_eq!(config.loop_connector, "manual");
     assert_eq!(config.gr4vy_connector, "manual");
+    assert_eq!(config.mpg_connector, "manual");
     assert_eq!(config.limits.connections_max, 100);
     assert_eq!(config.limits.drain_max, Duration::from_millis(6));
 }

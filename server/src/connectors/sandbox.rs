@@ -284,6 +284,16 @@ pub(crate) fn payment_id(payment: PaymentId) -> String {
     requite_core::id::prefixed_text("sbx_", payment.bits())
 }
 
+/// What the sandbox says to a card after its last month.
+pub(crate) fn decline_expired() -> Fault {
+    fault("54", "expired card")
+}
+
+/// An issuer's approval code: six digits, a function of the payment's id.
+pub(crate) fn approval_code(payment: u128) -> String {
+    format!("{:06}", payment % 1_000_000)
+}
+
 fn sent(entry: &Entry, instruction: &Instruction) -> Call {
     let psp_refund = Some(refund_id(instruction));
     Call::Known(match entry {

@@ -1,35 +1,49 @@
 //! Every status and error body of this face.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
-use requite_engine::command::{CommandError, RefundReply};
+use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::wire;
-use crate::desk::refund_headers;
 use crate::http::{BodyFault, RequestId};
 use crate::json::Fault;
 
 /// Seconds after which a client may ask again when nothing was done.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// What a 422 complains of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
-    Amount,
-    TransactionId,
-    IdempotencyKey,
-}
+/// What a 422 complains of: members by their names (`source.number`), and why.
+pub(super) type Complaints = Vec<(String, Complaint)>;
 
+/// Why a member is complained of. Tells bounds, and never what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Complaint {
     Required,
     NotInteger,
+    NotBoolean,
+    NotText,
+    NotObject,
     TooSmall(i64),
     TooLarge(i64),
+    /// Characters.
+    TooShort(usize),
+    /// Characters.
+    TooLong(usize),
+    TooManyBytes(usize),
+    Nul,
+    MemberTwice,
+    NotAmong(&'static [&'static str]),
     NotUuid,
+    NotCurrency,
+    NotCardNumber,
+    NotSecurityCode,
+    NotAirlineReference,
+    NotIpAddress,
+    HasCardNumber,
+    /// Sent together with a member of this name.
+    Besides(&'static str),
     NotKey,
     /// The key was used for something else.
     Reused,
@@ -49,45 +63,65 @@ pub(super) enum Failure {
     NotJson,
     Json(Fault),
     NotAnObject,
-    MemberRepeated(String),
+    MemberRepeated,
     /// In the order of the fields.
-    Invalid(Vec<(Field, Complaint)>),
+    Invalid(Complaints),
     /// One of these stands for another request.
-    KeyReused(&'static [Field]),
+    KeyReused(&'static [&'static str]),
+    /// No connector of this server takes cards.
+    NoCards,
+    /// Nothing holds money for this order, so nothing can be held longer.
+    NotAuthorized,
     Command(CommandError),
     Read(ReadFault),
-    /// The refund stands and could not be shown.
-    Unshown(RefundReply),
-}
-
-impl Field {
-    fn name(self) -> &'static str {
-        match self {
-            Field::Amount => "amount",
-            Field::TransactionId => "transaction_id",
-            Field::IdempotencyKey => "idempotency_key",
-        }
-    }
+    /// What was asked for is done and could not be shown. With the headers of its answer.
+    Unshown(HeaderMap),
 }
 
 impl Complaint {
     fn text(self) -> String {
-        match self {
-            Complaint::Required => "The value is required.".to_owned(),
-            Complaint::NotInteger => "The value must be an integer.".to_owned(),
-            Complaint::TooSmall(least) => {
-                format!("The value must be greater than or equal to {least}.")
-            }
-            Complaint::TooLarge(most) => {
-                format!("The value must be less than or equal to {most}.")
-            }
-            Complaint::NotUuid => "The value must be a valid UUID.".to_owned(),
+        let plain = match self {
+            Complaint::Required => "The value is required.",
+            Complaint::NotInteger => "The value must be an integer.",
+            Complaint::NotBoolean => "The value must be a boolean.",
+            Complaint::NotText => "The value must be a string.",
+            Complaint::NotObject => "The value must be an object.",
+            Complaint::Nul => "The value must not contain a NUL character.",
+            Complaint::MemberTwice => "The value must not name a member twice.",
+            Complaint::NotUuid => "The value must be a valid UUID.",
+            Complaint::NotCurrency => "The value must be a valid ISO 4217 currency code.",
+            Complaint::NotCardNumber => "The value must be a valid card number.",
+            Complaint::NotSecurityCode => "The value must be 3 or 4 digits.",
+            Complaint::NotAirlineReference => "The value must be 6 to 15 letters or digits.",
+            Complaint::NotIpAddress => "The value must be a valid IP address.",
+            Complaint::HasCardNumber => "The value must not contain the card number.",
             Complaint::NotKey => {
                 "The Idempotency-Key header must be sent once, with 1 to 255 visible characters."
-                    .to_owned()
             }
-            Complaint::Reused => "The value was already used for another request.".to_owned(),
-        }
+            Complaint::Reused => "The value was already used for another request.",
+            Complaint::TooSmall(least) => {
+                return format!("The value must be greater than or equal to {least}.");
+            }
+            Complaint::TooLarge(most) => {
+                return format!("The value must be less than or equal to {most}.");
+            }
+            Complaint::TooShort(least) => {
+                return format!("The value must have at least {least} characters.");
+            }
+            Complaint::TooLong(most) => {
+                return format!("The value must have at most {most} characters.");
+            }
+            Complaint::TooManyBytes(most) => {
+                return format!("The value must have at most {most} bytes.");
+            }
+            Complaint::NotAmong(words) => {
+                return format!("The value must be one of {}.", words.join(", "));
+            }
+            Complaint::Besides(other) => {
+                return format!("The value must not be sent together with {other}.");
+            }
+        };
+        plain.to_owned()
     }
 }
 
@@ -95,7 +129,7 @@ impl Complaint {
 struct Answer {
     status: StatusCode,
     message: String,
-    complaints: Vec<(Field, Complaint)>,
+    complaints: Complaints,
 }
 
 impl Answer {
@@ -103,7 +137,7 @@ impl Answer {
         Answer { status, message: message.into(), complaints: Vec::new() }
     }
 
-    fn invalid(complaints: Vec<(Field, Complaint)>) -> Answer {
+    fn invalid(complaints: Complaints) -> Answer {
         Answer {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             message: "Data validation failed".to_owned(),
@@ -136,14 +170,22 @@ impl Failure {
             Failure::NotAnObject => {
                 Answer::new(StatusCode::BAD_REQUEST, "The request body must be a JSON object.")
             }
-            Failure::MemberRepeated(name) => Answer::new(
+            Failure::MemberRepeated => Answer::new(
                 StatusCode::BAD_REQUEST,
-                format!("The request body names {name:?} more than once."),
+                "The request body names a member more than once.",
             ),
             Failure::Invalid(complaints) => Answer::invalid(complaints.clone()),
-            Failure::KeyReused(fields) => {
-                Answer::invalid(fields.iter().map(|field| (*field, Complaint::Reused)).collect())
-            }
+            Failure::KeyReused(names) => Answer::invalid(
+                names.iter().map(|name| ((*name).to_owned(), Complaint::Reused)).collect(),
+            ),
+            Failure::NoCards => Answer::new(
+                StatusCode::BAD_REQUEST,
+                "This server takes no cards: its setting mpg.connector is manual.",
+            ),
+            Failure::NotAuthorized => Answer::new(
+                StatusCode::BAD_REQUEST,
+                "The Order is not extendable: it does not begin with an approved authorize.",
+            ),
             Failure::Command(error) => command(error),
             Failure::Read(_) => Answer::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -151,7 +193,7 @@ impl Failure {
             ),
             Failure::Unshown(_) => Answer::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "The refund was accepted, but the Order could not be read. Read the Order again.",
+                "The request was carried out, but the Order could not be read. Read the Order again.",
             ),
         }
     }
@@ -163,8 +205,8 @@ impl Failure {
         if let Failure::Read(fault) = self {
             tracing::error!(%fault, "a read failed");
         }
-        if let Failure::Unshown(reply) = self {
-            tracing::error!(?reply, "a refund could not be shown");
+        if let Failure::Unshown(headers) = self {
+            tracing::error!(?headers, "an order that was changed could not be shown");
         }
     }
 
@@ -175,7 +217,7 @@ impl Failure {
         let texts: Vec<String> = answer
             .complaints
             .iter()
-            .map(|(field, complaint)| format!("{}: {}", field.name(), complaint.text()))
+            .map(|(name, complaint)| format!("{name}: {}", complaint.text()))
             .collect();
         let text = if texts.is_empty() { answer.message } else { texts.join(", ") };
         format!("{} {text}", answer.status.as_u16())
@@ -200,8 +242,10 @@ fn command(error: &CommandError) -> Answer {
     match error {
         CommandError::PaymentUnknown => order_unknown(),
         CommandError::Refused { refusal, .. } => refused(refusal),
-        CommandError::BookingRefused { refusal, .. } => capture_refused(refusal),
-        CommandError::KeyReused => Answer::invalid(vec![(Field::TransactionId, Complaint::Reused)]),
+        CommandError::BookingRefused { refusal, .. } => booking_refused(refusal),
+        CommandError::KeyReused => {
+            Answer::invalid(vec![("idempotency_key".to_owned(), Complaint::Reused)])
+        }
         CommandError::KeyInProgress => {
             Answer::new(StatusCode::BAD_REQUEST, "Initial request is still processing.")
         }
@@ -238,7 +282,7 @@ fn refused(refusal: &Refusal) -> Answer {
             format!("The currency is {asked}, the Order's is {payment}.")
         }
         Refusal::NotPositive => {
-            return Answer::invalid(vec![(Field::Amount, Complaint::TooSmall(1))]);
+            return Answer::invalid(vec![("amount".to_owned(), Complaint::TooSmall(1))]);
         }
         Refusal::Fraction { currency } => {
             format!("The amount has more decimals than {currency} has.")
@@ -253,14 +297,19 @@ fn refused(refusal: &Refusal) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, text)
 }
 
-fn capture_refused(refusal: &BookingRefusal) -> Answer {
+fn booking_refused(refusal: &BookingRefusal) -> Answer {
     let text = match refusal {
-        BookingRefusal::Cancelled => "The Order was cancelled.".to_owned(),
-        BookingRefusal::NotPositive => {
-            return Answer::invalid(vec![(Field::Amount, Complaint::TooSmall(1))]);
+        BookingRefusal::Cancelled => {
+            "The Order holds nothing: it was declined, cancelled, or only verified a card."
+                .to_owned()
         }
-        BookingRefusal::ExceedsCapturable { capturable, .. } => {
-            format!("The amount exceeds the capturable amount, which is {}.", capturable.units())
+        BookingRefusal::NotPositive => {
+            return Answer::invalid(vec![("amount".to_owned(), Complaint::TooSmall(1))]);
+        }
+        BookingRefusal::ExceedsCapturable { asked, capturable } => {
+            let asked = asked.map_or_else(String::new, |asked| format!("{} ", asked.units()));
+            let left = capturable.units();
+            format!("The amount {asked}exceeds the capturable amount, which is {left}.")
         }
         BookingRefusal::TooMany => "The Order has too many captures.".to_owned(),
     };
@@ -270,7 +319,7 @@ fn capture_refused(refusal: &BookingRefusal) -> Answer {
 /// `{"message"}`, and `errors` where fields are complained of.
 struct Words<'a> {
     message: &'a str,
-    complaints: &'a [(Field, Complaint)],
+    complaints: &'a [(String, Complaint)],
 }
 
 impl Serialize for Words<'_> {
@@ -284,12 +333,12 @@ impl Serialize for Words<'_> {
     }
 }
 
-struct Errors<'a>(&'a [(Field, Complaint)]);
+struct Errors<'a>(&'a [(String, Complaint)]);
 
 impl Serialize for Errors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer
-            .collect_map(self.0.iter().map(|(field, complaint)| (field.name(), [complaint.text()])))
+        let texts = self.0.iter().map(|(name, complaint)| (name, [complaint.text()]));
+        serializer.collect_map(texts)
     }
 }
 
@@ -307,12 +356,16 @@ impl IntoResponse for Failure {
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
         }
-        if let Failure::Command(CommandError::Refused { is_replay: true, .. }) = &self {
+        if let Failure::Command(
+            CommandError::Refused { is_replay: true, .. }
+            | CommandError::BookingRefused { is_replay: true, .. },
+        ) = &self
+        {
             let replayed = HeaderName::from_static("idempotent-replayed");
             headers.insert(replayed, HeaderValue::from_static("true"));
         }
-        if let Failure::Unshown(reply) = &self {
-            headers.extend(refund_headers(reply));
+        if let Failure::Unshown(shown) = &self {
+            headers.extend(shown.clone());
         }
         response
     }

@@ -1,12 +1,15 @@
 //! The order as this dialect shows it: one payment's payment method, its captures and refunds.
 
+use axum::http::HeaderMap;
+use axum::response::Response;
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
-use requite_engine::read::{MerchantView, PaymentView, ReadFault};
+use requite_engine::read::{MerchantView, OperationKind, OperationView, PaymentView, ReadFault};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use super::row::{self, Row};
+use super::wire;
 use crate::desk::Desk;
 use crate::json::{Json, Object, read as read_json};
 use crate::time::seconds_text;
@@ -88,6 +91,42 @@ pub(super) async fn read(
     Ok(found.map(|(payment, merchant)| Order::new(&payment, &merchant, shows_allocation)))
 }
 
+/// The answer to a request that changed an order: 200, the order as after event `as_of` (or as it
+/// is), and `headers`.
+pub(super) async fn answer(
+    desk: &Desk,
+    merchant: MerchantId,
+    (order, as_of): (PaymentId, Option<u32>),
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let shown = read(desk, merchant, order, as_of).await.unwrap_or_else(|failure| {
+        failure.log();
+        None
+    });
+    let Some(shown) = shown else {
+        return Err(Failure::Unshown(headers));
+    };
+    let mut response = wire::ok(&shown);
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+/// What the order began with, where it was made through this face.
+pub(super) fn made_here(payment: &PaymentView) -> Option<&OperationView> {
+    payment.operations.iter().find(|operation| {
+        operation.kind == OperationKind::Registration && operation.face.as_deref() == Some("mpg")
+    })
+}
+
+/// Does the order begin with an approved `authorize`?
+pub(super) fn is_authorized(payment: &PaymentView) -> bool {
+    let profile = Profile::read(&payment.profile);
+    let kind = Profile::of(profile.member("mpg")).text("type");
+    made_here(payment).is_some()
+        && payment.decline.is_none()
+        && kind.as_deref() == Some("authorize")
+}
+
 impl Order {
     /// `shows_allocation`: capture rows show what refunds took from them (decision M7).
     pub(super) fn new(
@@ -104,7 +143,7 @@ impl Order {
             amount: leg.amount.units(),
             captured_amount: leg.captured(),
             refunded_amount: payment.refunded(leg.id),
-            voided_amount: leg.released(),
+            voided_amount: leg.voided(),
             description: payment.description.clone(),
             created_at: seconds_text(payment.created_at_ms),
             updated_at: seconds_text(payment.updated_at_ms),

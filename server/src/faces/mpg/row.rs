@@ -1,11 +1,13 @@
-//! The rows of an order's `transactions`: captures, voids and refunds in the order of their times.
+//! The rows of an order's `transactions`: what was done and what was declined, in the order of the
+//! times. An order that was registered, and not made through this face, begins with its captures.
 
 use requite_core::id::uuid_text;
+use requite_core::money::Minor;
 use requite_core::refund::{Fault, Status};
-use requite_engine::read::{CaptureView, PaymentView, RefundView, ReleaseView};
+use requite_engine::read::{OperationKind, OperationView, PaymentView, RefundView};
 use serde::Serialize;
 
-use super::order::Profile;
+use super::order::{Profile, made_here};
 use crate::json::{Json, Value};
 use crate::time::{seconds_text, year_and_day};
 
@@ -32,6 +34,14 @@ pub(super) struct Row {
     created_at: String,
 }
 
+/// With what an order begins.
+pub(super) const KINDS: [&str; 3] = ["authorize", "purchase", "verify"];
+/// Who starts an order.
+pub(super) const TRANSACTION_TYPES: [&str; 3] = ["internet", "merchant", "moto"];
+/// Why an order is authorised once more.
+pub(super) const JUSTIFICATIONS: [&str; 4] =
+    ["reauthorization", "delayed_charges", "resubmission", "no_show"];
+
 /// A row's outcome: status, message and response code.
 struct Outcome {
     status: &'static str,
@@ -46,59 +56,131 @@ pub(super) fn rows(
     shows_allocation: bool,
 ) -> Vec<Row> {
     let leg = payment.primary();
+    let first = made_here(payment).map(|made| of_first(payment, made, profile, shows_allocation));
+    // A purchase's row stands for its capture as well.
+    let is_purchase = first.as_ref().is_some_and(|first| first.row.r#type == "purchase");
+    let captures = of_captures(payment, profile, shows_allocation);
+    let captures = captures.into_iter().filter(|_| !is_purchase);
+    let is_rest = |id: u128| leg.captures.iter().any(|capture| capture.id.bits() == id);
+    let voids = leg.releases.iter().filter(|void| !is_rest(void.id)).map(|void| {
+        let made = payment.operation(OperationKind::Void, void.id);
+        Placed::of("void", (void.id, void.amount, void.at_ms), made)
+    });
+    let others = payment.operations.iter().filter(|made| {
+        let is_booking = made.kind != OperationKind::Registration;
+        is_booking && (made.fault.is_some() || made.kind == OperationKind::Extension)
+    });
+    let others = others
+        .map(|made| Placed::of(word(made.kind), (made.id, made.amount, made.at_ms), Some(made)));
+    let refunds = payment.refunds.iter().filter(|refund| refund.leg == leg.id);
+    let refunds =
+        refunds.flat_map(|refund| std::iter::once(of_refund(refund)).chain(of_reversal(refund)));
+    let mut rows: Vec<Placed> =
+        first.into_iter().chain(captures).chain(voids).chain(others).chain(refunds).collect();
+    rows.sort_by_key(|placed| placed.at);
+    rows.into_iter().map(|placed| placed.row).collect()
+}
+
+/// A row and its place: its time and, within a millisecond, its event's number. Refunds come last.
+struct Placed {
+    at: (i64, u32),
+    row: Row,
+}
+
+impl Placed {
+    /// What was done, or declined. `made` tells more of it; without, it was registered.
+    fn of(
+        kind: &'static str,
+        (id, amount, at_ms): (u128, Minor, i64),
+        made: Option<&OperationView>,
+    ) -> Placed {
+        let here = made.filter(|made| made.face.as_deref() == Some("mpg"));
+        let id = here.and_then(|made| made.given_id).unwrap_or(id);
+        let mut row = approved(kind, id, amount.units(), at_ms);
+        if let Some(fault) = made.and_then(|made| made.fault.as_ref()) {
+            row.set_outcome(declined(Some(fault)));
+        }
+        row.set_reference(made.and_then(|made| made.reference));
+        Placed { at: (at_ms, made.map_or(0, |made| made.seq)), row }
+    }
+}
+
+fn word(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Registration => "authorize",
+        OperationKind::Capture => "capture",
+        OperationKind::Void => "void",
+        OperationKind::Extension => "extension",
+    }
+}
+
+/// The row with which an order of this face begins. Nothing else has its id: it is the payment
+/// method's.
+fn of_first(
+    payment: &PaymentView,
+    made: &OperationView,
+    profile: &Profile<'_>,
+    shows_allocation: bool,
+) -> Placed {
+    let leg = payment.primary();
+    let said = Profile::of(profile.member("mpg"));
+    let listed = |name: &str, words: &'static [&'static str]| {
+        let sent = said.text(name)?;
+        words.iter().find(|word| **word == sent).copied()
+    };
+    let kind = listed("type", &KINDS).unwrap_or("authorize");
+    let at_ms = payment.created_at_ms;
+    let placed = Placed::of(kind, (leg.id.bits(), leg.amount, at_ms), Some(made));
+    let taken = leg.captures.iter().map(|capture| capture.refunded.units());
+    let is_shown = shows_allocation && kind == "purchase";
+    let row = Row {
+        source_type: listed("transaction_type", &TRANSACTION_TYPES).unwrap_or("internet"),
+        justification: listed("justification", &JUSTIFICATIONS),
+        auth_code: said.text("auth_code"),
+        refunded_amount: taken.filter(|_| is_shown).fold(0, i64::saturating_add),
+        ..placed.row
+    };
+    Placed { row, ..placed }
+}
+
+/// The references of captures that were made elsewhere were registered with them, by their places.
+fn of_captures(
+    payment: &PaymentView,
+    profile: &Profile<'_>,
+    shows_allocation: bool,
+) -> Vec<Placed> {
     let registered = match profile.member("captures").map(Json::value) {
         Some(Value::Array(captures)) => captures,
         _ => Vec::new(),
     };
-    let captures = leg.captures.iter().enumerate().map(|(place, capture)| {
+    let captures = payment.primary().captures.iter().enumerate();
+    let placed = captures.map(|(place, capture)| {
+        let made = payment.operation(OperationKind::Capture, capture.id.bits());
+        let mut placed =
+            Placed::of("capture", (capture.id.bits(), capture.amount, capture.at_ms), made);
         let known = Profile::of(registered.get(place).copied());
-        (capture.at_ms, of_capture(capture, &known, shows_allocation))
+        let row = &mut placed.row;
+        row.retrieval_reference =
+            row.retrieval_reference.take().or(known.text("retrieval_reference"));
+        row.stan = row.stan.take().or(known.text("stan"));
+        row.auth_code = known.text("auth_code");
+        row.refunded_amount = if shows_allocation { capture.refunded.units() } else { 0 };
+        placed
     });
-    let releases = leg.releases.iter().map(|void| (void.at_ms, of_void(void)));
-    let refunds = payment.refunds.iter().filter(|refund| refund.leg == leg.id);
-    let refunds = refunds.flat_map(|refund| {
-        let asked = (refund.asked_at_ms, of_refund(refund));
-        std::iter::once(asked).chain(of_reversal(refund))
-    });
-    let mut rows: Vec<(i64, Row)> = captures.chain(releases).chain(refunds).collect();
-    // Stable: of the same millisecond, what was taken comes before what was given back.
-    rows.sort_by_key(|(at_ms, _)| *at_ms);
-    rows.into_iter().map(|(_, row)| row).collect()
+    placed.collect()
 }
 
-fn of_capture(capture: &CaptureView, known: &Profile<'_>, shows_allocation: bool) -> Row {
-    let refunded = if shows_allocation { capture.refunded.units() } else { 0 };
-    Row {
-        retrieval_reference: known.text("retrieval_reference"),
-        stan: known.text("stan"),
-        auth_code: known.text("auth_code"),
-        refunded_amount: refunded,
-        ..approved("capture", capture.id.bits(), capture.amount.units(), capture.at_ms)
-    }
-}
-
-fn of_void(void: &ReleaseView) -> Row {
-    approved("void", void.id, void.amount.units(), void.at_ms)
-}
-
-fn of_refund(refund: &RefundView) -> Row {
-    let Outcome { status, message, code } = outcome(refund);
+fn of_refund(refund: &RefundView) -> Placed {
     let id = refund.given_id.unwrap_or(refund.id.bits());
-    Row {
-        status,
-        message,
-        response_code: code,
-        retrieval_reference: refund
-            .reference
-            .map(|(day, counter)| retrieval_reference(day, counter)),
-        stan: refund.reference.map(|(_, counter)| stan(counter)),
-        ..approved("refund", id, refund.amount.units(), refund.asked_at_ms)
-    }
+    let mut row = approved("refund", id, refund.amount.units(), refund.asked_at_ms);
+    row.set_outcome(outcome(refund));
+    row.set_reference(refund.reference);
+    Placed { at: (refund.asked_at_ms, u32::MAX), row }
 }
 
 /// A refund that was shown as `timeout` stays one; once it is proven undone, a reversal says so
 /// (decision M6).
-fn of_reversal(refund: &RefundView) -> Option<(i64, Row)> {
+fn of_reversal(refund: &RefundView) -> Option<Placed> {
     let at_ms = refund.settled_at_ms.filter(|_| is_proven_undone(refund))?;
     let reversed = refund.given_id.unwrap_or(refund.id.bits());
     // Nothing else has this id: it is the refund's own, which is shown for no other row, turned.
@@ -108,12 +190,25 @@ fn of_reversal(refund: &RefundView) -> Option<(i64, Row)> {
         reversed_transaction_id: Some(uuid_text(reversed)),
         ..approved("reversal", id, refund.amount.units(), at_ms)
     };
-    Some((at_ms, row))
+    Some(Placed { at: (at_ms, u32::MAX), row })
 }
 
 fn is_proven_undone(refund: &RefundView) -> bool {
     let is_undone = matches!(refund.status, Status::Declined | Status::Failed | Status::Voided);
     is_undone && refund.unknown_at_ms.is_some()
+}
+
+impl Row {
+    fn set_outcome(&mut self, outcome: Outcome) {
+        let Outcome { status, message, code } = outcome;
+        (self.status, self.message, self.response_code) = (status, message, code);
+    }
+
+    fn set_reference(&mut self, reference: Option<(i64, u32)>) {
+        self.retrieval_reference =
+            reference.map(|(day, counter)| retrieval_reference(day, counter));
+        self.stan = reference.map(|(_, counter)| stan(counter));
+    }
 }
 
 fn approved(kind: &'static str, id: u128, amount: i64, at_ms: i64) -> Row {

@@ -4,27 +4,44 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use requite_core::id::{PaymentId, parse_uuid};
+use requite_engine::command::Booking;
 use serde::Serialize;
 
-use super::failure::{Complaint, Failure, Field};
-use crate::desk::KEY_TEXT_MAX;
+use super::failure::Failure;
+use super::fields::Fields;
 use crate::http::{Codings, REFUND_BODY_MAX, read_body};
-use crate::json::{Cause, Json, NotInteger, Object, Value, integer, read};
 
-/// The dialect's bounds of an amount, in minor units.
-const AMOUNT_MIN: i64 = 1;
-const AMOUNT_MAX: i64 = 100_000_000;
+/// The dialect's bounds of an amount, in minor units. Taking money has another least.
+pub(super) const AMOUNT_MIN: i64 = 1;
+pub(super) const AMOUNT_MAX: i64 = 100_000_000;
+pub(super) const TAKING_MIN: i64 = 100;
+
+/// How a caller names a request, to make its repeat the same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    /// The bits of the UUID, whatever its version and letter case.
+    pub transaction_id: Option<u128>,
+    /// The header of that name.
+    pub idempotency_key: Option<String>,
+}
 
 /// A refund as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CreateRefund {
     /// Minor units, 1 to [`AMOUNT_MAX`].
     pub amount: i64,
-    /// The bits of the UUID, whatever its version and letter case.
-    pub transaction_id: Option<u128>,
-    /// The header of that name.
-    pub idempotency_key: Option<String>,
+    pub names: Names,
+}
+
+/// A capture, void or extension as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CreateBooking {
+    pub booking: Booking,
+    /// Minor units; absent as [`requite_engine::command::BookingRequest`] has it.
+    pub amount: Option<i64>,
+    pub names: Names,
 }
 
 /// An order's id in a path.
@@ -32,84 +49,65 @@ pub(super) fn order_id(text: &str) -> Option<PaymentId> {
     parse_uuid(text).map(PaymentId::new)
 }
 
-/// Reads a request's body and key. What is unreadable comes before what is not valid.
-pub(super) async fn create_refund(request: &mut Request) -> Result<CreateRefund, Failure> {
+/// A request's body, which is JSON as far as its header says.
+pub(super) async fn body(request: &mut Request) -> Result<Bytes, Failure> {
     let body = read_body(request, REFUND_BODY_MAX, Codings::Plain).await.map_err(Failure::Body)?;
     if !body.is_empty() && !is_json(request.headers()) {
         return Err(Failure::NotJson);
     }
-    let idempotency_key = key_text(request.headers());
-    parse(&body, idempotency_key)
+    Ok(body)
 }
 
-/// One field of a request: what it says, or what is to be complained of.
-type Read<T> = Result<T, (Field, Complaint)>;
+fn names(fields: &mut Fields<'_>, headers: &HeaderMap) -> Names {
+    let transaction_id = fields.uuid("transaction_id");
+    Names { transaction_id, idempotency_key: fields.idempotency_key(headers) }
+}
 
-fn parse(body: &[u8], idempotency_key: Read<Option<String>>) -> Result<CreateRefund, Failure> {
-    let body = match read(body) {
-        Ok(json) => Some(json.object().ok_or(Failure::NotAnObject)?),
-        // No body says as much as an empty one.
-        Err(fault) if fault.cause == Cause::Empty => None,
-        Err(fault) => return Err(Failure::Json(fault)),
+pub(super) fn refund(body: &[u8], headers: &HeaderMap) -> Result<CreateRefund, Failure> {
+    let mut fields = Fields::of_body(body)?;
+    fields.require("amount");
+    let amount = fields.integer("amount", AMOUNT_MIN, AMOUNT_MAX);
+    let names = names(&mut fields, headers);
+    let Some(amount) = amount else {
+        return Err(fields.failure());
     };
-    if let Some(name) = body.as_ref().and_then(Object::repeated_name) {
-        return Err(Failure::MemberRepeated(name.to_owned()));
-    }
-    let member = |name| body.as_ref().and_then(|body| body.member(name));
-    let amount = amount(member("amount"));
-    let transaction_id = transaction_id(member("transaction_id"));
-    match (amount, transaction_id, idempotency_key) {
-        (Ok(amount), Ok(transaction_id), Ok(idempotency_key)) => {
-            Ok(CreateRefund { amount, transaction_id, idempotency_key })
-        }
-        (amount, transaction_id, key) => {
-            let complaints = [amount.err(), transaction_id.err(), key.err()];
-            Err(Failure::Invalid(complaints.into_iter().flatten().collect()))
-        }
-    }
+    fields.end()?;
+    Ok(CreateRefund { amount, names })
 }
 
-fn amount(sent: Option<Json<'_>>) -> Read<i64> {
-    let complaint = match sent.map(Json::value) {
-        None | Some(Value::Null) => Complaint::Required,
-        Some(Value::Number(raw)) => match integer(raw) {
-            Ok(amount) if amount < AMOUNT_MIN => Complaint::TooSmall(AMOUNT_MIN),
-            Ok(amount) if amount > AMOUNT_MAX => Complaint::TooLarge(AMOUNT_MAX),
-            Ok(amount) => return Ok(amount),
-            Err(NotInteger::Fraction) => Complaint::NotInteger,
-            Err(NotInteger::OutOfRange) if raw.starts_with('-') => Complaint::TooSmall(AMOUNT_MIN),
-            Err(NotInteger::OutOfRange) => Complaint::TooLarge(AMOUNT_MAX),
-        },
-        Some(Value::Bool(_) | Value::Text(_) | Value::Array(_) | Value::Object(_)) => {
-            Complaint::NotInteger
-        }
+pub(super) fn capture(body: &[u8], headers: &HeaderMap) -> Result<CreateBooking, Failure> {
+    let mut fields = Fields::of_body(body)?;
+    fields.require("amount");
+    let amount = fields.integer("amount", TAKING_MIN, AMOUNT_MAX);
+    fields.require("final");
+    let is_final = fields.boolean("final");
+    let names = names(&mut fields, headers);
+    let Some(is_final) = is_final else {
+        return Err(fields.failure());
     };
-    Err((Field::Amount, complaint))
+    fields.end()?;
+    Ok(CreateBooking { booking: Booking::Capture { is_final }, amount, names })
 }
 
-/// Null is absent: typed clients write the members they do not use as null.
-fn transaction_id(sent: Option<Json<'_>>) -> Read<Option<u128>> {
-    match sent.filter(|sent| !sent.is_null()) {
-        None => Ok(None),
-        Some(sent) => sent
-            .string()
-            .and_then(|text| parse_uuid(&text))
-            .map(Some)
-            .ok_or((Field::TransactionId, Complaint::NotUuid)),
-    }
+pub(super) fn void(body: &[u8], headers: &HeaderMap) -> Result<CreateBooking, Failure> {
+    optional(body, headers, Booking::Void, AMOUNT_MIN)
 }
 
-fn key_text(headers: &HeaderMap) -> Read<Option<String>> {
-    let mut sent = headers.get_all("idempotency-key").iter();
-    let Some(first) = sent.next() else {
-        return Ok(None);
-    };
-    let text = first.to_str().unwrap_or_default();
-    if sent.next().is_none() && (1..=KEY_TEXT_MAX).contains(&text.len()) {
-        Ok(Some(text.to_owned()))
-    } else {
-        Err((Field::IdempotencyKey, Complaint::NotKey))
-    }
+pub(super) fn extension(body: &[u8], headers: &HeaderMap) -> Result<CreateBooking, Failure> {
+    optional(body, headers, Booking::Extension, 0)
+}
+
+fn optional(
+    body: &[u8],
+    headers: &HeaderMap,
+    booking: Booking,
+    least: i64,
+) -> Result<CreateBooking, Failure> {
+    let mut fields = Fields::of_body(body)?;
+    let amount = fields.integer("amount", least, AMOUNT_MAX);
+    let names = names(&mut fields, headers);
+    fields.end()?;
+    Ok(CreateBooking { booking, amount, names })
 }
 
 /// JSON in UTF-8, by the header's word (decision A2).
@@ -148,17 +146,22 @@ mod tests {
     const ID: &str = "f351a2a3-97c4-4f12-add3-80c1044091f5";
     const BITS: u128 = 0xf351_a2a3_97c4_4f12_add3_80c1_0440_91f5;
 
+    fn keyed(key: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            headers.insert("idempotency-key", key.parse().expect("a header value"));
+        }
+        headers
+    }
+
     /// How the failure's answer begins, or what was read.
     fn read_text(body: &str, key: Option<&str>) -> String {
-        match parse(body.as_bytes(), Ok(key.map(str::to_owned))) {
+        match refund(body.as_bytes(), &keyed(key)) {
             Ok(read) => {
-                let id = read.transaction_id.map(requite_core::id::uuid_text);
-                format!(
-                    "{} {} {}",
-                    read.amount,
-                    id.as_deref().unwrap_or("-"),
-                    read.idempotency_key.as_deref().unwrap_or("-")
-                )
+                let id = read.names.transaction_id.map(requite_core::id::uuid_text);
+                let key = read.names.idempotency_key;
+                let [id, key] = [id, key].map(|text| text.unwrap_or("-".to_owned()));
+                format!("{} {id} {key}", read.amount)
             }
             Err(failure) => failure.summary(),
         }
@@ -203,7 +206,7 @@ mod tests {
             ("null", "400 The request body must be a JSON object."),
             (
                 r#"{"amount": 1, "amount": 2}"#,
-                "400 The request body names \"amount\" more than once.",
+                "400 The request body names a member more than once.",
             ),
             (
                 r#"{"amount": 100"#,
@@ -219,8 +222,8 @@ mod tests {
     fn a_transaction_id_is_its_bits() {
         for text in [ID.to_owned(), ID.to_uppercase()] {
             let body = format!(r#"{{"amount": 5, "transaction_id": "{text}"}}"#);
-            let read = parse(body.as_bytes(), Ok(None)).expect("a valid body");
-            assert_eq!(read.transaction_id, Some(BITS));
+            let read = refund(body.as_bytes(), &HeaderMap::new()).expect("a valid body");
+            assert_eq!(read.names.transaction_id, Some(BITS));
         }
     }
 
@@ -240,8 +243,9 @@ mod tests {
             for value in sent {
                 headers.append("idempotency-key", value.parse().expect("a header value"));
             }
-            let key = key_text(&headers).ok();
-            assert_eq!(key.as_ref().map(Option::as_deref), read, "{sent:?}");
+            let found = refund(br#"{"amount":1}"#, &headers).ok();
+            let key = found.as_ref().map(|found| found.names.idempotency_key.as_deref());
+            assert_eq!(key, read, "{sent:?}");
         }
     }
 
