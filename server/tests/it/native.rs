@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Gr4vyClaims, Key, Options, Request, Response, Server, sign_gr4vy_token};
+use super::support::{
+    Face, Gr4vyClaims, Key, Options, Request, Response, Server, Shop as AllFaces, body,
+    sign_gr4vy_token,
+};
 
 /// How long a refund may take to reach a status that it must reach by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -415,4 +418,26 @@ fn the_guard_against_double_clicks_is_off_unless_it_is_switched_on() {
         assert_eq!(first.body == second.body, refunded == 100, "window {window}");
         assert_eq!(shop.totals(&id)["refunded"], json!(refunded), "window {window}");
     }
+}
+
+#[test]
+fn a_refund_is_found_by_the_id_that_its_caller_gave_it() {
+    let server = Server::start(Options::default());
+    let shop = AllFaces::open(&server.cli(), "Shop");
+    let payment = json!({"amount": 1000, "currency": "EUR", "captures": [{"amount": 1000}]});
+    let payment = server.register(&shop.native, &payment);
+    let given = "f351a2a3-97c4-4f12-add3-80c1044091f5";
+    let more = format!(r#","transaction_id":"{given}""#);
+    let refund = shop.request(Face::Mpg, &payment).bytes(body(Face::Mpg, &payment, "100", &more));
+    let made = server.send(&refund);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let read = |id: &str| {
+        let path = format!("/api/refunds/{id}");
+        server.send(&Request::get(&path).bearer(&shop.native.token))
+    };
+    let id = made.header("requite-refund-id").expect("every refund's answer names it");
+    assert_ne!(id, given);
+    assert_eq!(read(given).text(), read(id).text());
+    assert_eq!(read(given).json()["amount"], 100);
+    assert_eq!(read("f351a2a3-97c4-4f12-add3-80c1044091f6").status, 404);
 }

@@ -1,4 +1,8 @@
-//! Whole exchanges through this face's routes.
+//! Whole exchanges through this face's routes: refunds here, `making` orders and `holding` their money.
+
+mod holding;
+mod making;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;

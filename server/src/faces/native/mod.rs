@@ -22,6 +22,7 @@ use requite_engine::command::{
     Booking, BookingRequest, Details, Reason, RefundReply, RefundRequest, Registered, Trace, Wait,
 };
 use requite_engine::key::Key;
+use requite_engine::read::RefundFilter;
 
 use crate::access::{self, Access, Actor, Caller};
 use crate::crypto::token;
@@ -396,8 +397,20 @@ async fn show_refund(
 ) -> Result<Response, Failure> {
     let actor = actor(&desk, Caller::of(&request)).await?;
     let not_found = || Failure::not_found("refund");
-    let refund = RefundId::new(spelling::refund_bits(&id).ok_or_else(not_found)?);
-    let found = desk.read(move |reads| reads.refund(actor.merchant, refund)).await?;
-    let view = found.ok_or_else(not_found)?;
+    let bits = spelling::refund_bits(&id).ok_or_else(not_found)?;
+    let found = desk.read(move |reads| {
+        if let Some(found) = reads.refund(actor.merchant, RefundId::new(bits))? {
+            return Ok(Some(found));
+        }
+        // Moyasar's clients give a refund its id. One id is one refund's for as long as its key lives.
+        let given = RefundFilter {
+            given_id: Some(bits),
+            newest_first: true,
+            limit: 1,
+            ..RefundFilter::default()
+        };
+        Ok(reads.refunds(actor.merchant, &given)?.pop())
+    });
+    let view = found.await?.ok_or_else(not_found)?;
     Ok(json_answer(StatusCode::OK, view::refund(&view)))
 }
