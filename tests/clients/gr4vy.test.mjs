@@ -9,6 +9,10 @@ import * as errors from "@gr4vy/sdk/models/errors/index.js";
 
 import { access, eventually, losesFirstAnswer, mounts, registered } from "./shop.mjs";
 
+const CARD = "4242424242424242";
+const CARD_DECLINED = "4000000000009995";
+const GIFT_CARD = "4123455541234567";
+
 /** What the SDK throws: an error class for each status, with the members of the answer. */
 function typed(Class, { code, status, message, pointer }) {
   return (error) => {
@@ -30,6 +34,11 @@ function client(url, privateKey = access.gr4vy, merchantAccountId = access.slug)
   return new Gr4vy({ serverURL: url, merchantAccountId, bearerAuth: withToken({ privateKey }) });
 }
 
+/** A card of the sandbox, which takes every number but a few test cards. */
+function card(number = CARD) {
+  return { method: "card", number, expirationDate: "12/30", securityCode: "123" };
+}
+
 async function transaction(fields) {
   const { ids } = await registered(fields);
   return ids.uuid;
@@ -37,7 +46,242 @@ async function transaction(fields) {
 
 for (const { where, url } of mounts("/gr4vy")) {
   const gr4vy = client(url);
-  const { refunds } = gr4vy.transactions;
+  const { transactions } = gr4vy;
+  const { refunds } = transactions;
+
+  /** Makes a transaction of 1299, authorised with a good card unless `fields` say otherwise. */
+  function created(fields, idempotencyKey) {
+    const payment = { amount: 1299, currency: "USD", paymentMethod: card(), ...fields };
+    return transactions.create(payment, undefined, idempotencyKey);
+  }
+
+  test(`gr4vy ${where}: an authorization is captured and refunded`, async () => {
+    const made = await created({ externalIdentifier: randomUUID(), metadata: { order: "1" } });
+    assert.equal(made.status, "authorization_succeeded");
+    assert.equal(made.intent, "authorize");
+    assert.equal(made.intentOutcome, "succeeded");
+    assert.deepEqual(made.metadata, { order: "1" });
+    assert.equal(made.paymentMethod.label, CARD.slice(-4));
+    assert.equal(made.paymentMethod.scheme, "visa");
+    assert.equal(made.paymentMethod.details.bin, CARD.slice(0, 8));
+    assert.deepEqual(await transactions.get(made.id), made);
+
+    const captured = await transactions.capture({
+      transactionId: made.id,
+      transactionCaptureCreate: {},
+    });
+    assert.equal(captured.type, "transaction");
+    assert.equal(captured.status, "capture_succeeded");
+    assert.equal(captured.capturedAmount, 1299);
+    assert.ok(captured.capturedAt);
+
+    assert.equal((await refunds.create({ amount: 299 }, made.id)).status, "succeeded");
+    const { items } = await refunds.all.create(made.id);
+    assert.deepEqual(items.map(({ amount }) => amount), [1000]);
+    assert.equal((await transactions.get(made.id)).refundedAmount, 1299);
+  });
+
+  test(`gr4vy ${where}: a direct capture shows all that it was made with`, async () => {
+    const address = { city: "San Jose", country: "US", line1: "29th Street" };
+    const made = await created({
+      intent: "capture",
+      country: "US",
+      paymentSource: "recurring",
+      merchantInitiated: true,
+      isSubsequentPayment: true,
+      store: true,
+      buyer: {
+        displayName: "John Doe",
+        externalIdentifier: "buyer-1",
+        billingDetails: { firstName: "John", address, taxId: { value: "1", kind: "us.ein" } },
+        shippingDetails: { firstName: "Jane", address },
+      },
+      cartItems: [{ name: "Shoe", quantity: 1, unitAmount: 1299, categories: ["a"] }],
+      airline: {
+        bookingCode: "X36Q9C",
+        issuedAt: new Date("2013-07-16T19:23:00Z"),
+        legs: [{ flightNumber: "101" }],
+      },
+      recipient: { firstName: "A", lastName: "B" },
+      statementDescriptor: { name: "Shop" },
+      taxAmount: 10,
+      amountIncludesTax: true,
+      purchaseOrderNumber: "po-1",
+      description: "a shoe",
+      connectionOptions: {},
+    });
+    assert.equal(made.status, "capture_succeeded");
+    assert.deepEqual([made.country, made.paymentSource], ["US", "recurring"]);
+    assert.ok(made.merchantInitiated && made.isSubsequentPayment);
+    assert.equal(made.buyer.externalIdentifier, "buyer-1");
+    assert.equal(made.buyer.billingDetails.address.city, "San Jose");
+    assert.equal(made.shippingDetails.firstName, "Jane");
+    assert.equal(made.cartItems[0].unitAmount, 1299);
+    assert.equal(made.airline.issuedAt.getTime(), Date.parse("2013-07-16T19:23:00Z"));
+    assert.equal(made.airline.legs[0].flightNumber, "101");
+    assert.equal(made.recipient.lastName, "B");
+    assert.equal(made.statementDescriptor.name, "Shop");
+    assert.deepEqual([made.taxAmount, made.purchaseOrderNumber], [10, "po-1"]);
+    assert.deepEqual(await transactions.get(made.id), made);
+  });
+
+  test(`gr4vy ${where}: a declined card makes a declined transaction`, async () => {
+    const made = await created({ paymentMethod: card(CARD_DECLINED), intent: "capture" });
+    assert.equal(made.status, "authorization_declined");
+    assert.equal(made.errorCode, "insufficient_funds");
+    assert.equal(made.rawResponseCode, "51");
+    assert.equal(made.intentOutcome, "failed");
+    assert.equal(made.capturedAmount, 0);
+    const capture = { transactionId: made.id, transactionCaptureCreate: {} };
+    await assert.rejects(transactions.capture(capture), badAmount);
+  });
+
+  // This SDK knows final captures only: what is left over is let go.
+  test(`gr4vy ${where}: a capture of a part is told as a capture where that is preferred`, async () => {
+    const { id } = await created();
+    const over = { transactionId: id, transactionCaptureCreate: { amount: 1300 } };
+    await assert.rejects(transactions.capture(over), badAmount);
+    const part = { transactionId: id, transactionCaptureCreate: { amount: 300 } };
+    const told = await transactions.capture({ ...part, prefer: ["resource=transaction-capture"] });
+    assert.equal(told.type, "transaction-capture");
+    assert.equal(told.status, "succeeded");
+    assert.equal(told.transaction.capturedAmount, 300);
+    await assert.rejects(transactions.capture(part), badAmount);
+  });
+
+  test(`gr4vy ${where}: a capture that is declined is told and takes nothing`, async () => {
+    const { id } = await created({ amount: 500001 });
+    const capture = { transactionId: id, transactionCaptureCreate: {} };
+    const told = await transactions.capture({
+      ...capture,
+      prefer: ["resource=transaction-capture"],
+    });
+    assert.equal(told.status, "declined");
+    assert.equal(told.code, "issuer_decline");
+    assert.equal(told.transaction.status, "authorization_succeeded");
+    assert.equal((await transactions.capture(capture)).capturedAmount, 0);
+  });
+
+  test(`gr4vy ${where}: an authorization is voided`, async () => {
+    const { id } = await created();
+    const voided = await transactions.void(id, ["resource=transaction-void"]);
+    assert.equal(voided.type, "transaction-void");
+    assert.equal(voided.status, "succeeded");
+    assert.equal(voided.transaction.status, "authorization_voided");
+    assert.ok(voided.transaction.voidedAt);
+    const other = await transactions.void((await created()).id);
+    assert.equal(other.type, "transaction");
+    await assert.rejects(transactions.void(id), errors.Error400);
+  });
+
+  test(`gr4vy ${where}: a cancel is for what waits, and a sync changes nothing`, async () => {
+    const made = await created();
+    const cancel = await transactions.cancel(made.id);
+    assert.equal(cancel.type, "transaction-cancel");
+    assert.equal(cancel.status, "failed");
+    assert.deepEqual(cancel.transaction, made);
+    assert.deepEqual(await transactions.sync(made.id), made);
+  });
+
+  test(`gr4vy ${where}: an update replaces the metadata, and a name is of one transaction`, async () => {
+    const name = randomUUID();
+    const first = await created({ externalIdentifier: name, metadata: { a: "1", b: "2" } });
+    const taken = typed(errors.Error409, { code: "duplicate_record", status: 409 });
+    await assert.rejects(created({ externalIdentifier: name }), taken);
+    const updated = await transactions.update({ metadata: { c: "3" } }, first.id);
+    assert.deepEqual(updated.metadata, { c: "3" });
+    assert.equal(updated.externalIdentifier, name);
+    const other = await created();
+    await assert.rejects(transactions.update({ externalIdentifier: name }, other.id), taken);
+    const renamed = await transactions.update({ externalIdentifier: randomUUID() }, other.id);
+    assert.deepEqual(await transactions.get(other.id), renamed);
+  });
+
+  test(`gr4vy ${where}: gift cards pay first, and a refund of all reaches each`, async () => {
+    const giftCards = [{ number: GIFT_CARD, pin: "0123", amount: 500 }];
+    const made = await created({ intent: "capture", giftCards });
+    assert.equal(made.amount, 1299);
+    assert.equal(made.capturedAmount, 799);
+    const [redemption] = made.giftCardRedemptions;
+    assert.equal(redemption.status, "succeeded");
+    assert.equal(redemption.giftCard.bin, "412345");
+    assert.equal(redemption.giftCard.last4, "4567");
+    const { items } = await refunds.all.create(made.id);
+    assert.deepEqual(items.map(({ amount }) => amount), [799, 500]);
+  });
+
+  test(`gr4vy ${where}: the same idempotency key takes and lets go once`, async () => {
+    const key = randomUUID();
+    const first = await created({}, key);
+    assert.deepEqual(await created({}, key), first);
+    await assert.rejects(
+      created({ amount: 1300 }, key),
+      typed(errors.Error409, { code: "idempotency_mismatch", status: 409 }),
+    );
+    const part = {
+      transactionId: first.id,
+      idempotencyKey: key,
+      transactionCaptureCreate: { amount: 100 },
+    };
+    const captured = await transactions.capture(part);
+    assert.deepEqual(await transactions.capture(part), captured);
+    assert.equal((await transactions.get(first.id)).capturedAmount, 100);
+    const { id } = await created();
+    const voided = () => transactions.void(id, undefined, undefined, key);
+    assert.deepEqual(await voided(), await voided());
+  });
+
+  test(`gr4vy ${where}: an answer lost on the way is asked for again, and one payment is taken`, async (t) => {
+    const way = await losesFirstAnswer();
+    t.after(way.close);
+    const backoff = { initialInterval: 50, maxInterval: 200, exponent: 1.5, maxElapsedTime: 10_000 };
+    const name = randomUUID();
+    const payment = {
+      amount: 1299,
+      currency: "USD",
+      paymentMethod: card(),
+      externalIdentifier: name,
+    };
+    const made = await client(url.replace(access.url, way.url)).transactions.create(
+      payment,
+      undefined,
+      randomUUID(),
+      undefined,
+      { retries: { strategy: "backoff", backoff, retryConnectionErrors: true } },
+    );
+    assert.equal(way.sent, 2);
+    assert.equal(made.externalIdentifier, name);
+  });
+
+  test(`gr4vy ${where}: what is wrong with a payment is a typed error`, async () => {
+    const unknown = randomUUID();
+    await assert.rejects(
+      created({ paymentMethod: { method: "id", id: unknown } }),
+      typed(errors.Error400, { code: "bad_request", status: 400, pointer: "/payment_method/id" }),
+    );
+    await assert.rejects(created({ amount: -1 }), badAmount);
+    await assert.rejects(created({ amount: 100000000 }), badAmount);
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-521" });
+    const stranger = client(url, privateKey.export({ type: "pkcs8", format: "pem" }));
+    const reader = new Gr4vy({
+      serverURL: url,
+      merchantAccountId: access.slug,
+      bearerAuth: withToken({ privateKey: access.gr4vy, scopes: ["*.read"] }),
+    });
+    const calls = [
+      ({ transactions }) =>
+        transactions.capture({ transactionId: unknown, transactionCaptureCreate: {} }),
+      ({ transactions }) => transactions.void(unknown),
+      ({ transactions }) => transactions.cancel(unknown),
+      ({ transactions }) => transactions.update({}, unknown),
+    ];
+    for (const call of calls) {
+      await assert.rejects(call(stranger), typed(errors.Error401, { code: "unauthorized", status: 401 }));
+      await assert.rejects(call(reader), typed(errors.Error403, { code: "forbidden", status: 403 }));
+      await assert.rejects(call(gr4vy), notFound);
+    }
+    await assert.rejects(transactions.sync(unknown), notFound);
+  });
 
   test(`gr4vy ${where}: no amount refunds all that is left`, async () => {
     const id = await transaction({ external_identifier: `js-${where}` });

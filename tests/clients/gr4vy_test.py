@@ -1,7 +1,7 @@
 """gr4vy, Gr4vy's official client for Python. Amounts are in minor units.
 
-Start at `Refunds`; it runs at each place where the face is served. The server and the credentials
-come from `tests/clients/run`, in the file that REQUITE_ACCESS names.
+Start at `Payments`, which takes money, and `Refunds`, which gives it back; both run at each place
+where the face is served. The server and the credentials come from `tests/clients/run`, in the file that REQUITE_ACCESS names.
 """
 
 import json
@@ -13,11 +13,14 @@ import uuid
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from gr4vy import Gr4vy, auth, errors
+from gr4vy import Gr4vy, auth, errors, models
 
 with open(os.environ["REQUITE_ACCESS"], encoding="utf-8") as file:
     ACCESS = json.load(file)
 
+CARD = "4242424242424242"
+CARD_DECLINED = "4000000000009995"
+GIFT_CARD = "4123455541234567"
 TARGET_GIFT_CARD = "gift-card-redemption"
 SETTLED_WITHIN_MAX_S = 30
 
@@ -44,8 +47,19 @@ def transaction(**fields):
         return json.load(response)["ids"]["uuid"]
 
 
-class Refunds:
-    """Every case once; the classes below say where."""
+def card(number=CARD, **fields):
+    """A card of the sandbox. It takes every number but a few test cards."""
+    return {
+        "method": "card",
+        "number": number,
+        "expiration_date": "12/30",
+        "security_code": "123",
+        **fields,
+    }
+
+
+class Face:
+    """A client at one of the places where the face is served."""
 
     prefix = ""
 
@@ -72,13 +86,30 @@ class Refunds:
             self.assertEqual([detail.pointer for detail in raised.data.details], [pointer])
         return raised
 
+    def assert_not_found(self, call):
+        self.assert_refused(errors.Error404, "not_found", call)
+
+    def stranger(self):
+        """A client with a key that nobody has registered."""
+        private_key = (
+            ec.generate_private_key(ec.SECP521R1())
+            .private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            .decode()
+        )
+        return self.client(private_key, ACCESS["slug"])
+
+
+class Refunds(Face):
+    """What is refunded, of transactions that were registered."""
+
     def assert_bad_amount(self, **refund):
         self.assert_refused(
             errors.Error400, "bad_request", lambda: self.refunds.create(**refund), "/amount"
         )
-
-    def assert_not_found(self, call):
-        self.assert_refused(errors.Error404, "not_found", call)
 
     def settled(self, refund):
         """The refund once it no longer is processing, or as it is after 30 seconds."""
@@ -166,16 +197,7 @@ class Refunds:
         self.assertEqual(self.refunds.list(transaction_id=id).items, [])
 
     def test_a_token_of_a_key_that_is_not_registered_is_unauthorized(self):
-        private_key = (
-            ec.generate_private_key(ec.SECP521R1())
-            .private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            .decode()
-        )
-        stranger = self.client(private_key, ACCESS["slug"])
+        stranger = self.stranger()
         id = transaction()
         error = self.assert_refused(
             errors.Error401,
@@ -272,11 +294,245 @@ class Refunds:
         )
 
 
-class AtTheRoot(Refunds, unittest.TestCase):
+class Payments(Face):
+    """Transactions from their creation to the refund of what was taken."""
+
+    def setUp(self):
+        super().setUp()
+        self.transactions = self.gr4vy.transactions
+
+    def created(self, **fields):
+        payment = {"amount": 1299, "currency": "USD", "payment_method": card(), **fields}
+        return self.transactions.create(**payment)
+
+    def test_an_authorization_is_captured_and_refunded(self):
+        made = self.created(external_identifier=str(uuid.uuid4()), metadata={"order": "1"})
+        self.assertEqual(made.status, "authorization_succeeded")
+        self.assertEqual(made.intent, "authorize")
+        self.assertEqual(made.intent_outcome, "succeeded")
+        self.assertEqual(made.metadata, {"order": "1"})
+        self.assertEqual(made.payment_method.label, CARD[-4:])
+        self.assertEqual(made.payment_method.scheme, "visa")
+        self.assertEqual(made.payment_method.details.bin, CARD[:8])
+        self.assertEqual(made.payment_method.expiration_date, "12/30")
+        self.assertIsNone(made.captured_at)
+        self.assertEqual(self.transactions.get(transaction_id=made.id), made)
+
+        captured = self.transactions.capture(transaction_id=made.id)
+        self.assertIsInstance(captured, models.Transaction)
+        self.assertEqual(captured.status, "capture_succeeded")
+        self.assertEqual(captured.captured_amount, 1299)
+        self.assertIsNotNone(captured.captured_at)
+
+        refund = self.refunds.create(transaction_id=made.id, amount=299)
+        self.assertEqual((refund.status, refund.amount), ("succeeded", 299))
+        [rest] = self.refunds.all.create(transaction_id=made.id).items
+        self.assertEqual(rest.amount, 1000)
+        self.assertEqual(self.transactions.get(transaction_id=made.id).refunded_amount, 1299)
+
+    def test_a_direct_capture_shows_all_that_it_was_made_with(self):
+        address = {"city": "San Jose", "country": "US", "line1": "29th Street"}
+        made = self.created(
+            intent="capture",
+            country="US",
+            payment_source="recurring",
+            merchant_initiated=True,
+            is_subsequent_payment=True,
+            store=True,
+            buyer={
+                "display_name": "John Doe",
+                "external_identifier": "buyer-1",
+                "billing_details": {
+                    "first_name": "John",
+                    "address": address,
+                    "tax_id": {"value": "12345678931", "kind": "us.ein"},
+                },
+                "shipping_details": {"first_name": "Jane", "address": address},
+            },
+            cart_items=[{"name": "Shoe", "quantity": 1, "unit_amount": 1299, "categories": ["a"]}],
+            airline={"booking_code": "X36Q9C", "legs": [{"flight_number": "101"}]},
+            recipient={"first_name": "A", "last_name": "B"},
+            statement_descriptor={"name": "Shop"},
+            tax_amount=10,
+            amount_includes_tax=True,
+            purchase_order_number="po-1",
+            description="a shoe",
+            connection_options={},
+        )
+        self.assertEqual(made.status, "capture_succeeded")
+        self.assertEqual((made.country, made.payment_source), ("US", "recurring"))
+        self.assertTrue(made.merchant_initiated and made.is_subsequent_payment)
+        self.assertEqual(made.buyer.external_identifier, "buyer-1")
+        self.assertEqual(made.buyer.billing_details.address.city, "San Jose")
+        self.assertEqual(made.shipping_details.first_name, "Jane")
+        self.assertEqual(made.cart_items[0].unit_amount, 1299)
+        self.assertEqual(made.airline.legs[0].flight_number, "101")
+        self.assertEqual(made.recipient.last_name, "B")
+        self.assertEqual(made.statement_descriptor.name, "Shop")
+        self.assertEqual((made.tax_amount, made.purchase_order_number), (10, "po-1"))
+        self.assertEqual(self.transactions.get(transaction_id=made.id), made)
+
+    def test_a_declined_card_makes_a_declined_transaction(self):
+        made = self.created(payment_method=card(CARD_DECLINED), intent="capture")
+        self.assertEqual(made.status, "authorization_declined")
+        self.assertEqual((made.error_code, made.raw_response_code), ("insufficient_funds", "51"))
+        self.assertEqual((made.intent_outcome, made.captured_amount), ("failed", 0))
+        self.assert_refused(
+            errors.Error400,
+            "bad_request",
+            lambda: self.transactions.capture(transaction_id=made.id),
+            "/amount",
+        )
+
+    def test_captures_in_parts_are_told_as_captures_where_that_is_preferred(self):
+        id = self.created().id
+        part = self.transactions.capture(
+            transaction_id=id,
+            prefer=["resource=transaction-capture"],
+            amount=300,
+            final=False,
+            external_identifier="part-1",
+        )
+        self.assertIsInstance(part, models.TransactionCapture)
+        self.assertEqual((part.status, part.external_identifier), ("succeeded", "part-1"))
+        self.assertTrue(part.capture_id)
+        self.assertEqual(part.transaction.captured_amount, 300)
+        self.assert_refused(
+            errors.Error400,
+            "bad_request",
+            lambda: self.transactions.capture(transaction_id=id, amount=1000),
+            "/amount",
+        )
+        final = self.transactions.capture(transaction_id=id, amount=900)
+        self.assertEqual(final.captured_amount, 1200)
+
+    def test_a_capture_that_is_declined_is_told_and_takes_nothing(self):
+        id = self.created(amount=500001).id
+        told = self.transactions.capture(
+            transaction_id=id, prefer=["resource=transaction-capture"]
+        )
+        self.assertEqual((told.status, told.code), ("declined", "issuer_decline"))
+        self.assertEqual(told.transaction.status, "authorization_succeeded")
+        self.assertEqual(self.transactions.capture(transaction_id=id).captured_amount, 0)
+
+    def test_an_authorization_is_voided(self):
+        id = self.created().id
+        void = self.transactions.void(transaction_id=id, prefer=["resource=transaction-void"])
+        self.assertIsInstance(void, models.TransactionVoid)
+        self.assertEqual(void.status, "succeeded")
+        self.assertEqual(void.transaction.status, "authorization_voided")
+        self.assertIsNotNone(void.transaction.voided_at)
+        other = self.transactions.void(transaction_id=self.created().id)
+        self.assertIsInstance(other, models.Transaction)
+        self.assert_refused(
+            errors.Error400, "bad_request", lambda: self.transactions.void(transaction_id=id)
+        )
+
+    def test_a_cancel_is_for_what_waits_and_a_sync_changes_nothing(self):
+        made = self.created()
+        cancel = self.transactions.cancel(transaction_id=made.id)
+        self.assertEqual((cancel.status, cancel.code), ("failed", "unexpected_state"))
+        self.assertEqual(cancel.transaction, made)
+        self.assertEqual(self.transactions.sync(transaction_id=made.id), made)
+
+    def test_an_update_replaces_the_metadata_and_a_name_is_of_one_transaction(self):
+        name = str(uuid.uuid4())
+        first = self.created(external_identifier=name, metadata={"a": "1", "b": "2"})
+        again = self.assert_refused(
+            errors.Error409, "duplicate_record", lambda: self.created(external_identifier=name)
+        )
+        self.assertEqual(again.data.resource_id, first.id)
+        updated = self.transactions.update(transaction_id=first.id, metadata={"c": "3"})
+        self.assertEqual((updated.metadata, updated.external_identifier), ({"c": "3"}, name))
+        other = self.created()
+        self.assert_refused(
+            errors.Error409,
+            "duplicate_record",
+            lambda: self.transactions.update(transaction_id=other.id, external_identifier=name),
+        )
+        renamed = self.transactions.update(
+            transaction_id=other.id, external_identifier=str(uuid.uuid4())
+        )
+        self.assertEqual(self.transactions.get(transaction_id=other.id), renamed)
+
+    def test_gift_cards_pay_first_and_a_refund_of_all_reaches_each(self):
+        made = self.created(
+            intent="capture", gift_cards=[{"number": GIFT_CARD, "pin": "0123", "amount": 500}]
+        )
+        self.assertEqual((made.amount, made.captured_amount), (1299, 799))
+        [redemption] = made.gift_card_redemptions
+        self.assertEqual((redemption.status, redemption.amount), ("succeeded", 500))
+        shown = redemption.gift_card
+        self.assertEqual((shown.bin, shown.sub_bin, shown.last4), ("412345", "554", "4567"))
+        refunds = self.refunds.all.create(transaction_id=made.id).items
+        self.assertEqual([refund.amount for refund in refunds], [799, 500])
+
+    def test_the_same_idempotency_key_takes_and_lets_go_once(self):
+        key = str(uuid.uuid4())
+        first = self.created(idempotency_key=key)
+        self.assertEqual(self.created(idempotency_key=key), first)
+        self.assert_refused(
+            errors.Error409,
+            "idempotency_mismatch",
+            lambda: self.created(amount=1300, idempotency_key=key),
+        )
+        part = {"transaction_id": first.id, "amount": 100, "final": False, "idempotency_key": key}
+        captured = self.transactions.capture(**part)
+        self.assertEqual(self.transactions.capture(**part), captured)
+        voided = self.transactions.void(transaction_id=first.id, idempotency_key=key)
+        self.assertEqual(
+            self.transactions.void(transaction_id=first.id, idempotency_key=key), voided
+        )
+        self.assertEqual(self.transactions.get(transaction_id=first.id).captured_amount, 100)
+
+    def test_what_is_wrong_is_a_typed_error(self):
+        unknown = str(uuid.uuid4())
+        self.assert_refused(
+            errors.Error400,
+            "bad_request",
+            lambda: self.created(payment_method={"method": "id", "id": unknown}),
+            "/payment_method/id",
+        )
+        self.assert_refused(
+            errors.Error400, "bad_request", lambda: self.created(amount=-1), "/amount"
+        )
+        self.assert_refused(
+            errors.Error401,
+            "unauthorized",
+            lambda: self.stranger().transactions.sync(transaction_id=unknown),
+        )
+        reader = self.client(ACCESS["gr4vy"], ACCESS["slug"], [auth.JWTScope.READ_ALL])
+        for call in ("capture", "void", "cancel", "update"):
+            with self.subTest(call=call):
+                self.assert_refused(
+                    errors.Error403,
+                    "forbidden",
+                    lambda: getattr(reader.transactions, call)(transaction_id=unknown),
+                )
+                self.assert_not_found(
+                    lambda: getattr(self.transactions, call)(transaction_id=unknown)
+                )
+        self.assert_not_found(lambda: self.transactions.sync(transaction_id=unknown))
+        other = self.client(ACCESS["other"]["gr4vy"], ACCESS["other"]["slug"])
+        id = self.created().id
+        self.assert_not_found(lambda: other.transactions.capture(transaction_id=id))
+
+
+class RefundsAtTheRoot(Refunds, unittest.TestCase):
     """The face's paths as the original has them."""
 
 
-class BelowThePrefix(Refunds, unittest.TestCase):
+class RefundsBelowThePrefix(Refunds, unittest.TestCase):
+    """The face's paths below its own prefix."""
+
+    prefix = "/gr4vy"
+
+
+class PaymentsAtTheRoot(Payments, unittest.TestCase):
+    """The face's paths as the original has them."""
+
+
+class PaymentsBelowThePrefix(Payments, unittest.TestCase):
     """The face's paths below its own prefix."""
 
     prefix = "/gr4vy"
