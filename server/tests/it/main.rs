@@ -8,6 +8,7 @@ mod input;
 mod native;
 mod replay;
 mod root;
+mod secrets;
 mod support;
 mod tidy;
 mod torture;

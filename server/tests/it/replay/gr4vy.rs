@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::compare::{Ids, compare, is_uuid};
 use super::demand::{refund_headers, shorten};
+use super::gr4vy_pay;
 use super::gr4vy_shapes::{Gr4vy, Samples, base62, refund_problems};
 use super::gr4vy_stage::{
     Money, PLENTY, Stage, content_type, get, post, refund, script_for, stage,
@@ -38,8 +39,10 @@ pub(super) fn replay(recording: &Recording) -> Tally {
         tally.add(text(line, "/id"), guarded(|| replay.line(line)));
     }
     // Facts about reading are checked on the bodies that the exchanges have brought.
-    if !facts.is_empty() {
-        replay.missing_samples();
+    if !facts.is_empty()
+        && let Err(problem) = replay.missing_samples()
+    {
+        tally.add("bodies for the facts", Outcome::failed(problem));
     }
     for line in facts {
         tally.add(text(line, "/id"), replay.samples.check(line, &recording.lines));
@@ -269,7 +272,7 @@ impl Replay {
     }
 
     /// Bodies that facts speak of and no exchange brought.
-    fn missing_samples(&mut self) {
+    fn missing_samples(&mut self) -> Result<(), String> {
         let money =
             Money { amount: 100, currency: "EUR".to_owned(), captured: true, ..Money::default() };
         let stage = stage(&self.shop, "7099948d-7286-47e4-aad8-b68f7eb44591", &money);
@@ -287,6 +290,7 @@ impl Replay {
                 self.samples.add(schema, body);
             }
         }
+        gr4vy_pay::bring(&self.shop, &stage, &mut self.samples)
     }
 }
 

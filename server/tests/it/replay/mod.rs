@@ -13,6 +13,7 @@ mod compare;
 mod demand;
 mod expect;
 mod gr4vy;
+mod gr4vy_pay;
 mod gr4vy_rules;
 mod gr4vy_shapes;
 mod gr4vy_stage;

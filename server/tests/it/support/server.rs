@@ -134,6 +134,18 @@ impl Server {
         self.start_again();
     }
 
+    /// Everything that the server has written in its directory: the store with its side files, the
+    /// log. Name and bytes of each.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let entries = fs::read_dir(self.dir.path()).expect("the server's directory");
+        let read = entries.map(|entry| {
+            let entry = entry.expect("readable");
+            let bytes = fs::read(entry.path()).expect("a file of the server");
+            (entry.file_name().to_string_lossy().into_owned(), bytes)
+        });
+        read.collect()
+    }
+
     fn log_path(&self) -> PathBuf {
         self.dir.path().join("server.log")
     }
