@@ -13,6 +13,7 @@ use crate::faces::testing::{OTHER_SHOP, SHOP};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Payment,
+    Capture,
     Refund,
     Reason,
     ReturnReason,
@@ -27,6 +28,7 @@ fn kinds(route: &Route) -> Option<Vec<Kind>> {
     let kinds: Vec<Kind> = pairs
         .filter_map(|pair| match pair[0] {
             "payments" | "orders" | "transactions" => Some(Kind::Payment),
+            "captures" => Some(Kind::Capture),
             "refunds" => Some(Kind::Refund),
             "refund-reasons" => Some(Kind::Reason),
             "return-reasons" => Some(Kind::ReturnReason),
@@ -64,7 +66,7 @@ fn spelt(face: &str, kind: Kind, bits: u128) -> String {
         (Kind::ReturnReason, _) => prefixed_text("rr_", bits),
         (Kind::Collection, _) => prefixed_text("pay_col_", bits),
         (Kind::Key, _) => prefixed_text("apk_", bits),
-        (Kind::Payment | Kind::Refund, _) => uuid_text(bits),
+        (Kind::Payment | Kind::Capture | Kind::Refund, _) => uuid_text(bits),
     }
 }
 
@@ -73,6 +75,7 @@ struct Things {
     payment: u128,
     alias: String,
     gift_card: u128,
+    capture: u128,
     refund: u128,
     /// As text: only one face has these.
     reason: String,
@@ -85,6 +88,7 @@ impl Things {
     fn named(&self, face: &str, kind: Kind) -> String {
         match kind {
             Kind::Payment => spelt(face, kind, self.payment),
+            Kind::Capture => spelt(face, kind, self.capture),
             Kind::Refund => spelt(face, kind, self.refund),
             Kind::Reason => self.reason.clone(),
             Kind::ReturnReason => self.return_reason.clone(),
@@ -103,9 +107,11 @@ impl Asker {
     async fn things(&self, merchant: MerchantId) -> Things {
         let house = &self.house;
         let (gift_card, alias) = (house.draw(), format!("alias-{:x}", house.draw()));
+        let mut capture = 0;
         let payment: PaymentId = house
             .register(|new| {
                 new.merchant = merchant;
+                capture = new.captures.first().map_or(0, |(id, _)| id.bits());
                 new.connector = "manual".to_owned();
                 new.aliases = vec![alias.clone()];
                 new.order = Some("order_1".to_owned());
@@ -126,7 +132,17 @@ impl Asker {
         let key = r#"{"title":"a","type":"secret"}"#;
         let key = self.kept(merchant, "medusa-v2", "api-keys", key).await;
         let (payment, refund) = (payment.bits(), refund.expect("an id"));
-        Things { payment, alias, gift_card, refund, reason, return_reason, collection, key }
+        Things {
+            payment,
+            alias,
+            gift_card,
+            capture,
+            refund,
+            reason,
+            return_reason,
+            collection,
+            key,
+        }
     }
 
     /// The id of what a merchant makes at a route of either Medusa.

@@ -20,14 +20,12 @@ use requite_engine::read::{PaymentFilter, PaymentView, ReadFault, Reads, Sort, S
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::page::{Cursor, List, Page, Place, Query};
+use super::page::{Cursor, LIMIT, List, Page, Place, Query};
 use super::transaction::{self, Members};
 use super::{auth, json, spelling};
 use crate::access::Caller;
 use crate::desk::Desk;
 
-/// Items on a page where none are asked for.
-const LIMIT: u32 = 20;
 /// Transactions that are looked at for one page.
 const SCAN_MAX: usize = 1_000;
 /// Transactions that are read at once while looking.
@@ -77,9 +75,14 @@ const FLAGS: [(&str, &str); 6] = [
     ("pending_review", "/pending_review"),
     ("used_3ds", "/three_d_secure/used"),
 ];
-/// Filters by a buyer, however named: here a buyer is the payment's `customer`.
-const BUYERS: [&str; 4] =
-    ["buyer_email_address", "buyer_external_identifier", "buyer_id", "buyer_search"];
+/// Filters by a buyer, and the member that each is about. What was registered has no buyer but the
+/// payment's `customer`, which any of them may name.
+const BUYERS: [(&str, &str); 4] = [
+    ("buyer_email_address", "/billing_details/email_address"),
+    ("buyer_external_identifier", "/external_identifier"),
+    ("buyer_id", "/id"),
+    ("buyer_search", ""),
+];
 /// Filters by a gift card, and its member.
 const GIFT_CARDS: [(&str, &str); 2] = [("gift_card_id", "id"), ("gift_card_last4", "last4")];
 
@@ -111,7 +114,11 @@ enum Test {
         member: &'static str,
         text: String,
     },
-    Buyer(Vec<String>),
+    /// An empty member: any of them.
+    Buyer {
+        member: &'static str,
+        names: Vec<String>,
+    },
     Search(String),
     /// Two filters contradict each other, or one is for what no transaction here ever is.
     Never,
@@ -145,9 +152,14 @@ impl Test {
                 let is = |card: &Value| card["gift_card"][member].as_str() == Some(text);
                 cards.is_some_and(|cards| cards.iter().any(is))
             }
-            Test::Buyer(names) => {
-                let customer = view.customer.as_ref();
-                customer.is_some_and(|customer| names.iter().all(|name| name == customer))
+            Test::Buyer { member, names } => {
+                let texts = BUYERS.iter().filter(|(_, known)| {
+                    !known.is_empty() && (member.is_empty() || known == member)
+                });
+                let texts = texts
+                    .filter_map(|(_, member)| shown.member("/buyer")?.pointer(member)?.as_str());
+                let texts: Vec<&str> = texts.chain(view.customer.as_deref()).collect();
+                names.iter().all(|name| texts.contains(&name.as_str()))
             }
             Test::Search(text) => is_named(view, text),
             Test::Never => false,
@@ -218,9 +230,9 @@ fn wanted(uri: &Uri, list: List<'_>) -> Result<Wanted, Failure> {
     for (name, member) in FLAGS {
         tests.extend(query.whether(name).map(|yes| Test::Is { member, yes }));
     }
-    for name in BUYERS {
+    for (name, member) in BUYERS {
         let names = query.all(name);
-        tests.extend((!names.is_empty()).then_some(Test::Buyer(names)));
+        tests.extend((!names.is_empty()).then_some(Test::Buyer { member, names }));
     }
     for (name, member) in GIFT_CARDS {
         tests.extend(query.text(name).map(|text| Test::GiftCard { member, text }));

@@ -12,15 +12,18 @@
 //! - The answer to a repeated idempotency key is rendered as of the first answer, so it has the
 //!   same bytes (A4).
 //!
-//! Start at [`refund`]. Requests are read in [`wire`], ids in [`spelling`]; refunds are written in
-//! [`show`] and transactions in [`transaction`].
+//! Start at [`refund`]. Requests are read in [`wire`], ids in [`spelling`], queries and cursors in
+//! [`page`]; refunds are written in [`show`] and transactions in [`transaction`].
 
 mod auth;
+mod captures;
+mod events;
 mod failure;
 mod form;
 mod list;
 mod page;
 mod refund;
+mod settlements;
 mod show;
 mod spelling;
 mod transaction;
@@ -61,6 +64,11 @@ const CAPTURE: &str = "/transactions/{transaction_id}/capture";
 const VOID: &str = "/transactions/{transaction_id}/void";
 const CANCEL: &str = "/transactions/{transaction_id}/cancel";
 const SYNC: &str = "/transactions/{transaction_id}/sync";
+const CAPTURES: &str = "/transactions/{transaction_id}/captures";
+const CAPTURED: &str = "/transactions/{transaction_id}/captures/{capture_id}";
+const EVENTS: &str = "/transactions/{transaction_id}/events";
+const SETTLEMENTS: &str = "/transactions/{transaction_id}/settlements";
+const REFUND_SETTLEMENTS: &str = "/transactions/{transaction_id}/refund-settlements";
 const REFUNDS: &str = "/transactions/{transaction_id}/refunds";
 const REFUNDS_ALL: &str = "/transactions/{transaction_id}/refunds/all";
 const REFUND: &str = "/transactions/{transaction_id}/refunds/{refund_id}";
@@ -75,6 +83,11 @@ pub(super) fn routes() -> Routes<Desk> {
         .post(VOID, WRITE, "void_transaction", book::void)
         .post(CANCEL, WRITE, "cancel_transaction", book::cancel)
         .post(SYNC, READ, "sync_transaction", book::sync)
+        .get(CAPTURES, READ, "list_transaction_captures", captures::list)
+        .get(CAPTURED, READ, "read_transaction_capture", captures::read)
+        .get(EVENTS, READ, "list_transaction_events", events::list)
+        .get(SETTLEMENTS, READ, "list_transaction_settlements", settlements::list)
+        .get(REFUND_SETTLEMENTS, READ, "list_transaction_refund_settlements", settlements::list)
         .get(REFUNDS, READ, "list_transaction_refunds", refund::list)
         .post(REFUNDS, WRITE, "refund_transaction", refund::create)
         .post(REFUNDS_ALL, WRITE, "refund_whole_transaction", refund::create_all)

@@ -16,6 +16,8 @@ use serde::Serialize;
 use super::failure::{Detail, Failure, Location};
 use crate::time;
 
+/// Items on a page where none are asked for.
+pub(super) const LIMIT: u32 = 20;
 /// Most items on a page.
 pub(super) const LIMIT_MAX: u32 = 100;
 /// Most values of one parameter that takes several.
@@ -30,6 +32,16 @@ pub(super) struct Page<T> {
     pub limit: u32,
     pub next_cursor: Option<String>,
     pub previous_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The one page of a list that takes no cursor. Its limit is the API's usual one, and more where
+    /// more are shown, up to the API's most.
+    pub(super) fn whole(items: Vec<T>) -> Page<T> {
+        let count = u32::try_from(items.len()).unwrap_or(LIMIT_MAX);
+        let limit = count.clamp(LIMIT, LIMIT_MAX);
+        Page { items, limit, next_cursor: None, previous_cursor: None }
+    }
 }
 
 /// Where an item stands in a list that is ordered by time and id, newest first.

@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 
 use super::auth;
 use super::failure::{Detail, Failure, Location};
-use super::show::{Refund, Refunds};
+use super::page::Page;
+use super::show::Refund;
 use super::wire::{self, Note, Target, Wish};
 use super::{json, spelling};
 use crate::access::{Actor, Caller};
@@ -253,7 +254,7 @@ pub(super) async fn create_all(
         let yes = axum::http::HeaderValue::from_static("true");
         headers.insert("idempotent-replayed", yes);
     }
-    Ok(json(StatusCode::CREATED, headers, &Refunds::new(items)))
+    Ok(json(StatusCode::CREATED, headers, &Page::<Refund>::whole(items)))
 }
 
 /// `GET /transactions/{transaction_id}/refunds`: all of them, newest first.
@@ -266,7 +267,7 @@ pub(super) async fn list(
     let view = spelling::view(&desk, actor.merchant, &text).await?;
     let newest_first = view.refunds.iter().rev();
     let items = newest_first.map(|refund| Refund::new(&view, refund)).collect();
-    Ok(json(StatusCode::OK, HeaderMap::new(), &Refunds::new(items)))
+    Ok(json(StatusCode::OK, HeaderMap::new(), &Page::<Refund>::whole(items)))
 }
 
 /// `GET /transactions/{transaction_id}/refunds/{refund_id}`

@@ -1,4 +1,4 @@
-//! Refunds as they are shown: the object, and the page around several.
+//! Refunds as they are shown.
 //!
 //! All 23 members are always there, in the order of the published example: the strictest SDK
 //! refuses an object that lacks one of eleven, and none minds a null where nothing is known.
@@ -107,23 +107,6 @@ impl Refund {
             settled_amount: 0,
             settled: false,
         }
-    }
-}
-
-/// A page of refunds. The API's list takes no cursor, so there is one page with all of them.
-#[derive(Debug, Serialize)]
-pub(super) struct Refunds {
-    items: Vec<Refund>,
-    limit: usize,
-    next_cursor: Option<()>,
-    previous_cursor: Option<()>,
-}
-
-impl Refunds {
-    /// `limit` is what the API's is: 20, and more where more are shown, up to its maximum of 100.
-    pub(super) fn new(items: Vec<Refund>) -> Refunds {
-        let limit = items.len().clamp(20, 100);
-        Refunds { items, limit, next_cursor: None, previous_cursor: None }
     }
 }
 

@@ -4,7 +4,10 @@
 //! may hold them from there: `pay_` or `ch_` with a ULID, `ref_` with one, and the base62 of a
 //! reconciliation id. Behind them come the names that a payment was registered with.
 
-use requite_core::id::{MerchantId, PaymentId, RefundId, parse_base62, parse_prefixed, parse_uuid};
+use requite_core::id::{
+    MerchantId, PaymentId, RefundId, parse_base62, parse_prefixed, parse_uuid, uuid_text,
+};
+use requite_engine::key::digest;
 use requite_engine::read::PaymentView;
 
 use super::failure::{Detail, Failure, Location};
@@ -18,6 +21,7 @@ const NAME_BYTES_MAX: usize = 512;
 const BASE62_DIGITS_MIN: usize = 20;
 
 const PAYMENT_PREFIXES: [&str; 2] = ["pay_", "ch_"];
+const CAPTURE_PREFIX: &str = "capt_";
 const REFUND_PREFIXES: [&str; 2] = ["ref_", "re_"];
 
 fn bits(text: &str, prefixes: &[&str]) -> Option<u128> {
@@ -27,6 +31,22 @@ fn bits(text: &str, prefixes: &[&str]) -> Option<u128> {
         is_long.then(|| parse_base62(text)).flatten()
     };
     parse_uuid(text).or_else(prefixed).or_else(base62)
+}
+
+/// A UUID (version 8) that is made of these parts alone.
+pub(super) fn derived_uuid(parts: &[&[u8]]) -> String {
+    const VERSION: u128 = 0xf << 76;
+    const VARIANT: u128 = 0b11 << 62;
+    let bits = u128::from_be_bytes(digest(parts)) & !VERSION & !VARIANT;
+    uuid_text(bits | (0x8 << 76) | (0b10 << 62))
+}
+
+/// The bits of a capture's id.
+///
+/// # Errors
+/// 400 for a text that is no id.
+pub(super) fn capture_bits(text: &str) -> Result<u128, Failure> {
+    bits(text, &[CAPTURE_PREFIX]).ok_or_else(|| no_id("capture_id"))
 }
 
 /// The bits of a transaction's id, in any spelling of ours.
@@ -100,7 +120,7 @@ fn no_id(name: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use requite_core::id::{base62_text, prefixed_text, uuid_text};
+    use requite_core::id::{base62_text, prefixed_text};
 
     use super::*;
 
@@ -142,6 +162,15 @@ mod tests {
             assert_eq!(bits(&text, &PAYMENT_PREFIXES), Some(id), "{text}");
         }
         assert_eq!(bits(&prefixed_text("ref_", id), &REFUND_PREFIXES), Some(id));
+    }
+
+    #[test]
+    fn a_derived_uuid_is_one_and_always_the_same() {
+        let id = derived_uuid(&[b"a", b"bc"]);
+        assert_eq!(id, derived_uuid(&[b"a", b"bc"]));
+        assert_ne!(id, derived_uuid(&[b"ab", b"c"]));
+        assert_eq!((&id[14..15], id.len()), ("8", 36), "{id}");
+        assert!("89ab".contains(&id[19..20]), "{id}");
     }
 
     #[test]

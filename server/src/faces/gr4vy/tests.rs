@@ -1,6 +1,7 @@
 //! Whole exchanges with the face over the real engine and store. Only the PSP is the tests' own.
 
 mod exchange;
+mod history;
 mod lists;
 mod pay;
 mod stage;

@@ -12,7 +12,7 @@
 pub(super) mod book;
 mod card;
 pub(super) mod create;
-mod fault;
+pub(super) mod fault;
 mod shape;
 pub(super) mod update;
 mod wish;
@@ -30,6 +30,7 @@ use super::auth;
 use super::failure::Failure;
 use super::spelling;
 use crate::access::Caller;
+use crate::connectors::MANUAL;
 use crate::desk::Desk;
 use crate::time::micros_text;
 
@@ -175,7 +176,7 @@ fn add_instruments(members: &mut Members, told: &Told<'_>, method: &Value) {
         ("method", method["method"].clone()),
         ("instrument_type", json!(is_number.then_some("pan"))),
         ("error_code", json!(decline.map(fault::error_code))),
-        ("payment_service", Value::Null),
+        ("payment_service", service(told, method)),
         ("pending_review", json!(false)),
         ("buyer", buyer(told)),
         ("raw_response_code", text(decline.map(|fault| fault.code.as_str()))),
@@ -386,7 +387,7 @@ fn payment_method(told: &Told<'_>) -> Value {
         "scheme": text("scheme"),
         "id": uuid_text(view.primary().id.bits()),
         "currency": view.currency.code(),
-        "country": null,
+        "country": text("country_alpha2"),
         "details": details,
         "expiration_date": expiration,
         "fingerprint": null,
@@ -395,6 +396,29 @@ fn payment_method(told: &Told<'_>) -> Value {
         "last_replaced_at": null,
         "external_identifier": told.said("payment_method_external_identifier"),
         "payment_account_reference": null,
+    })
+}
+
+/// What is asked to pay refunds. Null where people move the money by hand.
+pub(super) fn payment_service(view: &PaymentView) -> Value {
+    let told = Told { view, profile: profile(view) };
+    service(&told, &payment_method(&told))
+}
+
+/// Its id is made of the merchant and the connector's name, and so it stays the same.
+fn service(told: &Told<'_>, method: &Value) -> Value {
+    let name = told.view.connector.as_str();
+    if name == MANUAL {
+        return Value::Null;
+    }
+    let merchant = told.view.merchant.bits().to_be_bytes();
+    let method = method["method"].as_str().unwrap_or("card");
+    json!({
+        "type": "payment-service",
+        "id": spelling::derived_uuid(&[b"payment-service", &merchant, name.as_bytes()]),
+        "payment_service_definition_id": format!("{name}-{method}"),
+        "method": method,
+        "display_name": name,
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Wish {
 pub(super) struct Note {
     pub reason: Option<String>,
     pub external_identifier: Option<String>,
-    /// Canonical JSON text.
+    /// A JSON object as it was written.
     pub metadata: Option<String>,
 }
 
@@ -73,7 +73,11 @@ impl Note {
     pub(super) fn meaning(&self) -> Vec<String> {
         // The sign in front keeps an absent text and an empty one apart.
         let text = |part: &Option<String>| part.as_ref().map_or(String::new(), |t| format!("={t}"));
-        vec![text(&self.reason), text(&self.external_identifier), text(&self.metadata)]
+        let metadata = self
+            .metadata
+            .as_ref()
+            .map(|text| json::read(text.as_bytes()).map_or_else(|_| text.clone(), Json::canonical));
+        vec![text(&self.reason), text(&self.external_identifier), text(&metadata)]
     }
 }
 
@@ -179,8 +183,17 @@ fn note_of(form: &mut Form<'_>) -> Note {
     Note {
         reason: form.text("reason", 0, REASON_MAX),
         external_identifier: form.text("external_identifier", 1, EXTERNAL_IDENTIFIER_MAX),
-        metadata: form.member("metadata").map(Json::canonical),
+        metadata: metadata_of(form),
     }
+}
+
+/// Values of any kind: what integrators send is kept (G7).
+fn metadata_of(form: &mut Form<'_>) -> Option<String> {
+    let metadata = form.member("metadata")?;
+    if metadata.object().is_none() {
+        form.complain("metadata", "value is not a valid dict", "type_error.dict");
+    }
+    Some(metadata.text().to_owned())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use requite_core::money::Minor;
 use requite_core::refund::Fault;
 use requite_engine::read::LegView;
 
+use super::super::page::Page;
 use super::*;
 
 fn id(text: &str) -> u128 {
@@ -169,10 +170,11 @@ fn a_refund_of_another_face_shows_that_faces_reason() {
 fn a_page_holds_everything_and_says_so() {
     for (count, limit) in [(0, 20), (20, 20), (21, 21), (100, 100), (250, 100)] {
         let items = (0..count).map(|_| shown(&refund(Status::Succeeded, None)));
-        let page = Refunds::new(items.collect());
+        let page = Page::whole(items.collect());
         assert_eq!((page.items.len(), page.limit), (count, limit));
     }
-    let page = serde_json::to_string(&Refunds::new(Vec::new())).expect("texts and numbers");
+    let page =
+        serde_json::to_string(&Page::<Refund>::whole(Vec::new())).expect("texts and numbers");
     let expected = r#"{"items":[],"limit":20,"next_cursor":null,"previous_cursor":null}"#;
     assert_eq!(page, expected);
 }

@@ -314,7 +314,7 @@ async fn everything_else_is_answered_in_the_same_shape() {
         (Method::DELETE, format!("/transactions/{id}"), 405, "method_not_allowed"),
         (Method::GET, format!("/transactions/{id}/refunds/all"), 405, "method_not_allowed"),
         (Method::DELETE, "/transactions".to_owned(), 405, "method_not_allowed"),
-        (Method::GET, format!("/transactions/{id}/captures"), 404, "not_found"),
+        (Method::GET, format!("/transactions/{id}/settlements/{id}"), 404, "not_found"),
         (Method::POST, "/buyers".to_owned(), 404, "not_found"),
     ] {
         let answer = stage.send(Call::new(method, &path)).await;

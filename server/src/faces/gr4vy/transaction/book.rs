@@ -51,14 +51,9 @@ struct CaptureNames {
 impl Done {
     fn new(kind: &'static str, transaction: Members, fault: Option<&Fault>) -> Done {
         let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let status = match fault {
-            None => "succeeded",
-            Some(fault) if fault::is_failure(fault) => "failed",
-            Some(_) => "declined",
-        };
         Done {
             kind,
-            status,
+            status: fault.map_or("succeeded", fault::status),
             code: fault.map(fault::error_code),
             raw_response_code: fault.and_then(|fault| filled(&fault.code)),
             raw_response_description: fault.and_then(|fault| filled(&fault.text)),

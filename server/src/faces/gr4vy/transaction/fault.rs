@@ -61,20 +61,25 @@ const CARD_MESSAGES: [(&str, &str); 7] = [
     ("96", "service_error"),
 ];
 
-pub(super) fn error_code(fault: &Fault) -> &'static str {
+pub(in super::super) fn error_code(fault: &Fault) -> &'static str {
     let listed = FAILURES.iter().chain(&DECLINES).find(|code| **code == fault.code);
     let of_message = CARD_MESSAGES.iter().find(|(code, _)| *code == fault.code);
     let of_message = of_message.map(|(_, code)| *code);
     listed.copied().or(of_message).unwrap_or("service_decline")
 }
 
+/// A capture's or void's status for it.
+pub(in super::super) fn status(fault: &Fault) -> &'static str {
+    if is_failure(fault) { "failed" } else { "declined" }
+}
+
 /// Declined by somebody, or failed?
-pub(super) fn is_failure(fault: &Fault) -> bool {
+pub(in super::super) fn is_failure(fault: &Fault) -> bool {
     FAILURES.contains(&error_code(fault))
 }
 
 /// The code as a card message has it, where it is one.
-pub(super) fn response_code(fault: &Fault) -> Option<&str> {
+pub(in super::super) fn response_code(fault: &Fault) -> Option<&str> {
     let is_code = fault.code.len() == 2 && fault.code.bytes().all(|byte| byte.is_ascii_digit());
     is_code.then_some(fault.code.as_str())
 }
