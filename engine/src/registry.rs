@@ -5,7 +5,7 @@
 //! that was answered already is [`RegistryFault::Answered`]. So two requests with one key, at once or
 //! one after the other, write once.
 
-use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId};
+use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId, RefundId};
 
 use crate::order::OrderRefund;
 use crate::read::{
@@ -90,11 +90,13 @@ pub trait Registry: Send + Sync {
         reason: &ReasonView,
         answer: Option<&KeptAnswer>,
     ) -> Result<(), RegistryFault>;
-    /// Writes down how a refund of an order is spread, before it is.
+    /// Writes down how a refund of an order is spread, before it is. `instead_of`: a plan of which
+    /// nothing could be done; the key stands for this one now, unless it stands for a third already.
     fn plan_order_refund(
         &self,
         refund: &OrderRefund,
         answer: Option<&KeptAnswer>,
+        instead_of: Option<RefundId>,
     ) -> Result<(), RegistryFault>;
     fn create_collection(
         &self,

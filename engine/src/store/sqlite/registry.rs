@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId};
+use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId, RefundId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Open, OpenFault, Sqlite, blob, order, session, shop};
@@ -210,9 +210,13 @@ impl Registry for SqliteRegistry {
         &self,
         refund: &OrderRefund,
         answer: Option<&KeptAnswer>,
+        instead_of: Option<RefundId>,
     ) -> Result<(), RegistryFault> {
         self.check_merchant(refund.merchant)?;
         self.write("this refund", |transaction| {
+            if let (Some(answer), Some(old)) = (answer, instead_of) {
+                shop::give_up(transaction, refund.merchant, answer, old.bits())?;
+            }
             order::insert_refund(transaction, refund)?;
             shop::keep(transaction, refund.merchant, answer)
         })

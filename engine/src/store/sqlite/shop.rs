@@ -68,6 +68,23 @@ pub(super) fn key_view(row: &Row<'_>) -> rusqlite::Result<KeyView> {
     })
 }
 
+/// Frees a key from the answer about `subject`, so that it can be kept anew in the same transaction. An
+/// error that [`is_answered`] knows: it stands for another one already.
+pub(super) fn give_up(
+    transaction: &Transaction<'_>,
+    merchant: MerchantId,
+    answer: &KeptAnswer,
+    subject: u128,
+) -> rusqlite::Result<()> {
+    let sql = "-- give_up_answer
+        delete from kept_answer where merchant_id = ?1 and key_hash = ?2 and subject = ?3";
+    let key = params![blob(merchant.bits()), answer.key_hash, blob(subject)];
+    match transaction.execute(sql, key)? {
+        0 => Err(Error::StatementChangedRows(0)),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps an answer, if there is one to keep. An error that [`is_answered`] knows, which undoes the
 /// whole transaction: the key has an answer that is not too old to count.
 pub(super) fn keep(

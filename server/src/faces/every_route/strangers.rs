@@ -19,6 +19,8 @@ enum Kind {
     ReturnReason,
     Collection,
     Key,
+    /// An order is known by what its shop calls it.
+    Order,
 }
 
 /// What the parts of a path that vary name, by the word before each. `None`: no id of anybody's.
@@ -27,6 +29,7 @@ fn kinds(route: &Route) -> Option<Vec<Kind>> {
     let pairs = parts.windows(2).filter(|pair| pair[1].starts_with('{'));
     let kinds: Vec<Kind> = pairs
         .filter_map(|pair| match pair[0] {
+            "orders" if route.face == "medusa-v1" => Some(Kind::Order),
             "payments" | "orders" | "transactions" => Some(Kind::Payment),
             "captures" => Some(Kind::Capture),
             "refunds" => Some(Kind::Refund),
@@ -51,7 +54,7 @@ fn body(route: &Route) -> &'static str {
         ) => "{}",
         ("medusa-v2", "mark_payment_collection_as_paid") => r#"{"order_id":"order_1"}"#,
         ("medusa-v2", "create_payment_session") => r#"{"provider_id":"pp_system_default"}"#,
-        ("medusa-v1", "refund_payment") => r#"{"amount":1,"reason":"other"}"#,
+        ("medusa-v1", "refund_payment" | "refund_order") => r#"{"amount":1,"reason":"other"}"#,
         ("mpg" | "gr4vy", _) if !route.operation.contains("whole") => r#"{"amount":1}"#,
         _ => "{}",
     }
@@ -80,6 +83,7 @@ struct Things {
     /// As text: only one face has these.
     reason: String,
     return_reason: String,
+    order: String,
     collection: String,
     key: String,
 }
@@ -94,6 +98,7 @@ impl Things {
             Kind::ReturnReason => self.return_reason.clone(),
             Kind::Collection => self.collection.clone(),
             Kind::Key => self.key.clone(),
+            Kind::Order => self.order.clone(),
         }
     }
 }
@@ -119,6 +124,14 @@ impl Asker {
                 new.gift_cards = vec![NewLeg { id: LegId::new(gift_card), amount }];
             })
             .await;
+        let order = prefixed_text("order_", house.draw());
+        house
+            .register(|new| {
+                new.merchant = merchant;
+                new.connector = "manual".to_owned();
+                new.order = Some(order.clone());
+            })
+            .await;
         let native = house.credential(merchant, "native", None);
         let path = format!("/api/payments/{}/refunds", uuid_text(payment.bits()));
         let made = house.ask("POST", &path, Some(&native), r#"{"amount":1}"#).await.json();
@@ -140,6 +153,7 @@ impl Asker {
             refund,
             reason,
             return_reason,
+            order,
             collection,
             key,
         }

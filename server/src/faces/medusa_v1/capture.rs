@@ -9,7 +9,8 @@ use requite_engine::command::{Booking, BookingRequest, CommandError, Trace};
 use requite_engine::read::PaymentView;
 
 use super::failure::{self, Failure};
-use super::payment::{self, Members};
+use super::fields::{Members, raw};
+use super::payment;
 use super::{Face, NAME, auth, wire};
 use crate::access::Caller;
 use crate::desk;
@@ -27,7 +28,7 @@ pub(super) async fn create(
     let payment = payment::find(&face, actor.merchant, &id).await?;
     let payment = payment.ok_or_else(|| Failure::payment_unknown(&id))?;
     let taken = take(&face, &payment, Taker { name: actor.name, key_text, order: None }).await?;
-    let body = Members(vec![("payment", payment::raw(&payment::row(&taken.payment)))]);
+    let body = Members(vec![("payment", raw(&payment::row(&taken.payment)))]);
     let headers = failure::replay_headers(taken.is_replay);
     Ok((headers, wire::json(StatusCode::OK, &body)).into_response())
 }

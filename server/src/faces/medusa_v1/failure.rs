@@ -114,6 +114,32 @@ impl Failure {
         Failure::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// 404. An order of another merchant, and one that no payment was registered with, are the same.
+    pub(super) fn order_unknown(id: &str) -> Failure {
+        let message = format!("Order with id: {id} was not found");
+        Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 400, in the original's words.
+    pub(super) fn exceeds_order() -> Failure {
+        Failure::not_allowed("Cannot refund more than the original order amount".to_owned())
+    }
+
+    /// 400, in the original's words.
+    pub(super) fn exceeds_captured() -> Failure {
+        Failure::not_allowed("Refund amount is greater that the refundable amount".to_owned())
+    }
+
+    /// 500: of an order's refund a part was made, and this payment's was not. Final, as
+    /// [`Failure::refund_failed`].
+    pub(super) fn order_refund_stopped(payment: &str) -> Failure {
+        let message = format!(
+            "Failed to refund Payment {payment}; what the payments before it gave is refunded: read \
+             the order before refunding the rest"
+        );
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_state", message)
+    }
+
     pub(super) fn return_reason_unknown(id: &str) -> Failure {
         let message = format!("Return Reason with id: {id} was not found.");
         Failure::new(StatusCode::NOT_FOUND, "not_found", message)

@@ -6,6 +6,9 @@
 //! | `GET /admin/payments/{id}` | `{"payment": ...}` |
 //! | `POST /admin/payments/{id}/capture` | `{"payment": ...}`, of a captured payment too |
 //! | `POST /admin/auth/token` | `{"access_token": JWT}` |
+//! | `POST /admin/orders/{id}/refund` | `{"order": ...}`, of one or several payments |
+//! | `POST /admin/orders/{id}/capture` | `{"order": ...}` |
+//! | `GET /admin/orders/{id}` | `{"order": ...}`, as far as its payments tell |
 //! | `GET`, `POST /admin/return-reasons` and below | `{"return_reason": ...}`, or all of them |
 //! | `POST /admin/auth` | `{"user": ...}` and a cookie |
 //! | `GET /admin/auth` | `{"user": ...}` |
@@ -27,7 +30,10 @@ mod auth;
 mod browser;
 mod capture;
 mod failure;
+mod fields;
 mod login;
+mod order;
+mod order_refund;
 mod payment;
 mod refund;
 mod return_reasons;
@@ -91,6 +97,9 @@ pub(super) fn routes() -> Routes<Face> {
         .get(RETURN_REASON, READ_REASONS, "read_return_reason", return_reasons::retrieve)
         .post(RETURN_REASON, WRITE_REASONS, "update_return_reason", return_reasons::update)
         .delete(RETURN_REASON, WRITE_REASONS, "delete_return_reason", return_reasons::delete)
+        .get("/admin/orders/{id}", READ, "read_order", order::retrieve)
+        .post("/admin/orders/{id}/capture", CAPTURE, "capture_order", order::capture)
+        .post("/admin/orders/{id}/refund", REFUND, "refund_order", order_refund::create)
         .get("/admin/payments/{id}", READ, "read_payment", payment::retrieve)
         .post("/admin/payments/{id}/capture", CAPTURE, "capture_payment", capture::create)
         .post("/admin/payments/{id}/refund", REFUND, "refund_payment", refund::create)

@@ -1,17 +1,15 @@
 //! `GET /admin/payments/{id}`: a payment, with `fields` and `expand`.
-//!
-//! `fields` is a comma list. Plain names replace the default set; if all begin with `+` or `-`, they
-//! are added to it or taken away. `id` is always there. An unknown name is 400 (decision V1-9).
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use requite_core::id::{MerchantId, PaymentId, parse_prefixed, parse_uuid};
 use requite_engine::read::PaymentView;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::failure::Failure;
+use super::fields::{self, Field, Members, Selection, Shape, field, further, raw};
+use super::order::Order;
 use super::{Face, auth, wire};
 use crate::access::Caller;
 use crate::json;
@@ -25,10 +23,17 @@ pub(super) async fn retrieve(
     request: Request,
 ) -> Result<Response, Failure> {
     let actor = auth::actor(&face, Caller::of(&request)).await?;
-    let selection = Selection::read(&query)?;
+    let selection = Selection::read(&query, &SHAPE)?;
     let payment = find(&face, actor.merchant, &id).await?;
     let payment = payment.ok_or_else(|| Failure::payment_unknown(&id))?;
-    let body = Members(vec![("payment", raw(&selection.of(&payment)))]);
+    let mut shown = selection.of(&SHAPE, &payment);
+    if selection.has("order")
+        && let Some(order) = &payment.order
+        && let Some(order) = Order::read(&face, actor.merchant, order).await?
+    {
+        shown.replace("order", &order.row());
+    }
+    let body = Members(vec![("payment", raw(&shown))]);
     Ok(wire::json(StatusCode::OK, &body))
 }
 
@@ -68,20 +73,8 @@ pub(super) async fn alias(
     Ok(named.await?)
 }
 
-/// A member of a payment.
-struct Field {
-    name: &'static str,
-    is_default: bool,
-    of: fn(&PaymentView) -> Box<RawValue>,
-}
-
-const fn field(name: &'static str, of: fn(&PaymentView) -> Box<RawValue>) -> Field {
-    let is_default = true;
-    Field { name, is_default, of }
-}
-
 /// Every member: the twelve that are shown unless others are asked for, then three more.
-const FIELDS: [Field; 15] = [
+const FIELDS: [Field<PaymentView>; 15] = [
     field("id", |p| raw(&wire::payment_text(p.id.bits()))),
     field("swap_id", |_| raw(&())),
     field("cart_id", |_| raw(&())),
@@ -97,27 +90,26 @@ const FIELDS: [Field; 15] = [
         raw(&first.map(|capture| millis_text(capture.at_ms)))
     }),
     field("canceled_at", |p| raw(&p.cancelled_at_ms.map(millis_text))),
-    field("metadata", |p| profile_object(p, "metadata").unwrap_or_else(|| raw(&()))),
-    Field { is_default: false, ..field("created_at", |p| raw(&millis_text(p.created_at_ms))) },
-    Field { is_default: false, ..field("updated_at", |p| raw(&millis_text(p.updated_at_ms))) },
-    Field { is_default: false, ..field("idempotency_key", |_| raw(&())) },
+    field("metadata", |p| metadata(p).unwrap_or_else(|| raw(&()))),
+    further("created_at", |p| raw(&millis_text(p.created_at_ms))),
+    further("updated_at", |p| raw(&millis_text(p.updated_at_ms))),
+    further("idempotency_key", |_| raw(&())),
 ];
 
-/// Something beside the payment that can be shown inside it.
-struct Relation {
-    /// As `expand` names it.
-    name: &'static str,
-    of: fn(&PaymentView) -> Box<RawValue>,
-}
-
-const RELATIONS: [Relation; 4] = [
-    Relation { name: "order", of: order },
-    Relation { name: "currency", of: |p| raw(&Members(vec![("code", raw(&currency(p)))])) },
-    Relation { name: "cart", of: |_| raw(&()) },
-    Relation { name: "swap", of: |_| raw(&()) },
+const RELATIONS: [Field<PaymentView>; 5] = [
+    further("order", order),
+    further("order.id", |p| {
+        let order = p.order.as_ref();
+        raw(&order.map(|id| Members(vec![("object", raw("order")), ("id", raw(id))])))
+    }),
+    further("currency", |p| raw(&Members(vec![("code", raw(&currency(p)))]))),
+    further("cart", |_| raw(&())),
+    further("swap", |_| raw(&())),
 ];
 
-/// What is known of the order, or null. The shop keeps the rest.
+const SHAPE: Shape<PaymentView> = Shape { fields: &FIELDS, relations: &RELATIONS };
+
+/// What a payment by itself knows of its order, or null.
 pub(super) fn order(payment: &PaymentView) -> Box<RawValue> {
     let members = payment.order.as_ref().map(|id| {
         Members(vec![
@@ -132,15 +124,17 @@ pub(super) fn order(payment: &PaymentView) -> Box<RawValue> {
 
 /// All 15 members.
 pub(super) fn row(payment: &PaymentView) -> Members {
-    let all = Selection {
-        fields: FIELDS.iter().map(|field| field.name).collect(),
-        relations: Vec::new(),
-    };
-    all.of(payment)
+    fields::all_of(&FIELDS, payment)
 }
 
-fn currency(payment: &PaymentView) -> String {
+pub(super) fn currency(payment: &PaymentView) -> String {
     payment.currency.code().to_ascii_lowercase()
+}
+
+/// As it was amended last, else as it was registered.
+fn metadata(payment: &PaymentView) -> Option<Box<RawValue>> {
+    let amended = payment.metadata.clone().and_then(|text| RawValue::from_string(text).ok());
+    amended.or_else(|| profile_object(payment, "metadata"))
 }
 
 /// An object that was registered with the payment, as it was written.
@@ -149,133 +143,6 @@ fn profile_object(payment: &PaymentView, name: &str) -> Option<Box<RawValue>> {
     let member = profile.member(name)?;
     member.object()?;
     RawValue::from_string(member.text().to_owned()).ok()
-}
-
-pub(super) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
-    to_raw_value(value).expect("texts, numbers and nulls have a JSON text")
-}
-
-/// A JSON object, in order.
-pub(super) struct Members(pub(super) Vec<(&'static str, Box<RawValue>)>);
-
-impl Serialize for Members {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-/// Which members of a payment an answer shows.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Selection {
-    fields: Vec<&'static str>,
-    relations: Vec<&'static str>,
-}
-
-impl Selection {
-    /// Reads a query: at most `fields` and `expand`, each once.
-    pub(super) fn read(query: &[(String, String)]) -> Result<Selection, Failure> {
-        let mut complaints: Vec<String> = Vec::new();
-        for (name, _) in query {
-            // `fields[]=id` is a list and `fields[a]=id` an object, of the name before the bracket.
-            let name = stem(name);
-            let complaint = format!("property {name} should not exist");
-            let is_known = matches!(name, "expand" | "fields" | "");
-            if !is_known && !complaints.contains(&complaint) {
-                complaints.push(complaint);
-            }
-        }
-        let expand = only_text(query, "expand", &mut complaints);
-        let fields = only_text(query, "fields", &mut complaints);
-        if !complaints.is_empty() {
-            return Err(Failure::invalid(complaints.join(", ")));
-        }
-        let mut relations = listed(expand.unwrap_or_default())
-            .map(|name| relation(name).ok_or_else(|| unknown_name("expand", name)))
-            .collect::<Result<Vec<&'static str>, Failure>>()?;
-        let fields = match fields {
-            None => defaults(),
-            Some(text) => chosen(text, &mut relations)?,
-        };
-        Ok(Selection { fields, relations })
-    }
-
-    pub(super) fn of(&self, payment: &PaymentView) -> Members {
-        let fields = FIELDS
-            .iter()
-            .filter(|field| self.fields.contains(&field.name))
-            .map(|field| (field.name, (field.of)(payment)));
-        let relations = RELATIONS
-            .iter()
-            .filter(|relation| self.relations.contains(&relation.name))
-            .map(|relation| (relation.name, (relation.of)(payment)));
-        Members(fields.chain(relations).collect())
-    }
-}
-
-fn stem(name: &str) -> &str {
-    match name.find('[') {
-        None | Some(0) => name,
-        Some(at) => &name[..at],
-    }
-}
-
-/// The text of a parameter that is given once and plainly, if it is given.
-fn only_text<'q>(
-    query: &'q [(String, String)],
-    name: &str,
-    complaints: &mut Vec<String>,
-) -> Option<&'q str> {
-    let given: Vec<_> = query.iter().filter(|(sent, _)| stem(sent) == name).collect();
-    match given.as_slice() {
-        [] => None,
-        [(sent, text)] if sent == name => Some(text),
-        _ => {
-            complaints.push(format!("{name} must be a string"));
-            None
-        }
-    }
-}
-
-fn listed(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').filter(|name| !name.is_empty())
-}
-
-fn relation(name: &str) -> Option<&'static str> {
-    let found = RELATIONS.iter().find(|relation| relation.name == name)?;
-    Some(found.name)
-}
-
-fn defaults() -> Vec<&'static str> {
-    let defaults = FIELDS.iter().filter(|field| field.is_default);
-    defaults.map(|field| field.name).collect()
-}
-
-/// What a list of fields chooses. A member of the order (`order.id`) brings the order.
-fn chosen(text: &str, relations: &mut Vec<&'static str>) -> Result<Vec<&'static str>, Failure> {
-    let changes = |name: &str| name.starts_with(['+', '-']);
-    let adds_only = text.contains(|c| c != ',') && listed(text).all(changes);
-    let mut fields = if adds_only { defaults() } else { vec!["id"] };
-    for name in listed(text) {
-        let bare = name.strip_prefix(['+', '-']).unwrap_or(name);
-        if adds_only && name.starts_with('-') {
-            fields.retain(|&field| field != bare || field == "id");
-            continue;
-        }
-        match FIELDS.iter().find(|field| field.name == bare) {
-            Some(field) => fields.push(field.name),
-            None if bare == "order.id" => relations.push("order"),
-            None => return Err(unknown_name("fields", bare)),
-        }
-    }
-    Ok(fields)
-}
-
-fn unknown_name(parameter: &str, name: &str) -> Failure {
-    Failure::invalid(format!("{parameter} has an unknown name: {name}"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::failure::{self, Failure};
 use super::payment;
 use super::wire::{self, Members, Refund, RefundBody};
-use super::{Face, NAME, auth};
+use super::{Face, NAME, auth, fields};
 use crate::access::{Actor, Caller};
 use crate::desk;
 use crate::time::millis_text;
@@ -151,7 +151,7 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payment: Option<payment::Members>,
+    payment: Option<fields::Members>,
 }
 
 /// The answer to a refund that was made.
@@ -189,7 +189,7 @@ fn asked(wish: &Wish, reply: &RefundReply) -> Refund {
     Refund {
         id: wire::refund_text(reply.refund.refund.bits()),
         order_id: None,
-        payment_id: wire::payment_text(reply.refund.payment.bits()),
+        payment_id: Some(wire::payment_text(reply.refund.payment.bits())),
         amount: wish.body.amount,
         note: wish.body.note.clone(),
         reason: Some(wish.body.reason.to_owned()),

@@ -3,6 +3,7 @@
 mod access;
 mod captures;
 mod money;
+mod orders;
 mod reasons;
 mod sessions;
 

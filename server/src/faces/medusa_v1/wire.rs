@@ -14,10 +14,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use requite_core::id::prefixed_text;
+use requite_engine::order::OrderRefund;
 use requite_engine::read::{PaymentView, RefundView};
 use serde::Serialize;
 
-pub(super) use self::neighbours::ReturnReasonBody;
+pub(super) use self::neighbours::{OrderRefundBody, ReturnReasonBody};
 use super::failure::Failure;
 use crate::browser;
 use crate::desk::KEY_TEXT_MAX;
@@ -320,7 +321,8 @@ pub(super) struct Refund {
     pub id: String,
     /// The text that the payment was registered with.
     pub order_id: Option<String>,
-    pub payment_id: String,
+    /// Null: it was asked for the order.
+    pub payment_id: Option<String>,
     /// Minor units.
     pub amount: i64,
     pub note: Option<String>,
@@ -339,10 +341,29 @@ impl Refund {
         Refund {
             id: refund_text(refund.id.bits()),
             order_id: payment.order.clone(),
-            payment_id: payment_text(refund.payment.bits()),
+            payment_id: Some(payment_text(refund.payment.bits())),
             amount: refund.amount.units(),
             note: refund.note.clone(),
             reason: refund.reason_code.clone(),
+            metadata: None,
+            idempotency_key: refund.key_text.clone(),
+            created_at: asked_at.clone(),
+            updated_at: asked_at,
+        }
+    }
+}
+
+impl Refund {
+    /// An order's refund, of which `amount` was made.
+    pub(super) fn of_order(refund: &OrderRefund, amount: i64) -> Refund {
+        let asked_at = time::millis_text(refund.created_at_ms);
+        Refund {
+            id: refund_text(refund.id.bits()),
+            order_id: Some(refund.order.clone()),
+            payment_id: None,
+            amount,
+            note: refund.note.clone(),
+            reason: Some(refund.reason.clone()),
             metadata: None,
             idempotency_key: refund.key_text.clone(),
             created_at: asked_at.clone(),
