@@ -1,5 +1,5 @@
-"""What Schemathesis cannot know by itself when it runs the served OpenAPI documents: payments, refunds
-and reasons that exist, to be named in paths and bodies, and who refreshes a log-in.
+"""What Schemathesis cannot know by itself when it runs the served OpenAPI documents: payments, refunds,
+reasons, collections and keys that exist, to be named in paths and bodies, and who has a log-in.
 
 Loaded by `tests/clients/run` (suite `openapi`); the server and the credentials come in the file that
 REQUITE_ACCESS names. Which values are replaced depends on the values alone, so that a seed repeats a run.
@@ -59,14 +59,16 @@ def basic(key):
     return "Basic " + base64.b64encode(f"{key}:".encode()).decode()
 
 
-REASONS = [
-    ask(
-        "/medusa/v2/admin/refund-reasons",
-        {"label": f"Reason {number}", "code": f"reason_{number}"},
-        basic(ACCESS["medusa_v2"]),
-    )["refund_reason"]["id"]
-    for number in range(PAYMENTS_COUNT)
-]
+def kept(what, body):
+    """The ids of what Medusa v2 has made so many times."""
+    path = "/medusa/v2/admin/" + what
+    made = [ask(path, body, basic(ACCESS["medusa_v2"])) for _ in range(PAYMENTS_COUNT)]
+    return [row["id"] for answer in made for row in answer.values()]
+
+
+REASONS = kept("refund-reasons", {"label": "Reason", "code": "reason"})
+COLLECTIONS = kept("payment-collections", {"order_id": "order_0", "amount": 1})
+KEYS = kept("api-keys", {"title": "Key", "type": "secret"})
 
 
 def chosen(value, pool):
@@ -85,6 +87,10 @@ def named(path, name, value):
         return chosen(value, REFUNDS)
     if word == "refund-reasons":
         return chosen(value, REASONS)
+    if word == "payment-collections":
+        return chosen(value, COLLECTIONS)
+    if word == "api-keys":
+        return chosen(value, KEYS)
     return value
 
 
@@ -104,6 +110,9 @@ def map_body(context, body):
                 body[name] = chosen(body[name], [payment["ids"]["loop"] for payment in PAYMENTS])
         if isinstance(body.get("refund_reason_id"), str):
             body["refund_reason_id"] = chosen(body["refund_reason_id"], REASONS)
+        for name, known in (("order_id", "order_0"), ("provider_id", "pp_system_default")):
+            if isinstance(body.get(name), str):
+                body[name] = chosen(body[name], [known])
     return body
 
 
@@ -112,6 +121,6 @@ LOGIN = ask("/medusa/v2/auth/user/emailpass", ACCESS["person"])["token"]
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A log-in is refreshed by the person, not by a key."""
-    if case.operation.path == "/auth/token/refresh" and "Authorization" in (case.headers or {}):
+    """A log-in is refreshed, or made a session, by the person, not by a key."""
+    if case.operation.path in ("/auth/token/refresh", "/auth/session") and "Authorization" in (case.headers or {}):
         case.headers["Authorization"] = "Bearer " + LOGIN

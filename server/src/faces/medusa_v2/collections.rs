@@ -142,7 +142,7 @@ pub(super) async fn open_session(
     let done = keyed.once(&face.desk, async || {
         let mut row = open(&face, actor.merchant, &written, OPENS_NOT_PAID).await?;
         if !providers::all(&face).contains(&provider) {
-            return Err(Failure::ProviderUnknown);
+            return Err(Failure::ProviderUnknown(provider));
         }
         let at_ms = face.desk.now_ms();
         let session = CollectionSession { provider, at_ms };

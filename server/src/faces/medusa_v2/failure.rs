@@ -73,7 +73,7 @@ pub(super) enum Failure {
     OrderUnknown(String),
     CollectionUnknown(String),
     KeyUnknown(String),
-    ProviderUnknown,
+    ProviderUnknown(String),
     /// What the state of things does not allow.
     NotAllowed(&'static str),
     /// A payment was not registered.
@@ -215,8 +215,9 @@ impl Failure {
                 not_found(format!("PaymentCollection id not found: {id}"))
             }
             Failure::KeyUnknown(id) => not_found(format!("ApiKey with id: {id} was not found")),
-            // As in the original, which finds it out too late.
-            Failure::ProviderUnknown => unknown_error(),
+            Failure::ProviderUnknown(id) => {
+                invalid(format!("Invalid request: There is no payment provider '{id}'"))
+            }
             Failure::NotAllowed(why) => spoken(400, Form::Typed("not_allowed"), why),
             Failure::Registration(error) => not_registered(error),
             Failure::KeyReused => key_reused(),

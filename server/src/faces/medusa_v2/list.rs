@@ -276,6 +276,14 @@ impl When {
     }
 }
 
+/// Refuses names that reach too deep, before anything else is looked at.
+pub(super) fn check_depth(query: &Query) -> Result<(), Failure> {
+    match query.names().find(|name| name.split('.').count() > 2) {
+        Some(name) => Err(Failure::KeyTooDeep(name.to_owned())),
+        None => Ok(()),
+    }
+}
+
 /// Refuses what [`Faults`] has collected, unknown names last. `more` are known besides [`KNOWN`].
 pub(super) fn settle(query: &Query, more: &[&str], mut faults: Faults) -> Result<(), Failure> {
     faults.unknown(query.names(), &[&KNOWN, more].concat());

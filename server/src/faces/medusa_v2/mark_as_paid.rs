@@ -68,7 +68,7 @@ fn paid_order(face: &Face, body: &Body, json: Option<Json<'_>>) -> Result<String
     faults.result()?;
     match provider {
         Some(provider) if !providers::all(face).contains(&provider) => {
-            Err(Failure::ProviderUnknown)
+            Err(Failure::ProviderUnknown(provider))
         }
         Some(provider) if provider != SYSTEM_PROVIDER => Err(Failure::NotAllowed(ONLY_BY_HAND)),
         Some(_) | None => Ok(order),

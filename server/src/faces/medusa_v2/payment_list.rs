@@ -62,9 +62,7 @@ struct Wanted {
 
 impl Wanted {
     fn read(query: &Query) -> Result<Wanted, Failure> {
-        if let Some(name) = query.names().find(|name| name.split('.').count() > 2) {
-            return Err(Failure::KeyTooDeep(name.to_owned()));
-        }
+        list::check_depth(query)?;
         let mut faults = Faults::default();
         let page = Page::read(query, LIMIT, &mut faults);
         let order = Order::read(query, &mut faults);

@@ -59,6 +59,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
+        list::check_depth(query)?;
         let mut faults = Faults::default();
         let page = Page::read(query, LIMIT, &mut faults);
         let order = list::order(query, &ORDERS, &mut faults);

@@ -26,7 +26,8 @@ use crate::keyed::{Change, Keyed, confirmed};
 /// Rows of a list whose length nobody asked for.
 const LIMIT: usize = 15;
 
-const ORDERS: [&str; 6] = ["id", "label", "code", "description", "created_at", "updated_at"];
+const ORDERS: [&str; 8] =
+    ["id", "label", "code", "description", "metadata", "created_at", "updated_at", "deleted_at"];
 
 /// `GET /admin/refund-reasons/{id}`
 pub(super) async fn retrieve(
@@ -152,6 +153,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
+        list::check_depth(query)?;
         let mut faults = Faults::default();
         let page = Page::read(query, LIMIT, &mut faults);
         let order = list::order(query, &ORDERS, &mut faults);
@@ -202,6 +204,7 @@ fn compared(column: &str, one: &ReasonView, other: &ReasonView) -> Ordering {
         "description" => one.description.cmp(&other.description),
         "created_at" => one.created_at_ms.cmp(&other.created_at_ms),
         "updated_at" => one.updated_at_ms.cmp(&other.updated_at_ms),
+        // Their metadata and times of deletion are all null.
         _ => Ordering::Equal,
     };
     order.then(one.id.cmp(&other.id))

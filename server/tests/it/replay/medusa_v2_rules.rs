@@ -138,6 +138,9 @@ pub(super) fn differing(
     if recorded == 400 && body.starts_with("{\"message\":") {
         return Some(("V2-8", syntax_error()));
     }
+    if recorded == 500 && text(line, "/request/path").ends_with("/payment-sessions") {
+        return Some(("B18", refused(&[400], Some("invalid_data"))));
+    }
     if request.method == "GET" && recorded == 500 && body.contains("\"unknown_error\"") {
         return Some(("V2-7", refused(&[400], Some("invalid_data"))));
     }

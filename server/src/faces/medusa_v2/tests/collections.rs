@@ -149,7 +149,8 @@ async fn a_collection_that_is_not_paid_has_a_session_and_is_deleted() {
             )
         );
     }
-    assert_eq!(shop.told(&call, "{\"provider_id\":\"pp_nope\"}").await, UNKNOWN);
+    let nobody = invalid("Invalid request: There is no payment provider 'pp_nope'");
+    assert_eq!(shop.told(&call, "{\"provider_id\":\"pp_nope\"}").await, nobody);
     let delete = format!("DELETE /admin/payment-collections/{id}");
     let gone =
         format!("200 {{\"id\":\"{id}\",\"object\":\"payment-collection\",\"deleted\":true}}");
@@ -168,6 +169,7 @@ async fn what_a_collection_cannot_be_asked_is_told() {
     let small = "Invalid request: Value for field 'amount' too small, expected at least: '0'";
     let required = |name: &str| invalid(&format!("Invalid request: Field '{name}' is required"));
     let mark = format!("/{id}/mark-as-paid");
+    let nobody = invalid("Invalid request: There is no payment provider 'pp_nope'");
     let by_hand = "400 {\"type\":\"not_allowed\",\"message\":\"Only payments of the provider pp_system_default can be marked as paid\"}";
     for (path, body, told) in [
         ("", r#"{"amount":1}"#, required("order_id")),
@@ -198,7 +200,7 @@ async fn what_a_collection_cannot_be_asked_is_told() {
         ),
         (&mark, "{}", required("order_id")),
         (&mark, r#"{"order_id":"order_nope"}"#, not_found("Order id not found: order_nope")),
-        (&mark, r#"{"order_id":"order_1","provider_id":"pp_nope"}"#, UNKNOWN.to_owned()),
+        (&mark, r#"{"order_id":"order_1","provider_id":"pp_nope"}"#, nobody),
         (&mark, r#"{"order_id":"order_1","provider_id":"pp_sandbox_sandbox"}"#, by_hand.to_owned()),
         ("/pay_col_x/mark-as-paid", PAID, not_found("PaymentCollection id not found: pay_col_x")),
     ] {

@@ -158,3 +158,40 @@ async fn reasons_that_do_not_fit_are_told_as_the_original_tells_them() {
         assert_eq!(told, invalid(&format!("Invalid request: {message}")), "{body}");
     }
 }
+
+#[tokio::test]
+async fn reasons_are_listed_by_any_column_and_any_time() {
+    let shop = Shop::open();
+    let mut ids = Vec::new();
+    for (label, code) in [("Late", "b"), ("Broken", "c"), ("Wrong", "a")] {
+        let body = format!("{{\"label\":\"{label}\",\"code\":\"{code}\"}}");
+        let made = shop.ask("POST /admin/refund-reasons", &body).await.json();
+        ids.push(made["refund_reason"]["id"].as_str().expect("an id").to_owned());
+        shop.pass(Duration::from_secs(1));
+    }
+    let changed = format!("POST /admin/refund-reasons/{}", ids[0]);
+    assert_eq!(shop.ask(&changed, "{\"description\":\"Weeks\"}").await.status, 200);
+    for (query, found) in [
+        ("order=label", "102"),
+        ("order=-code", "102"),
+        ("order=-created_at", "210"),
+        ("order=updated_at", "120"),
+        ("order=deleted_at", "012"),
+        ("order=metadata&limit=1&offset=1", "1"),
+        ("created_at[$gt]=2024-09-15T12:27:45.123Z", "12"),
+        ("created_at[$gte]=2024-09-15T12:27:46.123Z&created_at[$lt]=2024-09-15T12:27:47.123Z", "1"),
+        ("updated_at[$gt]=2024-09-15T12:27:47.500Z", "0"),
+        ("q=wEEk", "0"),
+        ("q=o", "12"),
+        (&format!("id[]={}&id[]=refr_x&order=-id", ids[1]), "1"),
+        ("deleted_at[$gt]=2024-09-15", ""),
+    ] {
+        let list = shop.ask(&format!("GET /admin/refund-reasons?fields=id&{query}"), "").await;
+        let rows = list.json()["refund_reasons"].as_array().expect(&list.text).clone();
+        let places = rows.iter().map(|row| ids.iter().position(|id| *id == row["id"]));
+        let places: String = places.map(|place| place.expect("a known one").to_string()).collect();
+        assert_eq!(places, found, "{query}");
+    }
+    let deep = "500 {\"type\":\"invalid_argument\",\"message\":\"Key accessor more than 2 levels deep: a.b.c\"}";
+    assert_eq!(shop.told("GET /admin/refund-reasons?a.b.c=1", "").await, deep);
+}
