@@ -69,6 +69,7 @@ fn spelt(face: &str, kind: Kind, bits: u128) -> String {
         (Kind::ReturnReason, _) => prefixed_text("rr_", bits),
         (Kind::Collection, _) => prefixed_text("pay_col_", bits),
         (Kind::Key, _) => prefixed_text("apk_", bits),
+        (Kind::Order, _) => prefixed_text("order_", bits),
         (Kind::Payment | Kind::Capture | Kind::Refund, _) => uuid_text(bits),
     }
 }
