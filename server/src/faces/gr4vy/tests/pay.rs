@@ -122,6 +122,25 @@ async fn a_declined_card_makes_a_transaction_that_nothing_can_be_taken_of() {
 }
 
 #[tokio::test]
+async fn a_card_is_good_until_its_last_month_is_over() {
+    // The stage's clock stands in September 2024.
+    let stage = Stage::open();
+    for (expiration, status) in [
+        ("09/24", "authorization_succeeded"),
+        ("08/24", "authorization_declined"),
+        ("12/23", "authorization_declined"),
+    ] {
+        let mut body = payment();
+        body["payment_method"]["expiration_date"] = json!(expiration);
+        let made = stage.pay(&body).await.json();
+        assert_eq!(made["status"], status, "{expiration}");
+        let code = (status == "authorization_declined").then_some("expired_payment_method");
+        assert_eq!(made["error_code"], json!(code));
+        assert_eq!(made["auth_response_code"], json!(code.map(|_| "54")));
+    }
+}
+
+#[tokio::test]
 async fn gift_cards_pay_first_and_are_refunded_by_their_redemptions() {
     let stage = Stage::open();
     let gift_card = json!({"number": GIFT_CARD, "pin": "0123", "amount": 500});
@@ -260,6 +279,7 @@ async fn what_cannot_be_taken_is_refused_with_its_place() {
         (json!({"airline": {"issued_at": "today"}}), "/airline/issued_at"),
         (json!({"metadata": {"card": NUMBER}}), "/payment_method/number"),
         (json!({"description": format!("card {NUMBER}")}), "/payment_method/number"),
+        (json!({"description": "card 4242-4242 4242-4242"}), "/payment_method/number"),
         (json!({"surprise": 1}), "/surprise"),
     ] {
         let refused = stage.pay(&with(payment(), change.clone())).await;

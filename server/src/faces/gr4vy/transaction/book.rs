@@ -277,3 +277,38 @@ fn prefers(headers: &HeaderMap, resource: &str) -> bool {
     let mut preferences = values.flat_map(|value| value.split(','));
     preferences.any(|one| one.trim().strip_prefix("resource=") == Some(resource))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_preference_is_found_among_others_and_in_any_of_the_headers() {
+        for (sent, is_it) in [
+            (&["resource=transaction-capture"][..], true),
+            (&["respond-async, resource=transaction-capture"], true),
+            (&["respond-async", "resource=transaction-capture"], true),
+            (&["resource=transaction"], false),
+            (&["transaction-capture"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in sent {
+                headers.append("prefer", HeaderValue::from_static(value));
+            }
+            assert_eq!(prefers(&headers, "transaction-capture"), is_it, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_capture_without_a_body_is_final_and_takes_all() {
+        let all = CaptureWish { is_final: true, ..CaptureWish::default() };
+        for body in ["", "null", "{}", r#"{"amount":null,"final":null,"cart_items":[]}"#] {
+            assert_eq!(capture_wish(body.as_bytes()).expect(body), all, "{body}");
+        }
+        let part = capture_wish(br#"{"amount":5,"final":false}"#).expect("a good body");
+        assert_eq!((part.amount, part.is_final), (Some(5), false));
+    }
+}

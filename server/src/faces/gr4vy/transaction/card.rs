@@ -1,8 +1,8 @@
 //! Cards and gift cards as they come in, and the little of them that is kept.
 //!
 //! Invariants:
-//! - A number, a security code and a PIN live in [`Card`] and [`GiftCard`] for the length of one
-//!   request. Neither has a `Debug`, and nothing here repeats one of them.
+//! - A number lives in [`Card`] or [`GiftCard`] for the length of one request and is overwritten
+//!   then; security codes and PINs are checked for their form. Nothing here repeats one of them.
 //! - What is kept of a card: its first six digits (eight of a number of sixteen and more), its last
 //!   four, scheme and expiry; of a gift card its first nine and last four.
 
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use super::super::failure::{Detail, Location};
 use super::super::form::Form;
 use super::super::wire::AMOUNT_MAX;
+use crate::crypto::secret::Secret;
+use crate::time::year_and_month;
 
 /// Digits of a card's number.
 const NUMBER_DIGITS: (usize, usize) = (13, 19);
@@ -65,7 +67,7 @@ const SCHEMES: [(&str, u32, u32); 22] = [
 
 /// A card to charge.
 pub(super) struct Card {
-    number: String,
+    number: Secret,
     month: i64,
     year: i64,
     card_type: Option<&'static str>,
@@ -76,17 +78,23 @@ pub(super) struct Card {
 impl Card {
     /// For the connector alone.
     pub(super) fn number(&self) -> &str {
-        &self.number
+        self.number.expose()
+    }
+
+    /// Was its last month over at this time?
+    pub(super) fn is_expired(&self, now_ms: i64) -> bool {
+        (self.year, self.month) < year_and_month(now_ms)
     }
 
     /// What is kept, as the `source` of a payment's profile.
     pub(super) fn kept(&self) -> Value {
-        let first = if self.number.len() >= 16 { 8 } else { 6 };
+        let number = self.number();
+        let first = if number.len() >= 16 { 8 } else { 6 };
         let mut source = json!({
             "type": "card",
-            "scheme": scheme(&self.number),
-            "first_digits": first_digits(&self.number, first),
-            "last_digits": last_digits(&self.number),
+            "scheme": scheme(number),
+            "first_digits": first_digits(number, first),
+            "last_digits": last_digits(number),
             "month": self.month,
             "year": self.year,
         });
@@ -99,21 +107,22 @@ impl Card {
 
 /// A gift card to redeem.
 pub(super) struct GiftCard {
-    number: String,
+    number: Secret,
     /// Minor units.
     pub amount: i64,
 }
 
 impl GiftCard {
     pub(super) fn number(&self) -> &str {
-        &self.number
+        self.number.expose()
     }
 
     pub(super) fn kept(&self) -> Value {
+        let number = self.number();
         json!({
-            "bin": first_digits(&self.number, 6),
-            "sub_bin": self.number.get(6..9),
-            "last4": last_digits(&self.number),
+            "bin": first_digits(number, 6),
+            "sub_bin": number.get(6..9),
+            "last4": last_digits(number),
         })
     }
 }
@@ -213,7 +222,7 @@ fn digits(
     name: &str,
     (least, most): (usize, usize),
     is_required: bool,
-) -> Option<String> {
+) -> Option<Secret> {
     let Some(json) = form.member(name) else {
         if is_required {
             form.missing(name);
@@ -228,7 +237,7 @@ fn digits(
         let message = format!("a text of {least} to {most} digits is expected");
         form.complain(name, message, "value_error.str.regex");
     }
-    text
+    text.map(Secret::new)
 }
 
 /// Month and year of `MM/YY`.
@@ -251,3 +260,6 @@ fn expiry(form: &mut Form<'_>) -> Option<(i64, i64)> {
     }
     expiry.map(|(month, year)| (month, year.saturating_add(2000)))
 }
+
+#[cfg(test)]
+mod tests;

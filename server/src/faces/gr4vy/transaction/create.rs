@@ -84,15 +84,18 @@ fn check_embedded(claims: &Claims, wish: &Wish) -> Result<(), Failure> {
 }
 
 /// What the sandbox says to the card and to what it is charged with.
-fn decline(wish: &Wish) -> Option<Fault> {
+fn decline(wish: &Wish, now_ms: i64) -> Option<Fault> {
     let card = wish.card.as_ref()?;
-    sandbox::decline_card(card.number()).or_else(|| sandbox::decline_amount(wish.charged))
+    sandbox::decline_card(card.number())
+        .or_else(|| card.is_expired(now_ms).then(sandbox::decline_expired))
+        .or_else(|| sandbox::decline_amount(wish.charged))
 }
 
 fn registration(desk: &Desk, actor: &Actor, wish: &Wish, key_text: Option<&str>) -> Registration {
     let ids = desk.ids();
     let payment = PaymentId::new(ids.next());
-    let decline = decline(wish);
+    let at_ms = desk.now_ms();
+    let decline = decline(wish, at_ms);
     let leg = |amount| NewLeg { id: LegId::new(ids.next()), amount };
     let primary = leg(wish.charged);
     let gift_cards: Vec<NewLeg> = wish.gift_cards.iter().map(|(_, amount)| leg(*amount)).collect();
@@ -104,7 +107,6 @@ fn registration(desk: &Desk, actor: &Actor, wish: &Wish, key_text: Option<&str>)
     }
     let meaning = wish.meaning();
     let meaning: Vec<&str> = meaning.iter().map(String::as_str).collect();
-    let at_ms = desk.now_ms();
     let is_charged = decline.is_none() && wish.card.is_some();
     Registration {
         merchant: actor.merchant,

@@ -83,3 +83,25 @@ pub(in super::super) fn response_code(fault: &Fault) -> Option<&str> {
     let is_code = fault.code.len() == 2 && fault.code.bytes().all(|byte| byte.is_ascii_digit());
     is_code.then_some(fault.code.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_no_has_a_documented_code() {
+        for (code, documented, failed, response) in [
+            ("51", "insufficient_funds", false, Some("51")),
+            ("96", "service_error", true, Some("96")),
+            ("99", "service_decline", false, Some("99")),
+            ("issuer_decline", "issuer_decline", false, None),
+            ("missing_cvv", "missing_cvv", true, None),
+            ("E104", "service_decline", false, None),
+            ("", "service_decline", false, None),
+        ] {
+            let fault = Fault { code: code.to_owned(), text: String::new() };
+            let told = (error_code(&fault), is_failure(&fault), response_code(&fault));
+            assert_eq!(told, (documented, failed, response), "{code}");
+        }
+    }
+}

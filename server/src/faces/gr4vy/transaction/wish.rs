@@ -237,7 +237,7 @@ fn refuse(form: &mut Form<'_>) {
     }
 }
 
-/// No number of a card may stand in anything that is kept.
+/// No number of a card may stand in anything that is kept, spaces and dashes in it left out.
 fn unrepeated(
     form: &mut Form<'_>,
     money: &Money,
@@ -249,6 +249,7 @@ fn unrepeated(
         kept.push('\n');
         kept.push_str(text);
     }
+    kept.retain(|character| !matches!(character, ' ' | '-'));
     let cards = money.card.iter().map(Card::number);
     let gift_cards = money.gift_cards.iter().map(|(card, _)| card.number());
     if cards.chain(gift_cards).any(|number| kept.contains(number)) {
