@@ -402,3 +402,34 @@ fn payments_are_listed_by_what_is_asked_for() {
     assert_eq!(refunds(RefundFilter { sent_from_ms: Some(0), ..RefundFilter::default() }), 0);
     bench.check();
 }
+
+/// Created at 3000, 2000, 1000 and 4000 ms; the second and third were changed since.
+#[test]
+fn payments_are_listed_and_counted_by_creation() {
+    let bench = four_payments();
+    let oldest = PaymentFilter { sort: Sort::Created, limit: PAGE_MAX, ..PaymentFilter::default() };
+    let newest = PaymentFilter { newest_first: true, ..oldest.clone() };
+    let behind = |filter: &PaymentFilter, id, at_ms| PaymentFilter {
+        after: Some((requite_core::id::PaymentId::new(id), at_ms)),
+        ..filter.clone()
+    };
+    let changed = PaymentFilter { updated_from_ms: Some(NOW), ..newest.clone() };
+    let first = PaymentFilter { created_until_ms: Some(3_000), ..oldest.clone() };
+    for (filter, expected, count) in [
+        (oldest.clone(), vec![3, 2, 1, 4], 4),
+        (newest.clone(), vec![4, 1, 2, 3], 4),
+        (PaymentFilter { offset: 1, limit: 2, ..newest.clone() }, vec![1, 2], 4),
+        (behind(&oldest, 2, 2_000), vec![1, 4], 4),
+        (behind(&newest, 1, 3_000), vec![2, 3], 4),
+        (first, vec![3, 2], 2),
+        (changed.clone(), vec![2, 3], 2),
+        (PaymentFilter { amount_from: Some(1), ..changed.clone() }, vec![2, 3], 2),
+        (PaymentFilter { stages: vec![Stage::Voided], ..changed }, vec![3], 1),
+    ] {
+        let listed = bench.reads().payments(MERCHANT, &filter).expect("read");
+        let listed: Vec<u128> = listed.iter().map(|payment| payment.id.bits()).collect();
+        assert_eq!(listed, expected, "{filter:?}");
+        let counted = bench.reads().count_payments(MERCHANT, &filter).expect("counted");
+        assert_eq!(counted, count, "{filter:?}");
+    }
+}

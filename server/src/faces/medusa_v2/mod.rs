@@ -7,10 +7,11 @@
 //! Checks run in the original's order: the body's form (400, 413, 415), the credential (401, 403),
 //! the body's schema (400), the query (400), then what the books say (404, 400).
 //!
-//! Where to look: [`refund`], [`payments`], [`payment_list`], [`reasons`], [`collections`],
-//! [`mark_as_paid`], [`providers`] and [`api_keys`] have the handlers, [`repeats`] their idempotency
-//! keys where no money moves. [`wire`] reads requests ([`schema`] has the validator's texts, [`query`]
-//! the query string, [`list`] what lists share), [`payment`], [`collection`] and [`fields`] write answers
+//! Where to look: [`refund`], [`capture`], [`payments`], [`payment_list`], [`reasons`],
+//! [`collections`], [`mark_as_paid`], [`providers`] and [`api_keys`] have the handlers, [`repeats`] their
+//! idempotency keys where no money moves. [`wire`] reads requests ([`schema`] has the validator's texts,
+//! [`query`] the query string, [`list`] what lists share, [`payment_filter`] which payments one is asked
+//! for), [`payment`], [`collection`] and [`fields`] write answers
 //! ([`spelling`] the single values), [`failure`] has every error, [`auth`] and [`login`] are about who
 //! asks, and [`browser`] what browsers want besides.
 //!
