@@ -55,6 +55,18 @@ REFUNDS = [
 ]
 
 
+def authorized():
+    """One order that holds money and begins with an approved authorize."""
+    source = {"type": "card", "number": CARDS[0], "month": 12, "year": 2099}
+    wish = {"amount": LEG, "currency": "SAR", "source": source}
+    return ask("/mpg/v1/orders/authorize", wish, "Bearer " + ACCESS["mpg"])["id"]
+
+
+# Approved, approved, declined.
+CARDS = ["4242424242424242", "5555555555554444", "4000000000009995"]
+ORDERS = [authorized() for _ in range(PAYMENTS_COUNT // 4)]
+
+
 def basic(key):
     return "Basic " + base64.b64encode(f"{key}:".encode()).decode()
 
@@ -81,6 +93,8 @@ def named(path, name, value):
     """What stands in a path where `value` was made up."""
     word = path.split("{" + name + "}")[0].rstrip("/").rsplit("/", 1)[-1]
     spelling = "medusa" if path.startswith("/admin") else "uuid"
+    if path.endswith("/extend"):
+        return chosen(value, ORDERS)
     if word in ("payments", "transactions", "orders"):
         return chosen(value, [payment["ids"][spelling] for payment in PAYMENTS])
     if word == "refunds":
@@ -108,6 +122,9 @@ def map_body(context, body):
         for name in ("charge_id", "payment_id"):
             if isinstance(body.get(name), str):
                 body[name] = chosen(body[name], [payment["ids"]["loop"] for payment in PAYMENTS])
+        source = body.get("source")
+        if isinstance(source, dict) and isinstance(source.get("number"), str):
+            source["number"] = chosen(source["number"], CARDS)
         if isinstance(body.get("refund_reason_id"), str):
             body["refund_reason_id"] = chosen(body["refund_reason_id"], REASONS)
         for name, known in (("order_id", "order_0"), ("provider_id", "pp_system_default")):

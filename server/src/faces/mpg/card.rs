@@ -70,9 +70,7 @@ pub(super) fn read(fields: &mut Fields<'_>, now_ms: i64) -> Option<(Source, Opti
         (3..=4).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit())
     });
     source.text("holder", HOLDER_MAX);
-    if kind.is_some() && !is_card {
-        token(&mut source, number.is_some());
-    }
+    token(&mut source, kind.is_some_and(|kind| kind != "card") && number.is_none());
     if let Some(mut auth) = source.inner("auth") {
         auth.one_of("status", &AUTH_STATUSES);
         auth.one_of("eci", &AUTH_ECIS);
@@ -86,10 +84,10 @@ pub(super) fn read(fields: &mut Fields<'_>, now_ms: i64) -> Option<(Source, Opti
 }
 
 /// A wallet's payment is its token, text or object, or the number that came out of it.
-fn token(source: &mut Fields<'_>, has_number: bool) {
+fn token(source: &mut Fields<'_>, is_required: bool) {
     match source.member("token").map(|token| (token.text().len(), token.value())) {
-        None if has_number => {}
-        None => source.complain("token", Complaint::Required),
+        None if is_required => source.complain("token", Complaint::Required),
+        None => {}
         Some((bytes, _)) if bytes > TOKEN_BYTES_MAX => {
             source.complain("token", Complaint::TooManyBytes(TOKEN_BYTES_MAX));
         }
