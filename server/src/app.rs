@@ -162,6 +162,7 @@ impl House {
                 cors_origins: config.cors_origins.clone(),
                 mpg_shows_allocation: config.mpg_shows_allocation,
                 gr4vy_connector: config.gr4vy_connector,
+                mpg_refunds_remaining: config.mpg_refunds_remaining,
                 mpg_connector: config.mpg_connector,
                 duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
                 loop_collector: Collector {

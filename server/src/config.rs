@@ -27,6 +27,7 @@ pub(crate) struct Config {
     /// Two equal requests without a key within this time are one; 0 is off.
     pub duplicate_guard_ms: u32,
     pub mpg_shows_allocation: bool,
+    pub mpg_refunds_remaining: bool,
     /// The connector with which Loop's checkout registers.
     pub loop_connector: &'static str,
     /// The connector with which payments are taken through the Gr4vy face.
@@ -52,6 +53,7 @@ impl Default for Config {
             psp_call_deadline_ms: 10_000,
             duplicate_guard_ms: 0,
             mpg_shows_allocation: false,
+            mpg_refunds_remaining: false,
             loop_connector: sandbox::NAME,
             gr4vy_connector: sandbox::NAME,
             mpg_connector: sandbox::NAME,
@@ -89,7 +91,7 @@ impl std::error::Error for Fault {}
 /// says what may stand there.
 type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
 
-const SETTINGS: [Setting; 17] = [
+const SETTINGS: [Setting; 18] = [
     ("database", |config, text| {
         config.database = database(text)?;
         Ok(())
@@ -133,6 +135,14 @@ const SETTINGS: [Setting; 17] = [
     }),
     ("gr4vy.connector", |config, text| {
         config.gr4vy_connector = connector(text)?;
+        Ok(())
+    }),
+    ("mpg.refund_amount", |config, text| {
+        config.mpg_refunds_remaining = match text {
+            "required" => false,
+            "remaining" => true,
+            _ => return Err(format!("{text:?} is neither \"required\" nor \"remaining\"")),
+        };
         Ok(())
     }),
     ("mpg.connector", |config, text| {

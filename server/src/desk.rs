@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub mpg_shows_allocation: bool,
     /// `gr4vy.connector`: with which payments are taken through the Gr4vy face.
     pub gr4vy_connector: &'static str,
+    /// `mpg.refund_amount = "remaining"`: a refund without an amount is of all that is left.
+    pub mpg_refunds_remaining: bool,
     /// `mpg.connector`: who takes the cards of the Moyasar face's new orders.
     pub mpg_connector: &'static str,
     /// The guard against double clicks; zero is off.

@@ -41,6 +41,7 @@ fn every_setting_can_stand_in_the_file() {
         duplicate_guard_ms = 10000
         [mpg]
         capture_refunded_amount = "allocated"
+        refund_amount = "remaining"
         connector = "manual"
         [loop]
         connector = "manual"
@@ -59,7 +60,7 @@ fn every_setting_can_stand_in_the_file() {
     assert_eq!(config.database, Database::Sqlite("/var/lib/requite/requite.db".into()));
     assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:7001"]);
     assert_eq!((config.psp_call_deadline_ms, config.duplicate_guard_ms), (1500, 10_000));
-    assert!(config.mpg_shows_allocation);
+    assert!(config.mpg_shows_allocation && config.mpg_refunds_remaining);
     assert_eq!(config.loop_connector, "manual");
     assert_eq!(config.gr4vy_connector, "manual");
     assert_eq!(config.mpg_connector, "manual");

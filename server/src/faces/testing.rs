@@ -117,6 +117,7 @@ pub(super) fn settings() -> Settings {
         cors_origins: Vec::new(),
         mpg_shows_allocation: false,
         gr4vy_connector: "sandbox",
+        mpg_refunds_remaining: false,
         mpg_connector: "sandbox",
         duplicate_guard_ms: 0,
         loop_collector: Collector { connector: "bank", takes_at_once: true },

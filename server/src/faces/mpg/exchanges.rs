@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::faces::testing::{Answer, OTHER_TOKEN, SHOP, Shop};
+use crate::faces::testing::{Answer, OTHER_TOKEN, SHOP, Shop, TOKEN, settings};
 
 const T1: &str = "f351a2a3-97c4-4f12-add3-80c1044091f5";
 const T2: &str = "f351a2a3-97c4-4f12-add3-80c1044091f6";
@@ -247,4 +247,22 @@ async fn unknown_routes_are_answered_in_the_dialect() {
     ] {
         assert_eq!(shop.send(method, path, &[]).await.told(), told, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_refund_without_an_amount_is_of_all_that_is_left_where_a_setting_says_so() {
+    let told = crate::desk::Settings { mpg_refunds_remaining: true, ..settings() };
+    let shop = Shop::open(super::router, told, 0);
+    shop.key(SHOP, "mpg", TOKEN, None);
+    let id = shop.payment(|_| ()).await;
+    refund(&shop, &id, &[], r#"{"amount":4000}"#).await;
+    let all = format!(r#"{{"transaction_id":"{T1}"}}"#);
+    let rest = refund(&shop, &id, &[], &all).await.json();
+    assert_eq!(rest["refunded_amount"], 10_000);
+    assert_eq!(rest["transactions"][2]["amount"], 6000);
+    let repeat = refund(&shop, &id, &[], &all).await;
+    assert_eq!((repeat.status, repeat.json()), (200, rest));
+    let used = invalid("transaction_id", "The value was already used for another request.");
+    assert_eq!(refund(&shop, &id, &[], &wish(6000, T1)).await.told(), used);
+    assert_eq!(refund(&shop, &id, &[], "").await.status, 400);
 }

@@ -28,7 +28,8 @@ pub(super) async fn create(
     let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let order = wire::order_id(&id).ok_or(Failure::OrderUnknown)?;
     let body = wire::body(&mut request).await;
-    let wish = body.and_then(|body| wire::refund(&body, request.headers()));
+    let is_required = !desk.settings().mpg_refunds_remaining;
+    let wish = body.and_then(|body| wire::refund(&body, request.headers(), is_required));
     let wish = match wish {
         Ok(wish) => wish,
         Err(failure) => return Err(unless_unknown(&desk, &actor, order, failure).await),
@@ -68,7 +69,7 @@ fn asked(desk: &Desk, actor: &Actor, order: PaymentId, wish: &CreateRefund) -> R
         ask: Ask {
             refund: RefundId::new(desk.ids().next()),
             target: Target::Primary,
-            amount: Amount::Minor(wish.amount),
+            amount: wish.amount.map_or(Amount::Remaining, Amount::Minor),
             currency: None,
             at_ms: desk.now_ms(),
         },

@@ -16,7 +16,7 @@ use crate::desk::{Desk, key};
 /// What is asked for, as far as a repeat must ask for it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
-    Refund(i64),
+    Refund(Option<i64>),
     Booking(Booking, Option<i64>),
 }
 
@@ -33,9 +33,8 @@ impl Deed {
     /// Beside its word and order. What is not said means the same as nothing.
     fn meaning(self) -> String {
         let (amount, more) = match self {
-            Deed::Refund(amount) => (Some(amount), ""),
             Deed::Booking(Booking::Capture { is_final: true }, amount) => (amount, " final"),
-            Deed::Booking(_, amount) => (amount, ""),
+            Deed::Refund(amount) | Deed::Booking(_, amount) => (amount, ""),
         };
         amount.map_or_else(String::new, |amount| format!("{amount}{more}"))
     }
@@ -45,7 +44,10 @@ impl Deed {
     fn made(self, payment: &PaymentView, transaction: u128) -> Option<bool> {
         let given = Some(transaction);
         if let Some(refund) = payment.refunds.iter().find(|refund| refund.given_id == given) {
-            return Some(self == Deed::Refund(refund.amount.units()));
+            return match self {
+                Deed::Refund(None) => None,
+                _ => Some(self == Deed::Refund(Some(refund.amount.units()))),
+            };
         }
         let mut operations = payment.operations.iter();
         let operation = operations.find(|operation| operation.given_id == given)?;

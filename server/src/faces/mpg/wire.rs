@@ -30,8 +30,8 @@ pub(super) struct Names {
 /// A refund as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CreateRefund {
-    /// Minor units, 1 to [`AMOUNT_MAX`].
-    pub amount: i64,
+    /// Minor units, 1 to [`AMOUNT_MAX`]; absent: all that is left.
+    pub amount: Option<i64>,
     pub names: Names,
 }
 
@@ -63,14 +63,18 @@ fn names(fields: &mut Fields<'_>, headers: &HeaderMap) -> Names {
     Names { transaction_id, idempotency_key: fields.idempotency_key(headers) }
 }
 
-pub(super) fn refund(body: &[u8], headers: &HeaderMap) -> Result<CreateRefund, Failure> {
+/// `is_amount_required`: unless a setting says otherwise (decision M3).
+pub(super) fn refund(
+    body: &[u8],
+    headers: &HeaderMap,
+    is_amount_required: bool,
+) -> Result<CreateRefund, Failure> {
     let mut fields = Fields::of_body(body)?;
-    fields.require("amount");
+    if is_amount_required {
+        fields.require("amount");
+    }
     let amount = fields.integer("amount", AMOUNT_MIN, AMOUNT_MAX);
     let names = names(&mut fields, headers);
-    let Some(amount) = amount else {
-        return Err(fields.failure());
-    };
     fields.end()?;
     Ok(CreateRefund { amount, names })
 }
@@ -156,12 +160,12 @@ mod tests {
 
     /// How the failure's answer begins, or what was read.
     fn read_text(body: &str, key: Option<&str>) -> String {
-        match refund(body.as_bytes(), &keyed(key)) {
+        match refund(body.as_bytes(), &keyed(key), true) {
             Ok(read) => {
                 let id = read.names.transaction_id.map(requite_core::id::uuid_text);
                 let key = read.names.idempotency_key;
                 let [id, key] = [id, key].map(|text| text.unwrap_or("-".to_owned()));
-                format!("{} {id} {key}", read.amount)
+                format!("{} {id} {key}", read.amount.expect("it is required"))
             }
             Err(failure) => failure.summary(),
         }
@@ -222,7 +226,7 @@ mod tests {
     fn a_transaction_id_is_its_bits() {
         for text in [ID.to_owned(), ID.to_uppercase()] {
             let body = format!(r#"{{"amount": 5, "transaction_id": "{text}"}}"#);
-            let read = refund(body.as_bytes(), &HeaderMap::new()).expect("a valid body");
+            let read = refund(body.as_bytes(), &HeaderMap::new(), true).expect("a valid body");
             assert_eq!(read.names.transaction_id, Some(BITS));
         }
     }
@@ -243,7 +247,7 @@ mod tests {
             for value in sent {
                 headers.append("idempotency-key", value.parse().expect("a header value"));
             }
-            let found = refund(br#"{"amount":1}"#, &headers).ok();
+            let found = refund(br#"{"amount":1}"#, &headers, true).ok();
             let key = found.as_ref().map(|found| found.names.idempotency_key.as_deref());
             assert_eq!(key, read, "{sent:?}");
         }

@@ -200,6 +200,24 @@ async fn what_the_scheme_declines_is_a_failed_row() {
 }
 
 #[tokio::test]
+async fn a_registered_order_is_declined_as_its_sandbox_is_told() {
+    let shop = open();
+    let id = shop.payment(|new| {
+        new.captures.clear();
+        new.connector = "sandbox".to_owned();
+        new.connector_settings = Some(r#"["capture:decline:51"]"#.to_owned());
+    });
+    let path = format!("/v1/orders/{}/capture", id.await);
+    let body = format!(r#"{{"amount":100,"final":true,"transaction_id":"{T1}"}}"#);
+    let shown = shop.send_body("POST", &path, &[], &body).await.json();
+    assert_eq!(totals(&shown), [0, 0, 0]);
+    assert_eq!(column(&shown, "type"), ["capture"]);
+    assert_eq!(column(&shown, "message"), ["INSUFFICIENT FUNDS"]);
+    assert_eq!(column(&shown, "response_code"), ["51"]);
+    assert_eq!(column(&shown, "id"), [T1]);
+}
+
+#[tokio::test]
 async fn bodies_are_refused_member_by_member() {
     let shop = holding(10_000).await;
     let required = "The value is required.";
