@@ -428,6 +428,27 @@ pub struct KeptAnswer {
     pub at_ms: i64,
 }
 
+/// A merchant's account at a PSP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorView {
+    pub id: u128,
+    pub merchant: MerchantId,
+    /// What payments are registered with; unique per merchant.
+    pub name: String,
+    /// Which PSP: `stripe`.
+    pub kind: String,
+    /// `test` or `live`.
+    pub mode: String,
+    /// `None`: the PSP's own.
+    pub base_url: Option<String>,
+    /// The PSP is told the reason where it has a word for it.
+    pub sends_reason: bool,
+    /// What opens it, sealed by whoever wrote it.
+    pub sealed: Vec<u8>,
+    pub created_at_ms: i64,
+    pub sealed_at_ms: i64,
+}
+
 /// A person who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonView {
@@ -536,6 +557,16 @@ pub trait Reads: Send + Sync {
 
     /// Everyone with this e-mail address, over all merchants: a log-in names no merchant.
     fn people(&self, email: &str) -> Result<Vec<PersonView>, ReadFault>;
+
+    /// The account that a merchant calls by this name.
+    fn connector(
+        &self,
+        merchant: MerchantId,
+        name: &str,
+    ) -> Result<Option<ConnectorView>, ReadFault>;
+
+    /// Every merchant's accounts. For start-up and for people at the command line, never for a face.
+    fn connectors(&self) -> Result<Vec<ConnectorView>, ReadFault>;
 
     /// A session by the SHA-256 of its secret, ended ones included.
     fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault>;

@@ -9,8 +9,8 @@ use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId, RefundId};
 
 use crate::order::OrderRefund;
 use crate::read::{
-    CollectionSession, CollectionView, KeptAnswer, KeyNote, Mark, MerchantView, PersonView,
-    ReasonView, SessionView,
+    CollectionSession, CollectionView, ConnectorView, KeptAnswer, KeyNote, Mark, MerchantView,
+    PersonView, ReasonView, SessionView,
 };
 
 /// Sessions of one person. The oldest makes way for one more.
@@ -130,6 +130,15 @@ pub trait Registry: Send + Sync {
     ) -> Result<bool, RegistryFault>;
     /// Keeps the answer of a request that needed no write.
     fn keep_answer(&self, merchant: MerchantId, answer: &KeptAnswer) -> Result<(), RegistryFault>;
+    fn create_connector(&self, account: &ConnectorView) -> Result<(), RegistryFault>;
+    /// Puts another sealed credential in place of an account's. False: there is no such account.
+    fn reseal_connector(
+        &self,
+        merchant: MerchantId,
+        account: u128,
+        sealed: &[u8],
+        at_ms: i64,
+    ) -> Result<bool, RegistryFault>;
     /// Keeps a secret under a name unless there is one; returns the one that is kept.
     fn keep_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, RegistryFault>;
 }

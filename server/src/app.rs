@@ -17,6 +17,7 @@ use requite_engine::store::sqlite::{Open, ServerLock, Sqlite, SqliteReads, Sqlit
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Database};
+use crate::connectors::account::Account;
 use crate::connectors::{self, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::desk::{Collector, Desk, Ids, Parts, Settings};
@@ -147,12 +148,17 @@ impl House {
         let ids = SystemIds::new();
         registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
         let deadline = Duration::from_millis(u64::from(config.psp_call_deadline_ms));
-        let psp = ServerPsp::new(tokio::runtime::Handle::current(), deadline);
+        let reads: Arc<dyn Reads> = Arc::new(reads);
+        check_accounts(reads.as_ref(), config)?;
+        let runtime = tokio::runtime::Handle::current();
+        let key = config.sealing_key.clone();
+        let psp = ServerPsp::new(runtime, deadline, Arc::clone(&reads), key)
+            .context("no way out to payment providers could be made")?;
         let (engine, running) =
             engine::start(lane(store), sweep, Arc::new(psp), Arc::new(SystemClock))?;
         let desk = Desk::new(Parts {
             engine: engine.clone(),
-            reads: Arc::new(reads) as Arc<dyn Reads>,
+            reads,
             registry: Arc::new(registry) as Arc<dyn Registry>,
             clock: Arc::new(SystemClock),
             ids: Arc::new(ids),
@@ -187,6 +193,17 @@ impl House {
         let request_id = Arc::new(move || requite_core::id::prefixed_text("req_", ids.next()));
         http::with_request_ids(faces::router(&self.desk, readiness), request_id)
     }
+}
+
+/// A server that cannot open one of its accounts would leave refunds lying: it does not start.
+fn check_accounts(reads: &dyn Reads, config: &Config) -> anyhow::Result<()> {
+    for account in reads.connectors()? {
+        Account::open(&account, config.sealing_key.as_ref()).with_context(|| {
+            let merchant = requite_core::id::uuid_text(account.merchant.bits());
+            format!("connector {:?} of merchant {merchant} cannot be used", account.name)
+        })?;
+    }
+    Ok(())
 }
 
 /// The two signals that end a server.

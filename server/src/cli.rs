@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config, Flags};
 use output::Output;
 
+mod connector;
 mod demo;
 mod import;
 mod key;
@@ -73,6 +74,8 @@ enum Command {
     Key(key::Key),
     #[command(subcommand)]
     User(user::User),
+    #[command(subcommand)]
+    Connector(connector::Connector),
     Import(import::Import),
     Verify(verify::Verify),
 }
@@ -131,6 +134,7 @@ fn command(line: Line) -> Done {
         Command::Merchant(merchant) => merchant.run(&settings(&global, Vec::new())?, &output),
         Command::Key(key) => key.run(&settings(&global, Vec::new())?, &output),
         Command::User(user) => user.run(&settings(&global, Vec::new())?, &output),
+        Command::Connector(connector) => connector.run(&settings(&global, Vec::new())?, &output),
         Command::Import(import) => import.run(&settings(&global, Vec::new())?, &output),
         Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }

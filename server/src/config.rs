@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::connectors::{self, sandbox};
+use crate::crypto::seal::SealingKey;
 use crate::http::Limits;
 
 /// What the server runs with.
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     /// The connector that takes the cards of the Moyasar face's new orders.
     pub mpg_connector: &'static str,
     pub limits: Limits,
+    /// Opens the credentials of connector accounts.
+    pub sealing_key: Option<SealingKey>,
 }
 
 /// Where everything is kept.
@@ -58,6 +61,7 @@ impl Default for Config {
             gr4vy_connector: sandbox::NAME,
             mpg_connector: sandbox::NAME,
             limits: Limits::for_this_process(),
+            sealing_key: None,
         }
     }
 }
@@ -121,6 +125,11 @@ const SETTINGS: [Setting; 18] = [
         config.duplicate_guard_ms = number(text, 0, DUPLICATE_GUARD_MS_MAX)?;
         Ok(())
     }),
+    ("sealing_key_file", |config, path| {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+        config.sealing_key = Some(SealingKey::read(&text)?);
+        Ok(())
+    }),
     ("mpg.capture_refunded_amount", |config, text| {
         config.mpg_shows_allocation = match text {
             "zero" => false,
@@ -181,7 +190,9 @@ const SETTINGS: [Setting; 18] = [
 ];
 
 /// Variables that are ours and no settings.
-const OTHER_VARIABLES: [&str; 1] = ["REQUITE_CONFIG"];
+const OTHER_VARIABLES: [&str; 2] = ["REQUITE_CONFIG", SEALING_KEY];
+/// Has the key that opens connector accounts: never in a file of settings, never on a command line.
+const SEALING_KEY: &str = "REQUITE_SEALING_KEY";
 
 /// What was given on the command line: names of settings, with their texts.
 pub(crate) type Flags = Vec<(&'static str, String)>;
@@ -203,7 +214,13 @@ pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Fault> 
         None => None,
     };
     let text = text.as_ref().map(|(text, name)| (text.as_str(), name.as_str()));
-    overlay(text, &environment, flags)
+    let mut config = overlay(text, &environment, flags)?;
+    if let Some(text) = environment(SEALING_KEY)? {
+        let key = SealingKey::read(&text);
+        config.sealing_key =
+            Some(key.map_err(|problem| fault(SEALING_KEY.to_owned(), problem, false))?);
+    }
+    Ok(config)
 }
 
 /// Names of variables that begin like ours and are none of ours: likely misspelt.

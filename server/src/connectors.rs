@@ -11,18 +11,31 @@
 //! settles such a refund as it accepts it. Start at [`ServerPsp`]; [`sandbox`] is the PSP to try
 //! things with.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use requite_core::id::MerchantId;
 use requite_core::money::Minor;
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
 use requite_engine::command::Booking;
 use requite_engine::psp::{Connectors, Instruction, OnOutcome, Psp};
+use requite_engine::read::Reads;
 use tokio::runtime::Handle;
 
-pub(crate) mod sandbox;
+use crate::crypto::seal::SealingKey;
+use account::Account;
+use exchange::{fault, unknown};
+use transport::Transport;
 
-/// Connectors that can be named when a payment is registered.
+pub(crate) mod account;
+mod exchange;
+pub(crate) mod sandbox;
+mod stripe;
+mod transport;
+
+/// Connectors that every merchant has. The others are accounts, by the names that merchants gave them.
 pub(crate) const NAMES: [&str; 2] = [MANUAL, sandbox::NAME];
 /// The connector without a PSP.
 pub(crate) const MANUAL: &str = "manual";
@@ -63,32 +76,96 @@ pub(crate) enum Call {
     Silence,
 }
 
+/// How long an opened account is used before the store is asked whether its credential was replaced.
+const ACCOUNT_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// The server's way out: picks the connector by the name that the payment was registered with.
 pub(crate) struct ServerPsp {
     runtime: Handle,
     deadline: Duration,
+    accounts: Arc<Accounts>,
+}
+
+/// By merchant and name, with the time at which each was last held against the store.
+type Opened = HashMap<(MerchantId, String), (Instant, Arc<Account>)>;
+
+/// Accounts as they are opened, one after the other.
+struct Accounts {
+    reads: Arc<dyn Reads>,
+    key: Option<SealingKey>,
+    transport: Transport,
+    opened: Mutex<Opened>,
 }
 
 impl ServerPsp {
     /// `deadline` is how long one call may take.
-    pub(crate) fn new(runtime: Handle, deadline: Duration) -> ServerPsp {
-        ServerPsp { runtime, deadline }
+    pub(crate) fn new(
+        runtime: Handle,
+        deadline: Duration,
+        reads: Arc<dyn Reads>,
+        key: Option<SealingKey>,
+    ) -> std::io::Result<ServerPsp> {
+        let opened = Mutex::default();
+        let accounts = Arc::new(Accounts { reads, key, transport: Transport::new()?, opened });
+        Ok(ServerPsp { runtime, deadline, accounts })
+    }
+}
+
+impl Accounts {
+    async fn call(self: Arc<Accounts>, instruction: &Instruction, deadline: Duration) -> Outcome {
+        match Arc::clone(&self).account(instruction).await {
+            Ok(account) => account.call(&self.transport, instruction, deadline).await,
+            Err(text) => {
+                tracing::error!(connector = %instruction.connector, %text, "no call can be made");
+                let fault = fault("account_unusable", text);
+                Outcome::NotSent { fault, retry_after_ms: 0 }
+            }
+        }
     }
 
-    fn call_for(instruction: &Instruction) -> Call {
-        match instruction.connector.as_str() {
-            sandbox::NAME => sandbox::call(instruction),
-            other => Call::Known(unknown(
-                "connector_unknown",
-                &format!("this server has no connector named {other}"),
-            )),
+    /// The account that the instruction's payment was registered with. An open one keeps its limits
+    /// and its breaker as long as its credential is the same.
+    async fn account(
+        self: Arc<Accounts>,
+        instruction: &Instruction,
+    ) -> Result<Arc<Account>, String> {
+        let at = (instruction.refund.merchant, instruction.connector.clone());
+        let known = self.opened().get(&at).cloned();
+        if let Some((since, account)) = &known
+            && since.elapsed() < ACCOUNT_AGE_MAX
+        {
+            return Ok(Arc::clone(account));
         }
+        let reading = tokio::task::spawn_blocking(move || {
+            let view = self.reads.connector(at.0, &at.1).map_err(|fault| fault.to_string())?;
+            let view = view.ok_or_else(|| format!("the merchant has no connector {:?}", at.1))?;
+            let account = match known {
+                Some((_, account)) if account.sealed == view.sealed => account,
+                _ => Arc::new(
+                    Account::open(&view, self.key.as_ref()).map_err(|fault| fault.to_string())?,
+                ),
+            };
+            self.opened().insert(at, (Instant::now(), Arc::clone(&account)));
+            Ok(account)
+        });
+        reading.await.map_err(|fault| fault.to_string())?
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Psp for ServerPsp {
     fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
-        match ServerPsp::call_for(&instruction) {
+        if instruction.connector != sandbox::NAME {
+            let (accounts, deadline) = (Arc::clone(&self.accounts), self.deadline);
+            self.runtime.spawn(async move {
+                on_outcome(accounts.call(&instruction, deadline).await);
+            });
+            return;
+        }
+        match sandbox::call(&instruction) {
             Call::Known(outcome) => on_outcome(outcome),
             Call::Later(delay, outcome) if delay < self.deadline => {
                 self.runtime.spawn(async move {
@@ -101,14 +178,9 @@ impl Psp for ServerPsp {
                 self.runtime.spawn(async move {
                     tokio::time::sleep(deadline).await;
                     let ms = deadline.as_millis();
-                    on_outcome(unknown("no_answer", &format!("no answer within {ms} ms")));
+                    on_outcome(unknown("no_answer", format!("no answer within {ms} ms")));
                 });
             }
         }
     }
-}
-
-fn unknown(code: &str, text: &str) -> Outcome {
-    let fault = Fault { code: code.to_owned(), text: text.to_owned() };
-    Outcome::Unknown { fault }
 }

@@ -20,5 +20,6 @@ pub(crate) mod entropy;
 pub(crate) mod jws;
 pub(crate) mod p521;
 pub(crate) mod password;
+pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod token;

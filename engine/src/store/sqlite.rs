@@ -9,6 +9,7 @@
 //! SQL stands beside the function that runs it; its first line is its name.
 
 mod audit;
+mod connector;
 mod load;
 mod order;
 mod read;
@@ -51,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_history.sql"),
     include_str!("../../migrations/sqlite/0006_order.sql"),
     include_str!("../../migrations/sqlite/0007_key_accounts.sql"),
+    include_str!("../../migrations/sqlite/0008_connector.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

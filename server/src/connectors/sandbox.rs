@@ -208,7 +208,7 @@ pub(crate) fn script_text(entries: &[String]) -> Option<String> {
 /// What the sandbox does for an instruction.
 pub(crate) fn call(instruction: &Instruction) -> Call {
     let Some(entry) = entry(instruction) else {
-        return Call::Known(super::unknown(
+        return Call::Known(super::exchange::unknown(
             "script_unreadable",
             "the payment's sandbox script cannot be read",
         ));

@@ -4,6 +4,7 @@
 
 mod cards;
 mod cli;
+mod connectors;
 mod input;
 mod native;
 mod replay;

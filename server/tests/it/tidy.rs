@@ -36,6 +36,7 @@ const RULES: &[Rule] = &[
             "sqlite/read/lists.rs",
             "sqlite/read/payment.rs",
             "sqlite/registry.rs",
+            "sqlite/connector.rs",
             "sqlite/session.rs",
             "sqlite/order.rs",
             "sqlite/shop.rs",

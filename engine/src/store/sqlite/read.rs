@@ -14,12 +14,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::payment::payment_view;
 use super::load::{currency, fault_of, minor, status};
-use super::{Open, OpenFault, blob, connect, id, order, session, settings, shop};
+use super::{Open, OpenFault, blob, connect, connector, id, order, session, settings, shop};
 use crate::order::OrderRefund;
 use crate::read::{
-    CollectionView, EventView, HistoryPage, Journal, KeptAnswer, KeyView, MerchantView, PAGE_MAX,
-    PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView, RefundFilter, RefundView,
-    SessionView,
+    CollectionView, ConnectorView, EventView, HistoryPage, Journal, KeptAnswer, KeyView,
+    MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView,
+    RefundFilter, RefundView, SessionView,
 };
 
 /// Idle connections that are kept for the next read.
@@ -242,6 +242,18 @@ impl Reads for SqliteReads {
         self.snapshot(|connection| {
             connection.prepare_cached(sql)?.query_map(params![email], person_view)?.collect()
         })
+    }
+
+    fn connector(
+        &self,
+        merchant: MerchantId,
+        name: &str,
+    ) -> Result<Option<ConnectorView>, ReadFault> {
+        self.snapshot(|connection| connector::named(connection, merchant, name))
+    }
+
+    fn connectors(&self) -> Result<Vec<ConnectorView>, ReadFault> {
+        self.snapshot(connector::all)
     }
 
     fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault> {

@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard};
 use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId, RefundId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Open, OpenFault, Sqlite, blob, order, session, shop};
+use super::{Open, OpenFault, Sqlite, blob, connector, order, session, shop};
 use crate::order::OrderRefund;
 use crate::read::{
-    CollectionSession, CollectionView, KeptAnswer, Mark, MerchantView, PersonView, ReasonView,
-    SessionView,
+    CollectionSession, CollectionView, ConnectorView, KeptAnswer, Mark, MerchantView, PersonView,
+    ReasonView, SessionView,
 };
 use crate::registry::{NewKey, Registry, RegistryFault};
 
@@ -272,6 +272,25 @@ impl Registry for SqliteRegistry {
     ) -> Result<bool, RegistryFault> {
         self.write("this collection", |transaction| {
             shop::delete_collection(transaction, (merchant, collection))
+        })
+    }
+
+    fn create_connector(&self, account: &ConnectorView) -> Result<(), RegistryFault> {
+        self.check_merchant(account.merchant)?;
+        self.write(&format!("the name {:?}", account.name), |transaction| {
+            connector::insert(transaction, account)
+        })
+    }
+
+    fn reseal_connector(
+        &self,
+        merchant: MerchantId,
+        account: u128,
+        sealed: &[u8],
+        at_ms: i64,
+    ) -> Result<bool, RegistryFault> {
+        self.write("this account", |transaction| {
+            connector::reseal(transaction, (merchant, account), sealed, at_ms)
         })
     }
 

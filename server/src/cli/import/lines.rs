@@ -1,6 +1,6 @@
 //! JSON Lines, and what makes a registration of a line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::SyncSender;
 
@@ -27,6 +27,8 @@ pub(crate) struct Reader {
     only: Option<MerchantId>,
     /// By id and by slug.
     merchants: HashMap<String, MerchantId>,
+    /// Connector accounts, by merchant and name.
+    accounts: HashSet<(MerchantId, String)>,
     at_ms: i64,
     ids: SystemIds,
     /// How often content without an identity of its own has come.
@@ -40,9 +42,11 @@ impl Reader {
             merchants.insert(requite_core::id::uuid_text(merchant.id.bits()), merchant.id);
             merchants.insert(merchant.slug, merchant.id);
         }
+        let accounts = office.reads.connectors()?.into_iter();
         Ok(Reader {
             only,
             merchants,
+            accounts: accounts.map(|account| (account.merchant, account.name)).collect(),
             at_ms: office.now_ms(),
             ids: SystemIds::new(),
             seen: HashMap::new(),
@@ -61,6 +65,11 @@ impl Reader {
                 .map(|fault| format!("{} {}", fault.pointer, fault.message))
                 .collect::<Vec<_>>()
         })?;
+        let account = (merchant, registration.connector.clone());
+        if registration::names_account(&registration) && !self.accounts.contains(&account) {
+            let fault = registration::account_unknown();
+            return Err(vec![format!("{} {}", fault.pointer, fault.message)]);
+        }
         if !has(body, "id") && registration.external_identifier.is_none() {
             let created_at_ms =
                 if has(body, "created_at") { registration.created_at_ms } else { UNDATED_MS };

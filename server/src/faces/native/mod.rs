@@ -165,6 +165,11 @@ async fn create_payment(
         let body = read(&bytes, false)?;
         registration::read(body, &origin).map_err(|faults| Failure::invalid(&faults))?
     };
+    if registration::names_account(&registration) {
+        let (merchant, name) = (actor.merchant, registration.connector.clone());
+        let account = desk.read(move |reads| reads.connector(merchant, &name)).await?;
+        account.ok_or_else(|| Failure::invalid(&[registration::account_unknown()]))?;
+    }
     let registered = desk.register(registration).await.map_err(failure::of_command)?;
     let (status, payment) = match registered.registered {
         Registered::Created(payment) => (StatusCode::CREATED, payment),

@@ -247,6 +247,19 @@ fn card_digits(card: &mut Fields<'_>, name: &str, count: usize) {
     }
 }
 
+/// Does a registration name an account of its merchant's? Whether there is one of that name only the
+/// store knows: [`read`] lets any name pass.
+pub(crate) fn names_account(registration: &Registration) -> bool {
+    !connectors::NAMES.contains(&registration.connector.as_str())
+}
+
+/// What is wrong with a registration whose account is not there.
+pub(crate) fn account_unknown() -> Fault {
+    let known = connectors::NAMES.join(", ");
+    let message = format!("must be one of {known}, or the name of an account of the merchant's");
+    Fault { pointer: "/connector".to_owned(), message }
+}
+
 struct Connector {
     name: String,
     payment: Option<String>,
@@ -256,9 +269,11 @@ struct Connector {
 fn connector(fields: &mut Fields<'_>) -> Connector {
     let name = fields.text("connector", REFERENCE_BYTES_MAX);
     let name = name.unwrap_or_else(|| connectors::MANUAL.to_owned());
-    if !connectors::NAMES.contains(&name.as_str()) {
-        let rule = format!("must be one of {}", connectors::NAMES.join(", "));
-        fields.fault("connector", rule);
+    let is_account = !connectors::NAMES.contains(&name.as_str());
+    if is_account && fields.member("connector_payment").is_none_or(Json::is_null) {
+        let rule =
+            format!("is needed where the connector is {name:?}: the PSP's id of the payment");
+        fields.fault("connector_payment", rule);
     }
     let script = fields.texts("sandbox", sandbox::ENTRIES_MAX, sandbox::ENTRY_BYTES_MAX);
     if fields.member("sandbox").is_some() && name != sandbox::NAME {

@@ -1,0 +1,249 @@
+//! `requite connector`: merchants' accounts at payment providers.
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use requite_core::id::uuid_text;
+use requite_engine::read::{ConnectorView, Reads};
+use requite_engine::registry::Registry;
+use requite_engine::store::sqlite::Open;
+use serde_json::{Value, json};
+
+use super::output::{Output, visible};
+use super::{Done, Trouble, merchant};
+use crate::app::Office;
+use crate::config::Config;
+use crate::connectors::NAMES;
+use crate::connectors::account::{Account, Credential, Kind, SECRET_BYTES_MAX, bound_to};
+use crate::crypto::seal::SealingKey;
+use crate::crypto::secret::Secret;
+use crate::desk::Ids;
+use crate::time::millis_text;
+
+/// Accounts at payment providers, their credentials sealed
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connector {
+    Add(Add),
+    Rotate(Rotate),
+    /// List all accounts, without what opens them
+    List,
+}
+
+/// Add an account; its secret comes from standard input
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The secret is sealed with the key in REQUITE_SEALING_KEY (32 bytes in base64), or in the file that
+--sealing-key-file names. The server needs the same key. To make one: openssl rand -base64 32
+
+Examples:
+  requite connector add --merchant my-shop --kind stripe --name stripe --mode live < secret-key.txt
+  requite connector add --merchant my-shop --kind stripe --name try --base-url http://127.0.0.1:8420")]
+pub(crate) struct Add {
+    /// The merchant's id or slug
+    #[arg(long)]
+    merchant: String,
+    #[arg(long, value_enum)]
+    kind: KindWord,
+    /// What payments are registered with: letters, digits, - and _
+    #[arg(long)]
+    name: String,
+    /// Where the provider is, if not at its own address
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    #[arg(long, value_enum, default_value = "test")]
+    mode: Mode,
+    /// Never tell the provider a refund's reason (some stand-ins refuse it)
+    #[arg(long)]
+    no_reason: bool,
+    /// File with the key that seals [env: REQUITE_SEALING_KEY has the key itself]
+    #[arg(long, value_name = "FILE")]
+    sealing_key_file: Option<std::path::PathBuf>,
+}
+
+/// Replace an account's secret; the new one comes from standard input
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Refunds under way keep their keys: they are asked for again with the new credential.
+
+Example:
+  requite connector rotate --merchant my-shop --name stripe < new-secret-key.txt")]
+pub(crate) struct Rotate {
+    /// The merchant's id or slug
+    #[arg(long)]
+    merchant: String,
+    #[arg(long)]
+    name: String,
+    /// File with the key that seals [env: REQUITE_SEALING_KEY has the key itself]
+    #[arg(long, value_name = "FILE")]
+    sealing_key_file: Option<std::path::PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KindWord {
+    Stripe,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Test,
+    Live,
+}
+
+/// Longest name of an account.
+const NAME_MAX: usize = 50;
+
+impl Connector {
+    pub(crate) fn run(self, config: &Config, output: &Output) -> Done {
+        match self {
+            Connector::Add(add) => {
+                let key = sealing_key(config, add.sealing_key_file.as_deref())?;
+                let account = add.run(config, &key)?;
+                let text =
+                    format!("{} can now be named as connector of payments", visible(&account.name));
+                Ok(output.result(&text, &shown(&account))?)
+            }
+            Connector::Rotate(rotate) => {
+                let key = sealing_key(config, rotate.sealing_key_file.as_deref())?;
+                let account = rotate.run(config, &key)?;
+                let text = format!("{} has a new secret", visible(&account.name));
+                Ok(output.result(&text, &shown(&account))?)
+            }
+            Connector::List => {
+                let office = Office::open(&config.database, Open::Existing)?;
+                for account in office.reads.connectors()? {
+                    let text = format!(
+                        "{}  {:<16}  {:<8}  {}",
+                        uuid_text(account.merchant.bits()),
+                        visible(&account.name),
+                        account.kind,
+                        account.mode
+                    );
+                    output.result(&text, &shown(&account))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn sealing_key(config: &Config, file: Option<&std::path::Path>) -> Result<SealingKey, Trouble> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let key = SealingKey::read(&text).map_err(|problem| anyhow!(problem))?;
+        return Ok(key);
+    }
+    config.sealing_key.clone().ok_or_else(|| {
+        Trouble::Usage(
+            "there is no key to seal with: set REQUITE_SEALING_KEY to 32 bytes in base64 \
+             (openssl rand -base64 32), or give --sealing-key-file"
+                .to_owned(),
+        )
+    })
+}
+
+fn shown(account: &ConnectorView) -> Value {
+    json!({
+        "id": uuid_text(account.id),
+        "merchant": uuid_text(account.merchant.bits()),
+        "name": account.name,
+        "kind": account.kind,
+        "mode": account.mode,
+        "base_url": account.base_url,
+        "created_at": millis_text(account.created_at_ms),
+        "sealed_at": millis_text(account.sealed_at_ms),
+    })
+}
+
+impl Add {
+    fn run(self, config: &Config, key: &SealingKey) -> Result<ConnectorView, Trouble> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_name = (1..=NAME_MAX).contains(&self.name.len()) && self.name.bytes().all(is_plain);
+        if !is_name || NAMES.contains(&self.name.as_str()) {
+            return Err(Trouble::Usage(format!(
+                "--name: {:?} cannot name an account: give 1 to {NAME_MAX} letters, digits, - or _, \
+                 and neither of {NAMES:?}",
+                self.name
+            )));
+        }
+        let office = Office::open(&config.database, Open::Existing)?;
+        let merchant = merchant::named(&office, &self.merchant)?;
+        let kind = match self.kind {
+            KindWord::Stripe => Kind::Stripe,
+        };
+        let secret = secret(kind, self.mode)?;
+        let now_ms = office.now_ms();
+        let mut account = ConnectorView {
+            id: office.ids.next(),
+            merchant: merchant.id,
+            name: self.name,
+            kind: kind.word().to_owned(),
+            mode: mode_word(self.mode).to_owned(),
+            base_url: self.base_url,
+            sends_reason: !self.no_reason,
+            sealed: Vec::new(),
+            created_at_ms: now_ms,
+            sealed_at_ms: now_ms,
+        };
+        account.sealed = key.seal(&secret, &bound_to(&account), office.ids.entropy());
+        Account::open(&account, Some(key)).context("the account cannot be used")?;
+        office.registry.create_connector(&account)?;
+        Ok(account)
+    }
+}
+
+impl Rotate {
+    fn run(self, config: &Config, key: &SealingKey) -> Result<ConnectorView, Trouble> {
+        let office = Office::open(&config.database, Open::Existing)?;
+        let merchant = merchant::named(&office, &self.merchant)?;
+        let account = office.reads.connector(merchant.id, &self.name)?;
+        let mut account = account.ok_or_else(|| {
+            anyhow!("merchant {} has no account named {:?}", merchant.slug, self.name)
+        })?;
+        let kind = Kind::from_word(&account.kind).context("the account is at an unknown PSP")?;
+        let mode = if account.mode == "live" { Mode::Live } else { Mode::Test };
+        let secret = secret(kind, mode)?;
+        account.sealed = key.seal(&secret, &bound_to(&account), office.ids.entropy());
+        account.sealed_at_ms = office.now_ms();
+        Account::open(&account, Some(key)).context("the account cannot be used")?;
+        let (id, at_ms) = (account.id, account.sealed_at_ms);
+        office.registry.reseal_connector(merchant.id, id, &account.sealed, at_ms)?;
+        Ok(account)
+    }
+}
+
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Test => "test",
+        Mode::Live => "live",
+    }
+}
+
+/// Reads an account's key from standard input, and checks that it is one of its PSP and mode: test and
+/// live money are kept apart.
+fn secret(kind: Kind, mode: Mode) -> anyhow::Result<Secret> {
+    use std::io::Read;
+    let mut text = String::new();
+    let most = u64::try_from(SECRET_BYTES_MAX).unwrap_or(u64::MAX);
+    std::io::stdin().take(most).read_to_string(&mut text).context("cannot read the secret")?;
+    let text = Secret::new(text);
+    let key = text.expose().trim();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("standard input has no secret: give the provider's secret key on one line");
+    }
+    if kind == Kind::Stripe {
+        let marks = match mode {
+            Mode::Test => ["sk_test_", "rk_test_"],
+            Mode::Live => ["sk_live_", "rk_live_"],
+        };
+        if !marks.iter().any(|mark| key.starts_with(mark)) {
+            bail!(
+                "the secret is no {} key of Stripe's: those begin with {} or {}",
+                mode_word(mode),
+                marks[0],
+                marks[1]
+            );
+        }
+    }
+    let credential = Credential { key: key.to_owned() };
+    Ok(Secret::new(serde_json::to_string(&credential)?))
+}

@@ -1,0 +1,310 @@
+//! Stripe's refunds, as of its API version [`VERSION`].
+//!
+//! - A refund has the same `Idempotency-Key` for ever, and says in its metadata ([`MARK`]) whose it is, so
+//!   that it is found again by listing a charge's refunds once Stripe has forgotten the key (after 24
+//!   hours at the earliest).
+//! - Only what Stripe proves is believed. A refund of another amount, currency or charge than was
+//!   asked for, an answer that is no JSON, a 5xx: unknown, and looked up.
+//! - A look-up asks for the refund by its id, or lists what was given back of the charge. Order and
+//!   page size of the list are not relied on.
+//!
+//! Which answer means what stands in [`sent`], statuses in [`outcome`], amounts in [`amount`].
+
+use requite_core::currency::Currency;
+use requite_core::id::uuid_text;
+use requite_core::money::Minor;
+use requite_core::refund::Fault;
+use requite_core::settle::Outcome;
+use requite_engine::psp::{CallKind, Instruction};
+use serde::Deserialize;
+
+use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
+
+/// The version of Stripe's API that is asked for.
+pub(crate) const VERSION: &str = "2026-10-28.endive";
+/// Where Stripe is, unless an account says otherwise.
+pub(crate) const BASE_URL: &str = "https://api.stripe.com";
+/// The metadata key under which a refund has our id.
+pub(crate) const MARK: &str = "requite_refund";
+
+/// Reasons that Stripe knows. Every other text goes into the metadata only: Stripe answers 400 to it.
+const REASONS: [&str; 3] = ["duplicate", "fraudulent", "requested_by_customer"];
+/// Longest value of a metadata member, in characters.
+const METADATA_CHARS_MAX: usize = 500;
+/// Refunds on one page of a list: Stripe's maximum.
+const PAGE: usize = 100;
+
+/// Currencies that Stripe counts in whole units, and those it counts in thousandths.
+const WHOLE: [&str; 16] = [
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
+    "XAF", "XOF", "XPF",
+];
+const THOUSANDTHS: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
+
+/// What to do next for an instruction. `sends_reason` is false for accounts at servers that refuse
+/// the parameter.
+pub(crate) fn next(instruction: &Instruction, heard: &[Heard], sends_reason: bool) -> Next {
+    match (instruction.kind, heard.last()) {
+        (CallKind::Send, None) => send(instruction, sends_reason),
+        (CallKind::Send, Some(heard)) => Next::Done(match heard {
+            Heard::Answer(answer) => sent(instruction, answer),
+            Heard::NotSent(fault) => Outcome::NotSent { fault: fault.clone(), retry_after_ms: 0 },
+            Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
+        }),
+        (CallKind::LookUp, None) => match &instruction.psp_refund {
+            Some(id) => Next::Ask(read(format!("/v1/refunds/{}", form_value(id)))),
+            None => list(instruction, None),
+        },
+        (CallKind::LookUp, Some(Heard::Answer(answer))) => found(instruction, answer),
+        (CallKind::LookUp, Some(Heard::NotSent(fault) | Heard::Lost(fault))) => {
+            Next::Done(Outcome::Unknown { fault: fault.clone() })
+        }
+    }
+}
+
+fn send(instruction: &Instruction, sends_reason: bool) -> Next {
+    let asked = amount(instruction.currency, instruction.amount);
+    let (charge, units) = match (charge(instruction), asked) {
+        (Ok(charge), Ok(units)) => (charge, units),
+        (Err(fault), _) | (_, Err(fault)) => return Next::Done(Outcome::Failed { fault }),
+    };
+    let id = uuid_text(instruction.refund.refund.bits());
+    let mut body = format!("{}={}&amount={units}&metadata%5B{MARK}%5D={id}", charge.0, charge.1);
+    if let Some(reason) = &instruction.reason {
+        let text: String = reason.chars().take(METADATA_CHARS_MAX).collect();
+        body.push_str(&format!("&metadata%5Breason%5D={}", form_value(&text)));
+        if sends_reason && REASONS.contains(&reason.as_str()) {
+            body.push_str(&format!("&reason={reason}"));
+        }
+    }
+    let headers = vec![
+        ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ("idempotency-key", instruction.psp_key()),
+        ("stripe-version", VERSION.to_owned()),
+    ];
+    let path = "/v1/refunds".to_owned();
+    Next::Ask(Ask { method: "POST", path, headers, body: Some(body) })
+}
+
+fn read(path: String) -> Ask {
+    let headers = vec![("stripe-version", VERSION.to_owned())];
+    Ask { method: "GET", path, headers, body: None }
+}
+
+fn list(instruction: &Instruction, after: Option<&str>) -> Next {
+    match charge(instruction) {
+        Ok((name, id)) => {
+            let after = after.map(|id| format!("&starting_after={}", form_value(id)));
+            let path = format!("/v1/refunds?{name}={id}&limit={PAGE}{}", after.unwrap_or_default());
+            Next::Ask(read(path))
+        }
+        Err(fault) => Next::Done(Outcome::Unknown { fault }),
+    }
+}
+
+/// The parameter that names what is given back, and its value.
+fn charge(instruction: &Instruction) -> Result<(&'static str, String), Fault> {
+    let Some(id) = &instruction.connector_payment else {
+        let text = "the payment was registered without connector_payment, the PSP's id of it";
+        return Err(fault("connector_payment_missing", text));
+    };
+    let name = if id.starts_with("pi_") { "payment_intent" } else { "charge" };
+    Ok((name, form_value(id)))
+}
+
+/// An amount in Stripe's unit of a currency: not always the unit of ISO 4217.
+fn amount(currency: Currency, amount: Minor) -> Result<i64, Fault> {
+    let code = currency.code();
+    let exponent = match () {
+        () if WHOLE.contains(&code) => 0,
+        () if THOUSANDTHS.contains(&code) => 3,
+        () => 2,
+    };
+    let inexpressible = |unit: &str| {
+        let units = amount.units();
+        let text = format!("{units} minor units of {code} are no multiple of {unit} at Stripe");
+        fault("amount_not_expressible", text)
+    };
+    let ours = u32::from(currency.exponent());
+    let scale = |power: u32| 10_i64.checked_pow(power).unwrap_or(i64::MAX);
+    let units = if exponent >= ours {
+        let by = scale(exponent.saturating_sub(ours));
+        amount.units().checked_mul(by).ok_or_else(|| inexpressible("its unit"))?
+    } else {
+        let by = scale(ours.saturating_sub(exponent));
+        let whole = amount.units().checked_div(by).unwrap_or_default();
+        if whole.checked_mul(by) != Some(amount.units()) {
+            return Err(inexpressible("its unit"));
+        }
+        whole
+    };
+    if exponent == 3 && units.checked_rem(10) != Some(0) {
+        return Err(inexpressible("10"));
+    }
+    Ok(units)
+}
+
+/// A refund as Stripe shows it. Members and values it may add one day are no error.
+#[derive(Debug, Deserialize)]
+struct Refund {
+    id: String,
+    amount: i64,
+    currency: String,
+    status: Option<String>,
+    charge: Option<String>,
+    payment_intent: Option<String>,
+    failure_reason: Option<String>,
+    #[serde(default)]
+    metadata: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct List {
+    data: Vec<Refund>,
+    has_more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Complaint {
+    error: Told,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    #[serde(default)]
+    r#type: String,
+    code: Option<String>,
+    #[serde(default)]
+    message: String,
+    param: Option<String>,
+}
+
+/// The answer to a call for a refund.
+fn sent(instruction: &Instruction, answer: &Answer) -> Outcome {
+    if answer.status == 200 {
+        return match serde_json::from_slice::<Refund>(&answer.body) {
+            Ok(refund) => outcome(instruction, &refund),
+            Err(_) => unreadable(answer),
+        };
+    }
+    let Ok(Complaint { error }) = serde_json::from_slice::<Complaint>(&answer.body) else {
+        return unreadable(answer);
+    };
+    let fault = complaint(&error);
+    match answer.status {
+        // A limit of theirs or a lock: nothing was done.
+        429 => Outcome::NotSent { fault, retry_after_ms: answer.retry_after_ms },
+        // The credential, not the refund: another one may do.
+        401 | 403 => Outcome::NotSent { fault, retry_after_ms: answer.retry_after_ms },
+        // The key was used for something else: whatever that was, it is looked up.
+        _ if error.r#type == "idempotency_error" => Outcome::Unknown { fault },
+        400 | 402 | 404 => Outcome::Declined { psp_refund: None, fault },
+        // 409: the same key is running right now. 5xx: anything may have happened.
+        _ => Outcome::Unknown { fault },
+    }
+}
+
+/// What Stripe complains of under its own code. Too much has none: it is told by its parameter, never by
+/// its text.
+fn complaint(error: &Told) -> Fault {
+    let code = match (&error.code, error.param.as_deref()) {
+        (Some(code), _) => code.as_str(),
+        (None, Some("amount")) => "amount_too_large",
+        (None, _) if error.r#type.is_empty() => "stripe_error",
+        (None, _) => error.r#type.as_str(),
+    };
+    fault(code, error.message.clone())
+}
+
+fn unreadable(answer: &Answer) -> Outcome {
+    let bytes = answer.body.len();
+    let status = answer.status;
+    unknown("answer_unreadable", format!("status {status} with {bytes} bytes that are no refund"))
+}
+
+/// What a refund at Stripe says of ours: first of all whether it is ours.
+fn outcome(instruction: &Instruction, refund: &Refund) -> Outcome {
+    if let Some(difference) = difference(instruction, refund) {
+        tracing::error!(
+            refund = %uuid_text(instruction.refund.refund.bits()),
+            psp_refund = %refund.id,
+            %difference,
+            "the PSP answers with another refund than was asked for"
+        );
+        return unknown("answer_differs", difference);
+    }
+    let psp_refund = Some(refund.id.clone());
+    let failed = |word: &str| {
+        let code = refund.failure_reason.as_deref().unwrap_or(word);
+        fault(code, format!("Stripe: the refund is {word}"))
+    };
+    match refund.status.as_deref() {
+        Some("succeeded") => Outcome::Succeeded { psp_refund },
+        Some("requires_action") => Outcome::RequiresAction { psp_refund },
+        Some(word @ ("failed" | "canceled")) => {
+            Outcome::Declined { psp_refund, fault: failed(word) }
+        }
+        // A status that is not known yet says that Stripe has it, and no more.
+        Some(_) | None => Outcome::Pending { psp_refund },
+    }
+}
+
+fn difference(instruction: &Instruction, refund: &Refund) -> Option<String> {
+    let currency = instruction.currency.code();
+    let asked = amount(instruction.currency, instruction.amount).ok();
+    if asked != Some(refund.amount) || !refund.currency.eq_ignore_ascii_case(currency) {
+        let units = instruction.amount.units();
+        return Some(format!(
+            "asked for {units} minor units of {currency}, answered with {} of {}",
+            refund.amount, refund.currency
+        ));
+    }
+    let ours = instruction.connector_payment.as_deref()?;
+    let theirs = match charge(instruction) {
+        Ok(("payment_intent", _)) => refund.payment_intent.as_deref(),
+        _ => refund.charge.as_deref(),
+    };
+    let is_other = theirs.is_some_and(|theirs| theirs != ours);
+    is_other.then(|| format!("asked for {ours}, answered with a refund of {theirs:?}"))
+}
+
+/// The answer to a look-up.
+fn found(instruction: &Instruction, answer: &Answer) -> Next {
+    if let Some(id) = &instruction.psp_refund {
+        return Next::Done(match answer.status {
+            200 => match serde_json::from_slice::<Refund>(&answer.body) {
+                Ok(refund) if refund.id == *id => outcome(instruction, &refund),
+                _ => unreadable(answer),
+            },
+            404 if is_json(answer) => Outcome::Absent,
+            _ => not_looked_up(answer),
+        });
+    }
+    let listed = match serde_json::from_slice::<List>(&answer.body) {
+        Ok(list) if answer.status == 200 => list,
+        _ => return Next::Done(not_looked_up(answer)),
+    };
+    let mark = uuid_text(instruction.refund.refund.bits());
+    let ours = listed.data.iter().find(|refund| refund.metadata.get(MARK) == Some(&mark));
+    match (ours, listed.data.last()) {
+        (Some(refund), _) => Next::Done(outcome(instruction, refund)),
+        (None, Some(last)) if listed.has_more => list(instruction, Some(&last.id)),
+        (None, None) if listed.has_more => Next::Done(unreadable(answer)),
+        (None, _) => Next::Done(Outcome::Absent),
+    }
+}
+
+fn is_json(answer: &Answer) -> bool {
+    serde_json::from_slice::<Complaint>(&answer.body).is_ok()
+}
+
+/// A look-up that was refused proves nothing about the refund.
+fn not_looked_up(answer: &Answer) -> Outcome {
+    match serde_json::from_slice::<Complaint>(&answer.body) {
+        Ok(Complaint { error }) => Outcome::Unknown { fault: complaint(&error) },
+        Err(_) => unreadable(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The way to a PSP: HTTP over TLS, and what its failures prove.
+//!
+//! - A connection that was never made ([`Heard::NotSent`]) carried nothing.
+//! - Whatever else goes wrong, the PSP may have acted ([`Heard::Lost`]).
+//!
+//! Redirects are not followed and no proxy is asked: a credential goes to the account's own address and
+//! to no other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::exchange::{ANSWER_BYTES_MAX, Answer, Ask, Heard, fault};
+
+/// How long it may take to reach a PSP.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a connection without a request is kept.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Connections to one PSP that are kept without a request.
+const IDLE_CONNECTIONS_MAX: usize = 16;
+/// Longest `Retry-After` that is believed: an hour.
+const RETRY_AFTER_SECONDS_MAX: i64 = 3_600;
+
+/// Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Transport {
+    /// Trusts the machine's certificate authorities.
+    pub(crate) fn new() -> std::io::Result<Transport> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_MAX));
+        tcp.set_nodelay(true);
+        let tls = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_timer(TokioTimer::new())
+            .build(tls);
+        Ok(Transport { client })
+    }
+
+    /// One request and its answer, or what is known without one. `credential` is the header that
+    /// opens the account.
+    pub(crate) async fn exchange(
+        &self,
+        base: &Uri,
+        credential: &(HeaderName, HeaderValue),
+        ask: &Ask,
+        deadline: Duration,
+    ) -> Heard {
+        let request = match request(base, credential, ask) {
+            Ok(request) => request,
+            Err(text) => return Heard::NotSent(fault("request_impossible", text)),
+        };
+        let answered = async {
+            let response = self.client.request(request).await.map_err(|error| failed(&error))?;
+            read(response).await
+        };
+        match tokio::time::timeout(deadline, answered).await {
+            Ok(Ok(answer)) => Heard::Answer(answer),
+            Ok(Err(heard)) => heard,
+            Err(_) => {
+                let ms = deadline.as_millis();
+                Heard::Lost(fault("no_answer", format!("no answer within {ms} ms")))
+            }
+        }
+    }
+}
+
+fn request(
+    base: &Uri,
+    (name, credential): &(HeaderName, HeaderValue),
+    ask: &Ask,
+) -> Result<Request<Full<Bytes>>, String> {
+    let prefix = base.path().trim_end_matches('/');
+    let authority = base.authority().ok_or("the account's base URL names no host")?;
+    let scheme = base.scheme_str().unwrap_or("https");
+    let uri = format!("{scheme}://{authority}{prefix}{}", ask.path);
+    let mut request = Request::builder()
+        .method(ask.method)
+        .uri(uri)
+        .header("user-agent", concat!("requite/", env!("CARGO_PKG_VERSION")))
+        .header("accept", "application/json")
+        .header(name, credential);
+    for (name, value) in &ask.headers {
+        request = request.header(*name, value);
+    }
+    let body = ask.body.clone().unwrap_or_default();
+    request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())
+}
+
+/// What a failed request proves.
+fn failed(error: &Error) -> Heard {
+    let text = chain(error);
+    if error.is_connect() {
+        Heard::NotSent(fault("not_connected", text))
+    } else {
+        Heard::Lost(fault("connection_lost", text))
+    }
+}
+
+/// An error with its causes. Never has a header or a body in it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Heard> {
+    let status = response.status().as_u16();
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = seconds.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
+    let retry_after_ms = seconds.clamp(0, RETRY_AFTER_SECONDS_MAX).saturating_mul(1_000);
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| {
+        let text = format!("status {status}, and then: {}", chain(error.as_ref()));
+        Heard::Lost(fault("answer_cut", text))
+    })?;
+    Ok(Answer { status, retry_after_ms, body: body.to_bytes().to_vec() })
+}
+
+#[cfg(test)]
+mod tests;
