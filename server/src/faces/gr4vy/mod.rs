@@ -1,4 +1,4 @@
-//! The Gr4vy face: `/transactions/{id}/refunds` and what stands around it.
+//! The Gr4vy face: transactions from their creation to the last refund.
 //!
 //! The dialect: UUIDs, integer minor units up to 99,999,999 a request, times with six decimals and
 //! `+00:00`, snake-case members. The caller signs its own tokens (JWT, ES512) with a key whose
@@ -12,8 +12,9 @@
 //! - The answer to a repeated idempotency key is rendered as of the first answer, so it has the
 //!   same bytes (A4).
 //!
-//! Start at [`refund`]. Requests are read in [`wire`], ids in [`spelling`], queries and cursors in
-//! [`page`]; refunds are written in [`show`] and transactions in [`transaction`].
+//! Start at [`refund`], or at [`create`] for how money is taken. Requests are read in [`wire`], member
+//! by member with [`form`], ids in [`spelling`], queries and cursors in [`page`]; refunds are written
+//! in [`show`] and transactions in [`transaction`].
 
 mod auth;
 mod captures;

@@ -1,5 +1,6 @@
 //! Whole exchanges with the face over the real engine and store. Only the PSP is the tests' own.
 
+mod book;
 mod exchange;
 mod history;
 mod lists;
