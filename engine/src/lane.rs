@@ -45,7 +45,7 @@ type UnderWay = HashMap<RefundRef, u32>;
 
 pub struct Lane<S: Store> {
     store: S,
-    /// Connectors that need no PSP: accepting is succeeding.
+    /// What they say without being called.
     connectors: Box<dyn Connectors>,
     waiters: Waiters,
     under_way: UnderWay,

@@ -62,15 +62,21 @@ pub trait Connectors: Send {
     /// It needs no PSP: accepting a refund is its success.
     fn is_immediate(&self, connector: &str) -> bool;
 
-    /// Does it turn down this booking (the sandbox's script)? Only captures, voids and extensions that the
-    /// rules allow are asked about. `settings` is what the payment was registered with for it.
-    fn decline(
-        &self,
-        connector: &str,
-        settings: Option<&str>,
-        booking: Booking,
-        amount: Minor,
-    ) -> Option<Fault>;
+    /// Does it turn down this booking (the sandbox's script; an account at a PSP, whose captures are made
+    /// there)? Only captures, voids and extensions that the rules allow are asked about.
+    fn decline(&self, asked: &BookingAsked<'_>) -> Option<Fault>;
+}
+
+/// A booking that the rules allow.
+#[derive(Clone, Copy, Debug)]
+pub struct BookingAsked<'a> {
+    pub connector: &'a str,
+    /// What the payment was registered with for it.
+    pub settings: Option<&'a str>,
+    pub booking: Booking,
+    pub amount: Minor,
+    /// The face it comes through.
+    pub face: &'a str,
 }
 
 /// Connectors of which these are immediate, and which turn nothing down.
@@ -79,7 +85,7 @@ impl<const N: usize> Connectors for [&'static str; N] {
         self.contains(&connector)
     }
 
-    fn decline(&self, _: &str, _: Option<&str>, _: Booking, _: Minor) -> Option<Fault> {
+    fn decline(&self, _: &BookingAsked<'_>) -> Option<Fault> {
         None
     }
 }

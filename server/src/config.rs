@@ -95,7 +95,7 @@ impl std::error::Error for Fault {}
 /// says what may stand there.
 type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
 
-const SETTINGS: [Setting; 18] = [
+const SETTINGS: &[Setting] = &[
     ("database", |config, text| {
         config.database = database(text)?;
         Ok(())
@@ -260,7 +260,7 @@ fn overlay(
             set(&mut config, &key, &text).map_err(|problem| fault(at, problem, false))?;
         }
     }
-    for (key, _) in SETTINGS {
+    for &(key, _) in SETTINGS {
         let name = variable(key);
         if let Some(text) = environment(&name)? {
             set(&mut config, key, &text).map_err(|problem| fault(name, problem, false))?;

@@ -16,11 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use requite_core::id::MerchantId;
-use requite_core::money::Minor;
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
-use requite_engine::command::Booking;
-use requite_engine::psp::{Connectors, Instruction, OnOutcome, Psp};
+use requite_engine::psp::{BookingAsked, Connectors, Instruction, OnOutcome, Psp};
 use requite_engine::read::Reads;
 use tokio::runtime::Handle;
 
@@ -46,6 +44,9 @@ pub(crate) fn takes_at_once(connector: &str) -> bool {
     connector == sandbox::NAME
 }
 
+/// The face whose captures and voids are reports.
+const NATIVE: &str = "native";
+
 /// What the lane knows of the connectors.
 pub(crate) struct Rules;
 
@@ -54,14 +55,15 @@ impl Connectors for Rules {
         connector == MANUAL
     }
 
-    fn decline(
-        &self,
-        connector: &str,
-        settings: Option<&str>,
-        booking: Booking,
-        amount: Minor,
-    ) -> Option<Fault> {
-        (connector == sandbox::NAME).then(|| sandbox::decline(settings, booking, amount)).flatten()
+    /// A booking through the native API says what happened elsewhere, and is written down. Through
+    /// another face it is a wish, and at a PSP's account nobody here can fulfil it.
+    fn decline(&self, asked: &BookingAsked<'_>) -> Option<Fault> {
+        match asked.connector {
+            MANUAL => None,
+            sandbox::NAME => sandbox::decline(asked.settings, asked.booking, asked.amount),
+            _ if asked.face == NATIVE => None,
+            _ => Some(fault("made_at_the_psp", "captures and voids are made at the PSP itself")),
+        }
     }
 }
 

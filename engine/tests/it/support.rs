@@ -15,7 +15,7 @@ use requite_engine::command::{
 };
 use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::lane::Lane;
-use requite_engine::psp::{Connectors, Instruction};
+use requite_engine::psp::{BookingAsked, Connectors, Instruction};
 use requite_engine::read::{PaymentView, Reads};
 use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, audit};
 
@@ -33,14 +33,8 @@ impl Connectors for TestConnectors {
         connector == "manual"
     }
 
-    fn decline(
-        &self,
-        connector: &str,
-        _: Option<&str>,
-        _: Booking,
-        amount: Minor,
-    ) -> Option<Fault> {
-        let is_declined = connector == "strict" && amount.units() == 666;
+    fn decline(&self, asked: &BookingAsked<'_>) -> Option<Fault> {
+        let is_declined = asked.connector == "strict" && asked.amount.units() == 666;
         is_declined.then(|| Fault { code: "05".to_owned(), text: "do not honour".to_owned() })
     }
 }

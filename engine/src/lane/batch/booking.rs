@@ -10,6 +10,7 @@ use super::{Batch, Happening};
 use crate::command::{Amendment, Booked, Booking, BookingRequest, CommandError, Reply};
 use crate::event::Kind;
 use crate::key::{Key, KeyOutcome, KeyRecord, Lifetime, booking_refusal_text};
+use crate::psp::BookingAsked;
 use crate::read::OperationKind;
 use crate::store::{NewAmendment, NewCapture, NewOperation, NewRelease};
 
@@ -73,9 +74,14 @@ impl Batch<'_> {
     fn make(&mut self, request: &BookingRequest, allowed: &Allowed) {
         let of = (request.merchant, request.payment);
         let book = self.loaded.books.get(&of).expect("the caller checked that it is loaded");
-        let settings = book.connector_settings.as_deref();
         let amount = allowed.amount;
-        let decline = self.connectors.decline(&book.connector, settings, request.booking, amount);
+        let decline = self.connectors.decline(&BookingAsked {
+            connector: &book.connector,
+            settings: book.connector_settings.as_deref(),
+            booking: request.booking,
+            amount,
+            face: &request.trace.face,
+        });
         let kind = match (&decline, request.booking) {
             (Some(_), _) => Kind::Declined,
             (None, Booking::Capture { .. }) => Kind::Captured,
