@@ -555,4 +555,67 @@ for (const { where, url } of mounts("/gr4vy")) {
     }
     assert.equal((await refunds.list(id)).items.length, 1);
   });
+
+  test(`gr4vy ${where}: the client's pager meets every transaction once`, async () => {
+    const mark = JSON.stringify({ mark: randomUUID() });
+    const made = [];
+    for (let n = 0; n < 5; n += 1) made.push(await transaction({ metadata: JSON.parse(mark) }));
+
+    const pages = [];
+    for await (const { result } of await transactions.list({ metadata: [mark], limit: 2 })) {
+      assert.equal(result.limit, 2);
+      pages.push(result.items);
+    }
+
+    assert.deepEqual(pages.map((items) => items.length), [2, 2, 1]);
+    assert.deepEqual(pages.flat().map(({ id }) => id).sort(), made.toSorted());
+    const [{ type, capturedAmount, giftCardRedemptions }] = pages[0];
+    assert.deepEqual([type, capturedAmount, giftCardRedemptions], ["transaction", 10000, []]);
+  });
+
+  test(`gr4vy ${where}: a list is narrowed by what the client writes`, async () => {
+    const externalIdentifier = randomUUID();
+    const id = await transaction({ external_identifier: externalIdentifier });
+    await refunds.create({ amount: 1 }, id);
+    const { createdAt, updatedAt, reconciliationId } = await transactions.get(id);
+    const found = async (filters) => {
+      const { result } = await transactions.list({ externalIdentifier, ...filters });
+      return result.items.map((item) => item.id);
+    };
+    for (const filters of [
+      { id, reconciliationId, hasRefunds: true },
+      { status: ["capture_succeeded"], currency: ["USD", "EUR"] },
+      { amountEq: 10000, createdAtGte: createdAt, updatedAtLte: updatedAt },
+      { search: externalIdentifier.slice(4).toUpperCase(), cursor: null, buyerId: null },
+    ]) {
+      assert.deepEqual(await found(filters), [id], JSON.stringify(filters));
+    }
+    for (const filters of [{ hasRefunds: false }, { amountGte: 10001 }, { method: ["paypal"] }]) {
+      assert.deepEqual(await found(filters), [], JSON.stringify(filters));
+    }
+    await assert.rejects(
+      transactions.list({ cursor: "x" }),
+      typed(errors.Error400, { code: "bad_request", status: 400, pointer: "cursor" }),
+    );
+  });
+
+  test(`gr4vy ${where}: events and settlements are read`, async () => {
+    const id = await transaction();
+    const refund = await refunds.create({ amount: 1500 }, id);
+
+    const events = [];
+    for await (const { result } of await transactions.events.list(id, undefined, 2)) {
+      events.push(...result.items);
+    }
+
+    const prefix = "payment-connector-response-transaction-";
+    assert.deepEqual(
+      events.map(({ name }) => name.replace(prefix, "")),
+      ["capture-reversal-succeeded", "capture-succeeded", "authorization-succeeded"],
+    );
+    assert.equal(events[0].context.refund_id, refund.id);
+    assert.deepEqual((await transactions.settlements.list(id)).items, []);
+    await assert.rejects(transactions.settlements.list(randomUUID()), notFound);
+    await assert.rejects(transactions.settlements.get(id, randomUUID()), notFound);
+  });
 }

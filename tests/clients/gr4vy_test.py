@@ -1,15 +1,17 @@
 """gr4vy, Gr4vy's official client for Python. Amounts are in minor units.
 
-Start at `Payments`, which takes money, and `Refunds`, which gives it back; both run at each place
-where the face is served. The server and the credentials come from `tests/clients/run`, in the file that REQUITE_ACCESS names.
+Start at `Payments`, which takes money, `Refunds`, which gives it back, and `History`, which reads; all
+run at each place where the face is served. The server and the credentials come from `tests/clients/run`, in the file that REQUITE_ACCESS names.
 """
 
+import datetime
 import json
 import os
 import time
 import unittest
 import urllib.request
 import uuid
+import warnings
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -516,6 +518,148 @@ class Payments(Face):
         other = self.client(ACCESS["other"]["gr4vy"], ACCESS["other"]["slug"])
         id = self.created().id
         self.assert_not_found(lambda: other.transactions.capture(transaction_id=id))
+
+
+class History(Face):
+    """Lists of transactions, and what is told of one."""
+
+    def setUp(self):
+        super().setUp()
+        self.transactions = self.gr4vy.transactions
+        # The client reads every filter when it lists, and warns of the deprecated ones.
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+    def ids(self, **filters):
+        """What the client's own pager brings, page by page."""
+        pages = []
+        page = self.transactions.list(**filters)
+        while page is not None:
+            pages.append([item.id for item in page.result.items])
+            page = page.next()
+        return pages
+
+    def test_the_clients_pager_meets_every_transaction_once(self):
+        mark = str(uuid.uuid4())
+        made = [transaction(metadata={"mark": mark}, amount=1000 + n) for n in range(5)]
+        filters = {"metadata": [json.dumps({"mark": mark})]}
+
+        pages = self.ids(limit=2, **filters)
+
+        self.assertEqual([len(page) for page in pages], [2, 2, 1])
+        seen = [id for page in pages for id in page]
+        self.assertEqual(sorted(seen), sorted(made))
+        self.refunds.create(transaction_id=made[0], amount=1)
+        [newest, *_] = self.ids(limit=2, **filters)
+        self.assertEqual(newest[0], made[0], "what changed last comes first")
+
+    def test_every_filter_that_the_client_writes_is_read(self):
+        name, psp = str(uuid.uuid4()), str(uuid.uuid4())
+        id = transaction(
+            external_identifier=name,
+            connector_payment=psp,
+            source={"type": "card", "scheme": "mada", "last_digits": "4444"},
+            gift_cards=[{"amount": 2500, "last4": "1234"}],
+        )
+        self.refunds.create(transaction_id=id, amount=1)
+        read = self.transactions.get(transaction_id=id)
+        hour = datetime.timedelta(hours=1)
+        for filters in (
+            {"id": id},
+            {"reconciliation_id": read.reconciliation_id},
+            {"payment_service_transaction_id": psp},
+            {"search": name[:18]},
+            {"status": ["capture_succeeded", "authorization_succeeded"]},
+            {"currency": ["USD", "EUR"]},
+            {"method": ["card"], "payment_method_scheme": ["mada"]},
+            {"payment_method_label": "4444"},
+            {"amount_eq": 12500},
+            {"amount_gte": 12500, "amount_lte": 12500},
+            {"created_at_gte": read.created_at, "created_at_lte": read.created_at},
+            {"updated_at_gte": read.updated_at - hour, "updated_at_lte": read.updated_at + hour},
+            {"has_refunds": True, "has_gift_card_redemptions": True},
+            {"gift_card_last4": "1234"},
+            {"payment_source": ["ecommerce"], "disputed": False, "has_settlements": False},
+            {"payment_service_id": [read.payment_service.id]},
+        ):
+            with self.subTest(filters=filters):
+                found = self.ids(external_identifier=name, **filters)
+                self.assertEqual(found, [[id]])
+        for filters in (
+            {"status": ["authorization_declined"]},
+            {"amount_gte": 12501},
+            {"has_refunds": False},
+            {"created_at_lte": read.created_at - hour},
+            {"buyer_id": str(uuid.uuid4())},
+        ):
+            with self.subTest(filters=filters):
+                self.assertEqual(self.ids(external_identifier=name, **filters), [[]])
+
+    def test_a_query_that_cannot_be_read_is_refused_with_its_name(self):
+        for filters, name in (
+            ({"limit": 101}, "limit"),
+            ({"cursor": "x"}, "cursor"),
+            ({"status": ["refunded"]}, "status"),
+            ({"metadata": ["x"]}, "metadata"),
+        ):
+            with self.subTest(filters=filters):
+                self.assert_refused(
+                    errors.Error400,
+                    "bad_request",
+                    lambda: self.transactions.list(**filters),
+                    name,
+                )
+
+    def test_captures_events_and_settlements_are_read(self):
+        id = transaction(captures=[], external_identifier=str(uuid.uuid4()))
+        self.transactions.capture(
+            transaction_id=id, amount=4000, final=False, external_identifier="parcel-1"
+        )
+        refund = self.refunds.create(transaction_id=id, amount=1500)
+
+        [capture] = self.transactions.captures.list(transaction_id=id).items
+        self.assertEqual(capture.amount, 4000)
+        self.assertEqual(capture.status, "succeeded")
+        self.assertEqual(capture.external_identifier, "parcel-1")
+        self.assertIs(capture.final, False)
+        read = self.transactions.captures.get(transaction_id=id, capture_id=capture.id)
+        self.assertEqual(read, capture)
+        unknown = str(uuid.uuid4())
+        self.assert_not_found(
+            lambda: self.transactions.captures.get(transaction_id=id, capture_id=unknown)
+        )
+
+        names, page = [], self.transactions.events.list(transaction_id=id, limit=2)
+        first = page.result.items[0]
+        while page is not None:
+            names += [event.name for event in page.result.items]
+            page = page.next()
+        prefix = "payment-connector-response-transaction-"
+        self.assertEqual(
+            names,
+            [
+                prefix + "capture-reversal-succeeded",
+                prefix + "capture-succeeded",
+                prefix + "authorization-succeeded",
+            ],
+        )
+        self.assertEqual(first.context["refund_id"], refund.id)
+
+        for settlements in (self.transactions.settlements, self.transactions.refund_settlements):
+            self.assertEqual(settlements.list(transaction_id=id).items, [])
+            self.assert_not_found(lambda: settlements.list(transaction_id=unknown))
+            self.assert_not_found(
+                lambda: settlements.get(transaction_id=id, settlement_id=unknown)
+            )
+
+
+class HistoryAtTheRoot(History, unittest.TestCase):
+    """The face's paths as the original has them."""
+
+
+class HistoryBelowThePrefix(History, unittest.TestCase):
+    """The face's paths below its own prefix."""
+
+    prefix = "/gr4vy"
 
 
 class RefundsAtTheRoot(Refunds, unittest.TestCase):
