@@ -8,5 +8,6 @@ mod operations;
 mod races;
 mod refunds;
 mod sessions;
+mod shop;
 mod support;
 mod views;
