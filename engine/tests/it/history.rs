@@ -3,10 +3,13 @@
 use requite_core::id::{MerchantId, RefundId};
 use requite_core::journal::Account;
 use requite_core::refund::Status;
+use requite_engine::command::{Booking, Command};
 use requite_engine::event::Kind;
-use requite_engine::read::{HistoryPage, Journal, JournalView, Reads, RefundFilter, Sort};
+use requite_engine::read::{
+    HistoryPage, Journal, JournalView, PaymentFilter, Reads, RefundFilter, Sort,
+};
 
-use crate::support::{Bench, MERCHANT, PAYMENT, request, succeeded};
+use crate::support::{Bench, MERCHANT, NOW, PAYMENT, booking, registration, request, succeeded};
 
 fn page(limit: u32) -> HistoryPage {
     HistoryPage { limit, ..HistoryPage::default() }
@@ -102,6 +105,28 @@ fn the_journal_comes_to_the_balances_and_says_what_moved_each_cent() {
     let numbers: Vec<u32> = first.lines.iter().chain(&next.lines).map(|line| line.seq).collect();
     assert_eq!(numbers, [6, 5, 4, 3, 2]);
     assert_eq!(first.accounts, all.accounts, "whatever the page");
+}
+
+/// Pages by change go on behind the time that was shown: it must be the time that orders them, also
+/// where a payment was made long ago and captured in the millisecond in which it came here.
+#[test]
+fn a_payment_shows_the_time_by_which_it_is_listed() {
+    let mut bench = Bench::new();
+    let mut old = registration("manual", &[]);
+    (old.created_at_ms, old.at_ms) = (NOW - 1_000_000, NOW);
+    bench.ask(Command::Register(Box::new(old))).expect("registered");
+    assert_eq!(bench.view(None).updated_at_ms, NOW - 1_000_000);
+    bench.ask(booking(Booking::Capture { is_final: false }, 200, None)).expect("captured");
+    let shown = bench.view(None);
+    assert_eq!(shown.updated_at_ms, NOW);
+    let behind = |at_ms| PaymentFilter {
+        sort: Sort::Updated,
+        after: Some((PAYMENT, at_ms)),
+        limit: 9,
+        ..PaymentFilter::default()
+    };
+    let listed = |at_ms| bench.reads().payments(MERCHANT, &behind(at_ms)).expect("readable").len();
+    assert_eq!((listed(shown.updated_at_ms), listed(shown.updated_at_ms - 1)), (0, 1));
 }
 
 /// A refund that changes while somebody turns pages by change moves to the end; nothing is left out.

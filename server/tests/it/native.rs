@@ -9,6 +9,10 @@ use super::support::{
     sign_gr4vy_token,
 };
 
+mod books;
+mod keys;
+mod lists;
+
 /// How long a refund may take to reach a status that it must reach by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -211,37 +215,6 @@ fn a_refund_goes_to_one_leg_and_never_beyond_it() {
 }
 
 #[test]
-fn a_key_makes_a_repeat_the_same_refund_byte_for_byte() {
-    let shop = Shop::open();
-    let id = shop.payment(json!({}));
-    let path = format!("/api/payments/{id}/refunds");
-    let send = |key: &str, body: &str| {
-        let request = Request::post(&path).header("Idempotency-Key", key);
-        shop.send(request.header("Content-Type", "application/json").bytes(body))
-    };
-    let first = send("k", r#"{"amount":100,"note":"a"}"#);
-    assert_eq!(send("l", r#"{"amount":100}"#).status, 201, "another key is another refund");
-    let again = send("k", r#"{ "note":"\u0061", "amount":1e2 }"#);
-    assert_eq!((again.status, again.body), (201, first.body.clone()));
-    assert_eq!(
-        again
-            .headers
-            .iter()
-            .find(|(name, _)| name == "idempotent-replayed")
-            .map(|(_, v)| v.as_str()),
-        Some("true")
-    );
-    let reused = send("k", r#"{"amount":101,"note":"a"}"#);
-    assert_eq!((reused.status, code(&reused).as_str()), (422, "key_reused"));
-    let refused = send("m", r#"{"amount":5000}"#);
-    let still = send("m", r#"{"amount":5000}"#);
-    assert_eq!((refused.status, &refused.body), (409, &still.body));
-    assert_eq!(still.header("idempotent-replayed"), Some("true"));
-    assert_eq!(send(&"x".repeat(256), "{}").status, 400);
-    assert_eq!(shop.totals(&id)["refunded"], json!(200));
-}
-
-#[test]
 fn the_sandbox_plays_its_script() {
     let shop = Shop::open();
     for (script, first, last, attempts) in [
@@ -283,63 +256,6 @@ fn money_stays_reserved_while_nobody_knows() {
     assert_eq!((more.status, &more.json()["error"]["left"]), (409, &json!(300)));
     let totals = shop.totals(&id);
     assert_eq!((&totals["reserved"], &totals["refunded"]), (&json!(700), &json!(0)));
-}
-
-#[test]
-fn lists_are_filtered_and_turned_page_by_page() {
-    let shop = Shop::open();
-    let id = shop.payment(json!({"external_identifier": "a", "order": "order_1"}));
-    let other = shop.scripted(&["decline:no"]);
-    for amount in [100, 200, 300] {
-        assert_eq!(shop.refund(&id, &json!({"amount": amount})).status, 201);
-    }
-    assert_eq!(shop.refund(&other, &json!({"amount": 400})).status, 201);
-    for (query, amounts) in [
-        ("", vec![400, 300, 200, 100]),
-        ("?order=oldest_first", vec![100, 200, 300, 400]),
-        ("?status=declined", vec![400]),
-        ("?status=succeeded,failed&amount_from=200", vec![300, 200]),
-        ("?amount_until=200", vec![200, 100]),
-        ("?created_from=2999-01-01T00:00:00Z", vec![]),
-        ("?created_until=2000-01-01T00:00:00Z", vec![]),
-        ("?payment=nobody", vec![]),
-        (&format!("?payment={id}&limit=100"), vec![300, 200, 100]),
-    ] {
-        let page = shop.get(&format!("/api/refunds{query}")).json();
-        let items = page["items"].as_array().expect("items");
-        let found: Vec<i64> = items.iter().filter_map(|item| item["amount"].as_i64()).collect();
-        assert_eq!(found, amounts, "{query}");
-        assert!(page["next_cursor"].is_null(), "{query}");
-    }
-    let mut path = "/api/refunds?limit=1".to_owned();
-    let mut seen = Vec::new();
-    while seen.len() < 5 {
-        let page = shop.get(&path).json();
-        seen.push(page["items"][0]["amount"].clone());
-        match page["next_cursor"].as_str() {
-            Some(cursor) => path = format!("/api/refunds?limit=1&cursor={cursor}"),
-            None => break,
-        }
-    }
-    assert_eq!(seen, [400, 300, 200, 100]);
-    let below = shop.get(&format!("/api/payments/{id}/refunds?limit=2")).json();
-    assert_eq!(below["items"].as_array().map(Vec::len), Some(2));
-    let found = shop.get("/api/payments?external_identifier=a&order_reference=order_1").json();
-    assert_eq!(found["items"][0]["id"], json!(id));
-    for query in [
-        "limit=0",
-        "limit=101",
-        "limit=x",
-        "cursor=x",
-        "status=done",
-        "created_from=today",
-        "amount_from=-1",
-        "page=2",
-        "limit=1&limit=2",
-    ] {
-        let answer = shop.get(&format!("/api/refunds?{query}"));
-        assert_eq!((answer.status, code(&answer).as_str()), (400, "invalid_parameter"), "{query}");
-    }
 }
 
 #[test]
@@ -393,6 +309,9 @@ fn another_merchants_payment_is_as_unknown_as_none() {
         vec![
             Request::get(&format!("/api/payments/{id}")),
             Request::get(&format!("/api/payments/{id}/refunds")),
+            Request::get(&format!("/api/payments/{id}/events")),
+            Request::get(&format!("/api/payments/{id}/journal")),
+            Request::get(&format!("/api/payments/{id}/gift-cards")),
             Request::get(&format!("/api/refunds/{refund}")),
             Request::post(&format!("/api/payments/{id}/refunds")).json(&body),
             Request::post(&format!("/api/payments/{id}/captures")).json(&body),

@@ -9,12 +9,14 @@ use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
 use requite_core::id::{PaymentId, uuid_text};
 use requite_core::money::Minor;
+use requite_core::refund::Fault as PspFault;
 use requite_engine::command::CommandError;
 use requite_engine::read::ReadFault;
 use serde_json::{Value, json};
 
 use super::fields::{FAULTS_MAX, Fault};
-use super::view::Shown;
+use super::view::{self, Shown};
+use super::wire::json_answer;
 use crate::http::{BodyFault, RequestId};
 
 /// An answer that says no.
@@ -91,6 +93,32 @@ impl Failure {
         Failure::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// 422: a key stands for one request.
+    pub(crate) fn key_reused() -> Failure {
+        let message =
+            "the Idempotency-Key was used for another request; take a new key for a new request";
+        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message)
+    }
+
+    /// 409: the PSP said no to a capture or void.
+    pub(crate) fn declined(is_void: bool, fault: &PspFault) -> Failure {
+        let (code, what) = match is_void {
+            true => ("void_declined", "void: the money is still held"),
+            false => ("capture_declined", "capture: nothing was taken"),
+        };
+        let message = format!("the PSP declined the {what} ({}: {})", fault.code, fault.text);
+        let told = view::fault(Some(fault)).unwrap_or_default();
+        Failure::new(StatusCode::CONFLICT, code, message).with("declined", told)
+    }
+
+    /// 500: it is done, and the store could not be read to show it. Saying no more than that would
+    /// invite a second one.
+    pub(crate) fn unshown(place: &str) -> Failure {
+        let message =
+            format!("it is done, and could not be read back; do not repeat it, see GET {place}");
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unshown", message)
+    }
+
     /// 409: a registration that differs from the payment that is there.
     pub(crate) fn differs(payment: PaymentId) -> Failure {
         let id = uuid_text(payment.bits());
@@ -117,7 +145,7 @@ impl IntoResponse for Failure {
         let numbers = self.numbers.iter();
         let error = numbers.fold(error, |error, (name, value)| error.member(name, value));
         let text = Shown::new().raw("error", &error.text()).text();
-        let mut response = super::json_answer(self.status, text);
+        let mut response = json_answer(self.status, text);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -159,12 +187,10 @@ pub(crate) fn of_command(error: CommandError) -> Failure {
     match error {
         CommandError::PaymentUnknown => Failure::not_found("payment"),
         CommandError::Refused { refusal, is_replay } => Failure { is_replay, ..refused(&refusal) },
-        CommandError::BookingRefused { refusal, .. } => capture_refused(refusal),
-        CommandError::KeyReused => Failure::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "key_reused",
-            "the Idempotency-Key was used for another request; take a new key for a new request",
-        ),
+        CommandError::BookingRefused { refusal, is_replay } => {
+            Failure { is_replay, ..booking_refused(refusal) }
+        }
+        CommandError::KeyReused => Failure::key_reused(),
         CommandError::KeyInProgress => Failure::new(
             StatusCode::CONFLICT,
             "key_in_progress",
@@ -239,7 +265,7 @@ fn exceeds(asked: Option<Minor>, left: Minor) -> Failure {
         .with("left", json!(left))
 }
 
-fn capture_refused(refusal: BookingRefusal) -> Failure {
+fn booking_refused(refusal: BookingRefusal) -> Failure {
     match refusal {
         BookingRefusal::Cancelled => Failure::new(
             StatusCode::CONFLICT,

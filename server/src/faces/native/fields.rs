@@ -16,7 +16,7 @@ pub(crate) struct Fault {
     pub message: String,
 }
 
-/// Members of one object. `null` is the same as absent, everywhere.
+/// Members of one object. `null` is the same as absent, unless a reader asks [`Fields::is_named`].
 pub(crate) struct Fields<'a> {
     object: Object<'a>,
     /// Pointer of the object.
@@ -132,6 +132,22 @@ impl<'a> Fields<'a> {
             self.fault(name, "must be a whole number of minor units");
         }
         number
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.member(name)?.value() {
+            Value::Bool(flag) => Some(flag),
+            _ => {
+                self.fault(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// Is the member there, though it may be null?
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.object.member(name).is_some()
     }
 
     /// A time as RFC 3339 writes it, in ms since 1970.

@@ -1,238 +1,203 @@
-//! Lists of payments and refunds, page by page.
+//! Pages of a list, turned both ways.
 //!
-//! A page ends where the next begins: `next_cursor` names the last item shown, so that nothing is
-//! seen twice or left out while new items come in. Cursors are opaque; `null` is the end.
+//! A page ends where the next begins: a cursor names the last row that was shown (or, to turn back,
+//! the first one), its place in the order, and the order itself. So nothing is seen twice or left out
+//! while new rows come in. Cursors are opaque to clients; `null` is the end.
 
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use data_encoding::BASE64URL_NOPAD;
-use requite_core::id::{MerchantId, PaymentId, RefundId};
-use requite_core::refund::Status;
-use requite_engine::read::{PaymentFilter, RefundFilter};
+use requite_engine::read::Sort;
 
-use super::failure::Failure;
 use super::view::{self, Shown};
-use crate::access::Caller;
-use crate::desk::Desk;
-use crate::time;
+use super::wire::json_answer;
 
-/// Items on a page where none are asked for.
-const LIMIT: u32 = 20;
-/// Most items on a page.
-const LIMIT_MAX: u32 = 100;
-/// Most statuses that one filter names.
-const STATUSES_MAX: usize = 13;
+/// What is listed. Numbers stand in cursors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Payments,
+    Refunds,
+    Reasons,
+    Events,
+    Journal,
+}
 
-/// The parameters of a query; each is taken at most once, `status` as often as wanted.
-struct Parameters(Vec<(String, String)>);
+type Sorts = &'static [(&'static str, Sort)];
 
-impl Parameters {
-    fn read(uri: &Uri, known: &[&str]) -> Result<Parameters, Failure> {
-        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
-            return Err(Failure::parameter("", "list is malformed"));
-        };
-        if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            let rule = format!("is not known; there are {}", known.join(", "));
-            return Err(Failure::parameter(name, &rule));
-        }
-        let parameters = Parameters(pairs);
-        let is_repeated = |name: &&&str| **name != "status" && parameters.all(name).count() > 1;
-        match known.iter().find(is_repeated) {
-            Some(name) => Err(Failure::parameter(name, "is given twice; give it once")),
-            None => Ok(parameters),
+impl List {
+    fn number(self) -> u8 {
+        match self {
+            List::Payments => 1,
+            List::Refunds => 2,
+            List::Reasons => 3,
+            List::Events => 4,
+            List::Journal => 5,
         }
     }
 
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = self.0.iter().filter(move |(given, _)| given == name);
-        named.map(|(_, value)| value.as_str())
-    }
-
-    fn one(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<String>, Failure> {
-        match self.one(name) {
-            Some(text) if text.is_empty() || text.len() > 255 || text.contains('\0') => {
-                Err(Failure::parameter(name, "must be text of 1 to 255 bytes, without NUL"))
+    /// Words of the parameter `sort`, the usual order first.
+    pub(super) fn sorts(self) -> Sorts {
+        match self {
+            List::Payments => {
+                &[("registered", Sort::Id), ("created", Sort::Created), ("updated", Sort::Updated)]
             }
-            other => Ok(other.map(str::to_owned)),
+            List::Refunds => &[("created", Sort::Id), ("updated", Sort::Updated)],
+            List::Reasons | List::Events | List::Journal => &[],
         }
     }
 
-    fn time(&self, name: &str) -> Result<Option<i64>, Failure> {
-        let rule = "must be a time as RFC 3339 writes it, such as 2024-09-15T12:27:45Z \
-                    (a + is written %2B in a query)";
-        let Some(text) = self.one(name) else {
-            return Ok(None);
-        };
-        let ms = time::parse(text).ok_or_else(|| Failure::parameter(name, rule))?;
-        Ok(Some(ms))
+    /// Which way a list goes where nobody says: a history from its beginning.
+    pub(super) fn is_newest_first(self) -> bool {
+        matches!(self, List::Payments | List::Refunds)
+    }
+}
+
+/// Which page of a list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    list: List,
+    pub sort: Sort,
+    pub is_newest_first: bool,
+    /// Behind this row's id and time; turning back, before it.
+    place: Option<(u128, i64)>,
+    is_back: bool,
+    limit: u32,
+}
+
+/// A cursor's length: what is listed, the order, the row's id and its time.
+const CURSOR_BYTES: usize = 26;
+
+const IS_BACK: u8 = 1;
+const NEWEST_FIRST: u8 = 2;
+const SORTS: [(Sort, u8); 3] = [(Sort::Id, 0), (Sort::Created, 4), (Sort::Updated, 8)];
+
+impl Turn {
+    pub(super) fn first(list: List, sort: Sort, is_newest_first: bool, limit: u32) -> Turn {
+        Turn { list, sort, is_newest_first, place: None, is_back: false, limit }
     }
 
-    fn amount(&self, name: &str) -> Result<Option<i64>, Failure> {
-        let Some(text) = self.one(name) else {
-            return Ok(None);
-        };
-        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let units: Option<i64> = is_digits.then(|| text.parse().ok()).flatten();
-        let rule = "must be a whole number of minor units";
-        units.map(Some).ok_or_else(|| Failure::parameter(name, rule))
+    /// Reads a cursor. `None` for what was never given as one of this list.
+    pub(super) fn behind(bytes: &[u8], list: List, limit: u32) -> Option<Turn> {
+        let bytes: &[u8; CURSOR_BYTES] = bytes.try_into().ok()?;
+        let (&[listed, order], row) = bytes.split_first_chunk()?;
+        let (id, at_ms) = row.split_first_chunk()?;
+        let is_newest_first = order & NEWEST_FIRST != 0;
+        let (sort, _) = SORTS.into_iter().find(|(_, bits)| order & !3 == *bits)?;
+        let is_known = sort == Sort::Id || list.sorts().iter().any(|(_, known)| *known == sort);
+        let place = (u128::from_be_bytes(*id), i64::from_be_bytes(at_ms.try_into().ok()?));
+        (listed == list.number() && is_known).then_some(Turn {
+            list,
+            sort,
+            is_newest_first,
+            place: Some(place),
+            is_back: order & IS_BACK != 0,
+            limit,
+        })
     }
 
-    fn limit(&self) -> Result<u32, Failure> {
-        let Some(text) = self.one("limit") else {
-            return Ok(LIMIT);
-        };
-        let limit: Option<u32> = text.parse().ok();
-        let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        let rule = format!("must be a whole number from 1 to {LIMIT_MAX}");
-        limit.ok_or_else(|| Failure::parameter("limit", &rule))
+    /// The row's cursor, in this order, to turn on or back.
+    fn cursor(&self, row: &Row, is_back: bool) -> String {
+        let (_, sort) = SORTS.into_iter().find(|(sort, _)| *sort == self.sort).expect("all listed");
+        let newest_first = if self.is_newest_first { NEWEST_FIRST } else { 0 };
+        let order = sort | newest_first | if is_back { IS_BACK } else { 0 };
+        let mut bytes = vec![self.list.number(), order];
+        bytes.extend(row.id.to_be_bytes());
+        bytes.extend(row.at_ms.to_be_bytes());
+        BASE64URL_NOPAD.encode(&bytes)
     }
 
-    fn is_newest_first(&self) -> Result<bool, Failure> {
-        match self.one("order") {
-            None | Some("newest_first") => Ok(true),
-            Some("oldest_first") => Ok(false),
-            Some(_) => {
-                let rule = "must be newest_first or oldest_first";
-                Err(Failure::parameter("order", rule))
-            }
+    /// The direction in which rows are to be read: against the list's own, turning back.
+    pub(super) fn newest_first(&self) -> bool {
+        self.is_newest_first != self.is_back
+    }
+
+    /// The row behind which to read, in that direction.
+    pub(super) fn after(&self) -> Option<(u128, i64)> {
+        self.place
+    }
+
+    /// Rows to read: one more than are shown tells whether there is another page.
+    pub(super) fn limit(&self) -> u32 {
+        self.limit.saturating_add(1)
+    }
+
+    /// As [`Self::limit`].
+    pub(super) fn rows(&self) -> usize {
+        usize::try_from(self.limit()).unwrap_or(usize::MAX)
+    }
+}
+
+/// A row of a list: its place in the order, and its JSON text.
+pub(super) struct Row {
+    id: u128,
+    at_ms: i64,
+    text: String,
+}
+
+impl Row {
+    /// A row of a list in the order of ids.
+    pub(super) fn of(id: u128, text: String) -> Row {
+        Row { id, at_ms: 0, text }
+    }
+
+    pub(super) fn at(self, at_ms: i64) -> Row {
+        Row { at_ms, ..self }
+    }
+}
+
+/// The page: of the rows that were read as the turn says, those that are shown, and where to go on.
+pub(super) fn answer(turn: &Turn, rows: Vec<Row>) -> Response {
+    answer_with(turn, rows, Shown::new())
+}
+
+/// As [`answer`], with further members before the rows.
+pub(super) fn answer_with(turn: &Turn, mut rows: Vec<Row>, shown: Shown) -> Response {
+    let limit = turn.rows().saturating_sub(1);
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    if turn.is_back {
+        rows.reverse();
+    }
+    // Turning back, the page that was turned from is behind; turning on, there is one before.
+    let (has_next, has_previous) =
+        if turn.is_back { (true, is_more) } else { (is_more, turn.place.is_some()) };
+    let next = rows.last().filter(|_| has_next).map(|row| turn.cursor(row, false));
+    let previous = rows.first().filter(|_| has_previous).map(|row| turn.cursor(row, true));
+    let items = view::list(rows.into_iter().map(|row| row.text));
+    let text = shown
+        .raw("items", &items)
+        .member("next_cursor", next)
+        .member("previous_cursor", previous)
+        .text();
+    json_answer(StatusCode::OK, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_of_its_list_and_order_and_of_no_other() {
+        let turn = Turn::first(List::Payments, Sort::Updated, true, 20);
+        for is_back in [false, true] {
+            let row = Row::of(7, String::new()).at(1_726_403_265_123);
+            let text = turn.cursor(&row, is_back);
+            let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).expect("base64");
+            let read = Turn::behind(&bytes, List::Payments, 20).expect("a cursor");
+            let place = Some((7, 1_726_403_265_123));
+            assert_eq!(read, Turn { place, is_back, ..turn });
+            assert_eq!(read.newest_first(), !is_back);
+            assert_eq!(Turn::behind(&bytes, List::Refunds, 20), None);
+            assert_eq!(Turn::behind(&bytes[1..], List::Payments, 20), None);
+            let mut other = bytes.clone();
+            other[1] |= 4;
+            assert_eq!(Turn::behind(&other, List::Payments, 20), None, "no such order");
+            other[1] = 16;
+            assert_eq!(Turn::behind(&other, List::Payments, 20), None, "no such order");
         }
+        let by_time = [&[1_u8, 8][..], &[0; 24]].concat();
+        assert!(Turn::behind(&by_time, List::Payments, 1).is_some());
+        let events = [&[4_u8, 8][..], &[0; 24]].concat();
+        assert_eq!(Turn::behind(&events, List::Events, 1), None, "events have one order");
     }
-
-    fn cursor(&self) -> Result<Option<u128>, Failure> {
-        let Some(text) = self.one("cursor") else {
-            return Ok(None);
-        };
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
-        let bits = bytes.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-        let rule = "must be a next_cursor as it was given";
-        bits.map(|bits| Some(u128::from_be_bytes(bits)))
-            .ok_or_else(|| Failure::parameter("cursor", rule))
-    }
-
-    fn statuses(&self) -> Result<Vec<Status>, Failure> {
-        let words = self.all("status").flat_map(|words| words.split(','));
-        let words: Vec<&str> = words.take(STATUSES_MAX + 1).collect();
-        let statuses: Option<Vec<Status>> = words.into_iter().map(Status::from_word).collect();
-        let statuses = statuses.filter(|statuses| statuses.len() <= STATUSES_MAX);
-        let words: Vec<&str> = Status::LISTED.iter().map(|(_, _, word)| *word).collect();
-        let rule = format!("must be of {}", words.join(", "));
-        statuses.ok_or_else(|| Failure::parameter("status", &rule))
-    }
-}
-
-/// A page of JSON texts with their ids; `found` may hold one more than `limit`, which is not shown.
-fn page(found: Vec<(u128, String)>, limit: u32) -> Response {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_more = found.len() > limit;
-    let last = limit.checked_sub(1).and_then(|at| found.get(at));
-    let cursor = last.filter(|_| is_more);
-    let cursor =
-        cursor.map(|(bits, _)| bits).map(|bits| BASE64URL_NOPAD.encode(&bits.to_be_bytes()));
-    let items = view::list(found.into_iter().take(limit).map(|(_, text)| text));
-    let text = Shown::new().raw("items", &items).member("next_cursor", cursor).text();
-    super::json_answer(StatusCode::OK, text)
-}
-
-pub(crate) async fn payments(
-    State(desk): State<Desk>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let actor = super::actor(&desk, Caller::of(&request)).await?;
-    let known = [
-        "external_identifier",
-        "order_reference",
-        "created_from",
-        "created_until",
-        "order",
-        "cursor",
-        "limit",
-    ];
-    let parameters = Parameters::read(request.uri(), &known)?;
-    let limit = parameters.limit()?;
-    let filter = PaymentFilter {
-        external_identifier: parameters.text("external_identifier")?,
-        order: parameters.text("order_reference")?,
-        created_from_ms: parameters.time("created_from")?,
-        created_until_ms: parameters.time("created_until")?,
-        after: parameters.cursor()?.map(|bits| (PaymentId::new(bits), 0)),
-        newest_first: parameters.is_newest_first()?,
-        limit: limit.saturating_add(1),
-        ..PaymentFilter::default()
-    };
-    let found = desk.read(move |reads| reads.payments(actor.merchant, &filter)).await?;
-    let shown = found.iter().map(|view| (view.id.bits(), view::payment(view)));
-    Ok(page(shown.collect(), limit))
-}
-
-pub(crate) async fn refunds(
-    State(desk): State<Desk>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let actor = super::actor(&desk, Caller::of(&request)).await?;
-    let mut known = vec!["payment"];
-    known.extend(REFUND_PARAMETERS);
-    let parameters = Parameters::read(request.uri(), &known)?;
-    let payment = match parameters.text("payment")? {
-        None => None,
-        Some(text) => match super::named(&desk, actor.merchant, &text).await? {
-            Some(payment) => Some(payment),
-            None => return Ok(page(Vec::new(), LIMIT)),
-        },
-    };
-    refund_page(&desk, actor.merchant, payment, &parameters).await
-}
-
-pub(crate) async fn refunds_of(
-    State(desk): State<Desk>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let actor = super::actor(&desk, Caller::of(&request)).await?;
-    let parameters = Parameters::read(request.uri(), &REFUND_PARAMETERS)?;
-    let payment = super::payment_of(&desk, actor.merchant, &id).await?;
-    if desk.payment(actor.merchant, payment, None).await?.is_none() {
-        return Err(Failure::not_found("payment"));
-    }
-    refund_page(&desk, actor.merchant, Some(payment), &parameters).await
-}
-
-const REFUND_PARAMETERS: [&str; 8] = [
-    "status",
-    "created_from",
-    "created_until",
-    "amount_from",
-    "amount_until",
-    "order",
-    "cursor",
-    "limit",
-];
-
-async fn refund_page(
-    desk: &Desk,
-    merchant: MerchantId,
-    payment: Option<PaymentId>,
-    parameters: &Parameters,
-) -> Result<Response, Failure> {
-    let limit = parameters.limit()?;
-    let filter = RefundFilter {
-        payment,
-        customer: None,
-        statuses: parameters.statuses()?,
-        asked_from_ms: parameters.time("created_from")?,
-        asked_until_ms: parameters.time("created_until")?,
-        amount_from: parameters.amount("amount_from")?,
-        amount_until: parameters.amount("amount_until")?,
-        after: parameters.cursor()?.map(|bits| (RefundId::new(bits), 0)),
-        newest_first: parameters.is_newest_first()?,
-        limit: limit.saturating_add(1),
-        ..RefundFilter::default()
-    };
-    let found = desk.read(move |reads| reads.refunds(merchant, &filter)).await?;
-    let shown = found.iter().map(|view| (view.id.bits(), view::refund(view)));
-    Ok(page(shown.collect(), limit))
 }

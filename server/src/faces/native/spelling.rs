@@ -20,6 +20,11 @@ pub(crate) fn refund_bits(text: &str) -> Option<u128> {
     bits(text, &REFUND)
 }
 
+/// The bits of a refund reason's id, when `text` is one of its spellings.
+pub(crate) fn reason_bits(text: &str) -> Option<u128> {
+    bits(text, &["refr_"])
+}
+
 /// The bits of a leg's id.
 pub(crate) fn leg_bits(text: &str) -> Option<u128> {
     bits(text, &[])
@@ -46,6 +51,11 @@ pub(crate) fn payment_ids(bits: u128) -> Value {
         "loop": prefixed_text("ch_", bits),
         "base62": base62_text(bits),
     })
+}
+
+/// A refund reason's id as the faces spell it that know it.
+pub(crate) fn reason_ids(bits: u128) -> Value {
+    json!({"medusa": prefixed_text("refr_", bits), "uuid": uuid_text(bits)})
 }
 
 /// A refund's id as each face spells it. `given` is the id that a Moyasar client chose.

@@ -147,13 +147,15 @@ fn operations(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<Opera
 }
 
 /// The time of the event itself, or the payment's own time while nothing but its registration
-/// happened.
+/// happened: the time by which lists are ordered. Captures of a registration have no operation row.
 fn event_time(connection: &Connection, at: Moment) -> rusqlite::Result<i64> {
     let sql = "-- event_time
         select coalesce(
             (select at_ms from event where merchant_id = ?1 and payment_id = ?2 and seq = ?3
-                and (kind = 4 or at_ms > (select at_ms from event
-                    where merchant_id = ?1 and payment_id = ?2 and seq = 1))),
+                and (kind > 2 or at_ms > (select at_ms from event
+                        where merchant_id = ?1 and payment_id = ?2 and seq = 1)
+                    or (kind = 2 and exists (select 1 from operation
+                        where merchant_id = ?1 and payment_id = ?2 and seq = ?3)))),
             (select created_at_ms from payment where merchant_id = ?1 and payment_id = ?2))";
     connection.prepare_cached(sql)?.query_row(at.key(), |row| row.get(0))
 }
