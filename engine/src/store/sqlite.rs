@@ -53,6 +53,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_order.sql"),
     include_str!("../../migrations/sqlite/0007_key_accounts.sql"),
     include_str!("../../migrations/sqlite/0008_connector.sql"),
+    include_str!("../../migrations/sqlite/0009_created.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -1,11 +1,8 @@
 //! `GET /v1/orders`: orders page by page, newest first.
-//!
-//! An order's id tells its time (UUID version 7), and by id the pages are ordered: an order that was
-//! made under another kind of id stands where that id stands.
 
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
-use requite_engine::read::{PaymentFilter, ReadFault};
+use requite_engine::read::{PaymentFilter, ReadFault, Sort};
 use serde::Serialize;
 
 use super::failure::{Complaint, Complaints, Failure};
@@ -43,6 +40,7 @@ pub(super) async fn list(State(desk): State<Desk>, request: Request) -> Result<R
         return Err(Failure::Invalid(complaints));
     }
     let filter = PaymentFilter {
+        sort: Sort::Created,
         newest_first: true,
         offset: page.saturating_sub(1).saturating_mul(items),
         limit: items.saturating_add(1),

@@ -1,6 +1,7 @@
 //! Orders are made with cards, and listed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -332,6 +333,15 @@ async fn orders_are_listed_page_by_page_newest_first() {
     ] {
         assert_eq!(list(query).await.told(), invalid(named, told), "{query}");
     }
+    // An order's id need not tell its time.
+    for id in [T1, "0191f5a7-44a9-76c2-9fec-39709fdbf723", T2] {
+        shop.pass(Duration::from_secs(1));
+        make(&shop, "verify", &wish(id, 0)).await;
+    }
+    let page = list("?items=3").await.json();
+    let found = ["/orders/0/id", "/orders/1/id", "/orders/2/id"].map(|at| page.pointer(at));
+    let newest = [T2, "0191f5a7-44a9-76c2-9fec-39709fdbf723", T1].map(|id| json!(id));
+    assert_eq!(found, [Some(&newest[0]), Some(&newest[1]), Some(&newest[2])]);
     // Nothing of another merchant's.
     let other = format!("Bearer {}", crate::faces::testing::OTHER_TOKEN);
     let others = shop.send("GET", "/v1/orders", &[("authorization", other.as_str())]).await;
