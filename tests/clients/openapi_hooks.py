@@ -21,9 +21,9 @@ PAYMENTS_COUNT = 60
 LEG = 90_000_000
 
 
-def ask(path, body, authorization=None):
+def ask(path, body, authorization=None, more=None):
     """POSTs and answers the JSON that comes back."""
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **(more or {})}
     headers["authorization"] = authorization or "Bearer " + ACCESS["native"]
     request = urllib.request.Request(
         ACCESS["url"] + path, data=json.dumps(body).encode(), headers=headers
@@ -83,6 +83,17 @@ COLLECTIONS = kept("payment-collections", {"order_id": "order_0", "amount": 1})
 KEYS = kept("api-keys", {"title": "Key", "type": "secret"})
 
 
+def return_reason(number):
+    """One of Medusa v1's, each with a value of its own; its id."""
+    body = {"value": f"value_{number}", "label": "Reason"}
+    more = {"x-medusa-access-token": ACCESS["medusa_v1"]}
+    made = ask("/medusa/v1/admin/return-reasons", body, "none", more)
+    return made["return_reason"]["id"]
+
+
+RETURN_REASONS = [return_reason(number) for number in range(PAYMENTS_COUNT)]
+
+
 def chosen(value, pool):
     """One of `pool` in three cases of four, by the value; else the value itself."""
     hash = zlib.crc32(repr(value).encode())
@@ -95,6 +106,10 @@ def named(path, name, value):
     spelling = "medusa" if path.startswith("/admin") else "uuid"
     if path.endswith("/extend"):
         return chosen(value, ORDERS)
+    if path.startswith("/admin/orders"):
+        return chosen(value, [f"order_{number}" for number in range(PAYMENTS_COUNT)])
+    if word == "return-reasons":
+        return chosen(value, RETURN_REASONS)
     if word in ("payments", "transactions", "orders"):
         return chosen(value, [payment["ids"][spelling] for payment in PAYMENTS])
     if word == "refunds":
