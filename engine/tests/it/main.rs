@@ -5,6 +5,7 @@ mod files;
 mod history;
 mod keys;
 mod operations;
+mod orders;
 mod races;
 mod refunds;
 mod sessions;

@@ -21,7 +21,7 @@ fn session(number: u32, person: u128, created_at_ms: i64) -> SessionView {
 }
 
 /// The two sides of a store with one merchant.
-fn office(bench: &Bench) -> (SqliteRegistry, SqliteReads) {
+pub(crate) fn office(bench: &Bench) -> (SqliteRegistry, SqliteReads) {
     let registry = SqliteRegistry::open(&bench.path(), Open::Existing).expect("our own file");
     let merchant = MerchantView {
         id: MERCHANT,
