@@ -123,12 +123,26 @@ def named(path, name, value):
     return value
 
 
+def captured(names):
+    """A capture of the transaction that the path names, if it has any."""
+    ids = [
+        capture["id"]
+        for payment in PAYMENTS
+        if payment["ids"]["uuid"] == names["transaction_id"]
+        for capture in payment["captures"]
+    ]
+    return chosen(names["capture_id"], ids) if ids else names["capture_id"]
+
+
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
     path = context.operation.path
-    return path_parameters and {
-        name: named(path, name, value) for name, value in path_parameters.items()
-    }
+    if not path_parameters:
+        return path_parameters
+    names = {name: named(path, name, value) for name, value in path_parameters.items()}
+    if "capture_id" in names:
+        names["capture_id"] = captured(names)
+    return names
 
 
 @schemathesis.hook
