@@ -87,7 +87,7 @@ fn everything_that_is_wrong_is_listed_with_its_place() {
             r#"{"amount":5,"currency":"EUR","gift_cards":[{"amount":1,"number":"4123455541234"}]}"#,
             vec!["/gift_cards/0/number"],
         ),
-        (r#"{"amount":5,"currency":"EUR","connector":"paypal"}"#, vec!["/connector"]),
+        (r#"{"amount":5,"currency":"EUR","connector":"paypal"}"#, vec!["/connector_payment"]),
         (r#"{"amount":5,"currency":"EUR","sandbox":["approve"]}"#, vec!["/sandbox"]),
         (
             r#"{"amount":5,"currency":"EUR","connector":"sandbox","sandbox":["approve","aprove"]}"#,
