@@ -5,6 +5,7 @@
 mod cards;
 mod cli;
 mod connectors;
+mod differential;
 mod input;
 mod native;
 mod replay;
