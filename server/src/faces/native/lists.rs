@@ -116,6 +116,7 @@ pub(super) async fn refunds(
     let known = [&OF_PAYMENT[..], &REFUND_PARAMETERS].concat();
     let parameters = Parameters::read(request.uri(), &known)?;
     let turn = parameters.turn(List::Refunds)?;
+    let filter = refund_filter(&parameters, &turn)?;
     let payment = match parameters.text("payment")? {
         None => None,
         Some(text) => match payment::named(&desk, actor.merchant, &text).await? {
@@ -123,7 +124,7 @@ pub(super) async fn refunds(
             None => return Ok(page::answer(&turn, Vec::new())),
         },
     };
-    refund_page(&desk, actor.merchant, payment, &parameters).await
+    refund_page(&desk, actor.merchant, &turn, RefundFilter { payment, ..filter }).await
 }
 
 pub(super) async fn refunds_of(
@@ -133,22 +134,20 @@ pub(super) async fn refunds_of(
 ) -> Result<Response, Failure> {
     let actor = actor(&desk, Caller::of(&request)).await?;
     let parameters = Parameters::read(request.uri(), &REFUND_PARAMETERS)?;
+    let turn = parameters.turn(List::Refunds)?;
+    let filter = refund_filter(&parameters, &turn)?;
     let payment = payment::the(&desk, actor.merchant, &id).await?;
     payment::shown(&desk, actor.merchant, payment, None).await?;
-    refund_page(&desk, actor.merchant, Some(payment), &parameters).await
+    let filter = RefundFilter { payment: Some(payment), ..filter };
+    refund_page(&desk, actor.merchant, &turn, filter).await
 }
 
-async fn refund_page(
-    desk: &Desk,
-    merchant: MerchantId,
-    payment: Option<PaymentId>,
-    parameters: &Parameters,
-) -> Result<Response, Failure> {
-    let turn = parameters.turn(List::Refunds)?;
+/// Of whichever payment.
+fn refund_filter(parameters: &Parameters, turn: &Turn) -> Result<RefundFilter, Failure> {
     let words: Vec<&str> = Status::LISTED.iter().map(|(_, _, word)| *word).collect();
     let rule = format!("must be of {}", words.join(", "));
-    let filter = RefundFilter {
-        payment,
+    Ok(RefundFilter {
+        payment: None,
         order: parameters.text("order_reference")?,
         customer: parameters.text("customer")?,
         connector: parameters.text("connector")?,
@@ -170,11 +169,19 @@ async fn refund_page(
         after: turn.after().map(|(bits, at_ms)| (RefundId::new(bits), at_ms)),
         newest_first: turn.newest_first(),
         limit: turn.limit(),
-    };
+    })
+}
+
+async fn refund_page(
+    desk: &Desk,
+    merchant: MerchantId,
+    turn: &Turn,
+    filter: RefundFilter,
+) -> Result<Response, Failure> {
     let found = desk.read(move |reads| reads.refunds(merchant, &filter)).await?;
     let row = |view: &RefundView| {
         let at_ms = if turn.sort == Sort::Updated { view.updated_at_ms } else { 0 };
         Row::of(view.id.bits(), view::refund(view)).at(at_ms)
     };
-    Ok(page::answer(&turn, found.iter().map(row).collect()))
+    Ok(page::answer(turn, found.iter().map(row).collect()))
 }
