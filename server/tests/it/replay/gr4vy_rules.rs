@@ -277,9 +277,11 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
             shop.server.send(&post(&stage, &json!({"amount": 1})).header("idempotency-key", "one"));
             shop.server.send(&post(&stage, &body).header("idempotency-key", "one"))
         }
+        (500, _) => broken(&body),
+        (504, _) => return unanswered(shop, &body),
         _ => {
             return Outcome::NotYet(format!(
-                "a {status} {code} cannot be brought about from outside"
+                "a {status} {code} takes more requests at once than a replay makes"
             ));
         }
     };
@@ -301,6 +303,37 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
         problems.push(format!("answer: {} {}", answer.status, answer.text()));
     }
     Outcome::Run { decisions, problems }
+}
+
+/// A store that lost a table under its server.
+fn broken(body: &Value) -> Response {
+    let shop = Shop::open();
+    let money =
+        Money { amount: 90_000, currency: "USD".to_owned(), captured: true, ..Money::default() };
+    let stage = stage(&shop, TRANSACTION, &money);
+    let path = shop.server.database.strip_prefix("sqlite:").expect("a SQLite store");
+    let store = rusqlite::Connection::open(path).expect("the server's own file");
+    store.execute_batch("alter table refund rename to lost").expect("nobody holds the store");
+    refund(&shop, &stage, body)
+}
+
+/// Where the original says that its time is up, the refund is there and under way (decision G2): an
+/// error would invite a second one.
+fn unanswered(shop: &Shop, body: &Value) -> Outcome {
+    let money = Money {
+        amount: 90_000,
+        currency: "USD".to_owned(),
+        captured: true,
+        script: vec!["hang".to_owned()],
+        ..Money::default()
+    };
+    let answer = refund(shop, &stage(shop, TRANSACTION, &money), body);
+    let shown = Tree::read(&answer.body).ok();
+    let status = shown.as_ref().and_then(|body| body.member("status")).and_then(Tree::text);
+    let is_open = answer.status == 201 && status == Some("processing");
+    let problem = format!("wanted 201 processing: {} {}", answer.status, answer.text());
+    let problems = (!is_open).then_some(problem).into_iter().collect();
+    Outcome::Run { decisions: BTreeSet::from(["G2"]), problems }
 }
 
 /// The same key while the first call with it is still at the PSP.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::demand::refund_headers;
 use super::expect::{self, Names};
@@ -26,8 +26,8 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     let mut shared = Shop::open();
     for line in &recording.lines {
         let name = text(line, "/id");
-        if let Some(reason) = not_yet_at_all(line) {
-            tally.add(name, Outcome::NotYet(reason));
+        if line.pointer("/given/charge/payment").is_some_and(Value::is_null) {
+            tally.add(name, guarded(|| charge_alone(&shared)));
             continue;
         }
         let mut own = own_options(line).map(Shop::open_with);
@@ -65,11 +65,19 @@ fn own_options(line: &Value) -> Option<Options> {
     Some(options)
 }
 
-fn not_yet_at_all(line: &Value) -> Option<String> {
-    if line.pointer("/given/charge/payment").is_some_and(Value::is_null) {
-        return Some("a charge without a payment: here the charge is the payment".to_owned());
-    }
-    None
+/// A charge is its payment here, so one without a payment is an unknown charge (decision B27): 404 all
+/// the same, with the other word.
+fn charge_alone(shop: &Shop) -> Outcome {
+    let owner = shop.owner("A charge alone");
+    let token = shop.server.cli().key(&owner.merchant, "loop").token;
+    let body = json!({"charge_id": "ch_01J7TTEH6KEGR8EE9DG21185NZ", "full": true});
+    let request = Request::post(&mounted("loop-payments", "/v1/admin/refunds")).bearer(&token);
+    let answer = shop.server.send(&request.json(&body));
+    let error = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let is_told = answer.status == 404 && text(&error, "/error") == "charge_not_found";
+    let problem = format!("wanted 404 charge_not_found: {} {}", answer.status, answer.text());
+    let problems = (!is_told).then_some(problem).into_iter().collect();
+    Outcome::Run { decisions: BTreeSet::from(["B27"]), problems }
 }
 
 /// Why the steps from here on do not run yet.
