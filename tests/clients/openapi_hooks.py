@@ -102,8 +102,16 @@ def chosen(value, pool):
     return pool[hash // 4 % len(pool)] if hash % 4 else value
 
 
+UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+ACCOUNT = "[a-zA-Z0-9-]{1,50}"
+
+
 def named(path, name, value):
-    """What stands in a path where `value` was made up."""
+    """What stands in a path where `value` was made up. What is not in good form stays: it is sent to be
+    refused."""
+    is_uuid = path.startswith(("/transactions", "/refunds", "/v1/orders"))
+    if is_uuid and not re.fullmatch(UUID, str(value)):
+        return value
     word = path.split("{" + name + "}")[0].rstrip("/").rsplit("/", 1)[-1]
     spelling = "medusa" if path.startswith("/admin") else "uuid"
     if path.endswith("/extend"):
@@ -130,7 +138,7 @@ def captured(names):
     ids = [
         capture["id"]
         for payment in PAYMENTS
-        if payment["ids"]["uuid"] == names["transaction_id"]
+        if payment["ids"]["uuid"] == names.get("transaction_id")
         for capture in payment["captures"]
     ]
     return chosen(names["capture_id"], ids) if ids else names["capture_id"]
@@ -173,7 +181,9 @@ def map_body(context, body):
 def map_headers(context, headers):
     """Another account than ours has nothing, not even what was just made."""
     name = "X-Gr4vy-Merchant-Account-Id"
-    return {**headers, name: ACCESS["slug"]} if headers and name in headers else headers
+    if headers and re.fullmatch(ACCOUNT, str(headers.get(name, ""))):
+        return {**headers, name: ACCESS["slug"]}
+    return headers
 
 
 LOGIN = ask("/medusa/v2/auth/user/emailpass", ACCESS["person"])["token"]

@@ -33,6 +33,7 @@ mod recording;
 mod scenario;
 mod scenario_seed;
 mod shop;
+mod stripe;
 mod tally;
 mod tree;
 

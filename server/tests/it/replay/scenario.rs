@@ -51,10 +51,14 @@ fn own_options(line: &Value) -> Option<Options> {
         steps.clone().find_map(|step| step.get("release_after_ms").and_then(Value::as_u64));
     let restarts = steps.clone().any(|step| step.get("restart").is_some());
     let literal = line.pointer("/given/order_literal").is_some();
-    if clock.is_empty() && release.is_none() && !restarts && !literal {
+    let asks_psp = seed::asks_psp(line);
+    if clock.is_empty() && release.is_none() && !restarts && !literal && !asks_psp {
         return None;
     }
     let mut options = Options::default();
+    if asks_psp {
+        options = options.env("REQUITE_SEALING_KEY", super::stripe::SEALING_KEY);
+    }
     if !clock.is_empty() {
         options.frozen_at = Some(clock.replace('T', " ").replace('Z', ""));
     }
@@ -82,11 +86,9 @@ fn charge_alone(shop: &Shop) -> Outcome {
 
 /// Why the steps from here on do not run yet.
 fn not_yet_from(step: &Value) -> Option<&'static str> {
-    for (member, reason) in [
-        ("psp_last_call", "what the PSP was sent: Stripe connector"),
-        ("stripe_event", "notices of the PSP: webhooks"),
-        ("events", "outgoing events: webhooks"),
-    ] {
+    for (member, reason) in
+        [("stripe_event", "notices of the PSP: webhooks"), ("events", "outgoing events: webhooks")]
+    {
         if step.get(member).is_some() {
             return Some(reason);
         }
@@ -161,7 +163,7 @@ fn scenario(
 
 impl Run<'_> {
     fn step(&mut self, step: &Value, number: usize) {
-        const KNOWN: [&str; 20] = [
+        const KNOWN: [&str; 21] = [
             "request",
             "expect",
             "async",
@@ -174,6 +176,7 @@ impl Run<'_> {
             "expect_statuses",
             "psp_calls",
             "psp_event",
+            "psp_last_call",
             "restart",
             "state",
             "compare_with_before",
@@ -195,9 +198,22 @@ impl Run<'_> {
         }
     }
 
+    /// What the PSP was sent last has these members.
+    fn sent(&mut self, call: &Value) {
+        for (name, wanted) in members(call, "") {
+            let had = self.ground.stripe.as_ref().and_then(|stripe| stripe.last(name));
+            if had.as_deref() != wanted.as_str() {
+                self.problems.push(format!("the PSP was sent {name} {had:?}, recorded {wanted}"));
+            }
+        }
+    }
+
     fn act(&mut self, step: &Value) {
         if step.get("restart").is_some() {
             return self.restart();
+        }
+        if let Some(call) = step.get("psp_last_call") {
+            return self.sent(call);
         }
         if let Some(state) = step.get("state") {
             return self.state(state);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::recording::{members, text};
 use super::shop::{Owner, Shop};
+use super::stripe::{self, Stripe};
 
 /// What a literal order has and a registration does not take: the id that the original drew for
 /// its capture. It is compared by its form.
@@ -21,6 +22,14 @@ pub(super) struct Ground {
     pub(super) vars: BTreeMap<String, String>,
     /// Calls to the PSP that preparing took.
     pub(super) calls_before: u64,
+    /// The PSP, where a step asks what it was sent; else the sandbox.
+    pub(super) stripe: Option<Stripe>,
+}
+
+/// Does a step ask what the PSP was sent?
+pub(super) fn asks_psp(line: &Value) -> bool {
+    let mut steps = line["steps"].as_array().into_iter().flatten();
+    steps.any(|step| step.get("psp_last_call").is_some())
 }
 
 const MPG_SCOPES: [&str; 6] = [
@@ -59,8 +68,15 @@ pub(super) fn prepare(shop: &Shop, face: &str, line: &Value) -> Result<Ground, S
     let script = script(line)?;
     let registered =
         if face == "moyasar-mpg" { order(given, script)? } else { charge(given, script)? };
-    let mut ground = Ground { owner, payment: String::new(), vars, calls_before: 0 };
-    if let Some((payment, after)) = registered {
+    let stripe = asks_psp(line).then(Stripe::start);
+    let mut ground = Ground { owner, payment: String::new(), vars, calls_before: 0, stripe };
+    if let Some((mut payment, after)) = registered {
+        if let Some(stripe) = &ground.stripe {
+            stripe.open_account(shop, &ground.owner);
+            payment["connector"] = json!(stripe::ACCOUNT);
+            payment["connector_payment"] = json!(stripe::CHARGE);
+            payment["sandbox"] = Value::Null;
+        }
         settle(shop, &mut ground, &payment, &after);
     }
     Ok(ground)
