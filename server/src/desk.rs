@@ -288,6 +288,19 @@ pub(crate) fn refund_headers(reply: &RefundReply) -> HeaderMap {
     headers
 }
 
+/// [`refund_headers`] where one request made several refunds: one line of each header for each.
+/// `is_replay` is the request's as a whole.
+pub(crate) fn refunds_headers(replies: &[RefundReply], is_replay: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for reply in replies {
+        for (name, value) in &refund_headers(&RefundReply { is_replay: false, ..*reply }) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.extend(replay_headers(is_replay));
+    headers
+}
+
 /// The header of an answer that an earlier request with the same key got first (decision A4).
 pub(crate) fn replay_headers(is_replay: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();

@@ -6,14 +6,13 @@
 //!
 //! Start at [`Keyed::once`].
 
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use requite_core::id::MerchantId;
 use requite_engine::key::Key;
 use requite_engine::read::{KeptAnswer, ReadFault};
 use requite_engine::registry::RegistryFault;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, replay_headers};
 
 /// A request with its key, if it has one.
 #[derive(Clone, Debug)]
@@ -115,7 +114,6 @@ pub(crate) fn confirmed<T>(
 
 /// Marks an answer as one that was given before.
 pub(crate) fn replayed(mut response: Response) -> Response {
-    let yes = HeaderValue::from_static("true");
-    response.headers_mut().insert(HeaderName::from_static("idempotent-replayed"), yes);
+    response.headers_mut().extend(replay_headers(true));
     response
 }

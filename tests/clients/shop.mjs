@@ -44,26 +44,23 @@ export async function registered(fields = {}) {
 }
 
 /**
- * A way to the server that loses its first answer: the request arrives and is carried out, then the
- * connection breaks. Later requests pass. `sent` counts the requests that arrived.
+ * Relays requests to another server. Where `isLost(request)`, the request arrives and is carried out, and
+ * the connection breaks instead of its answer.
  */
-export async function losesFirstAnswer() {
-  const server = new URL(access.url);
-  const way = { sent: 0 };
-  const relay = http.createServer((request, response) => {
-    way.sent += 1;
-    const isFirst = way.sent === 1;
+export function relay({ host, port }, isLost) {
+  return http.createServer((request, response) => {
+    const lost = isLost(request);
     const onward = http.request(
       {
-        host: server.hostname,
-        port: server.port,
+        host,
+        port,
         method: request.method,
         path: request.url,
-        headers: { ...request.headers, host: server.host, connection: "close" },
+        headers: { ...request.headers, host: `${host}:${port}`, connection: "close" },
         agent: false,
       },
       (answer) => {
-        if (isFirst) {
+        if (lost) {
           answer.resume().on("end", () => request.socket.destroy());
         } else {
           response.writeHead(answer.statusCode, answer.headers);
@@ -74,11 +71,21 @@ export async function losesFirstAnswer() {
     onward.on("error", () => request.socket.destroy());
     request.pipe(onward);
   });
-  await new Promise((listening) => relay.listen(0, "127.0.0.1", listening));
-  way.url = `http://127.0.0.1:${relay.address().port}`;
+}
+
+/** A way to the server that loses its first answer. Later requests pass. `sent` counts those that arrived. */
+export async function losesFirstAnswer() {
+  const { hostname: host, port } = new URL(access.url);
+  const way = { sent: 0 };
+  const server = relay({ host, port }, () => {
+    way.sent += 1;
+    return way.sent === 1;
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  way.url = `http://127.0.0.1:${server.address().port}`;
   way.close = () => {
-    relay.closeAllConnections();
-    relay.close();
+    server.closeAllConnections();
+    server.close();
   };
   return way;
 }

@@ -6,10 +6,9 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import http from "node:http";
 import { after, test } from "node:test";
 
-import { access, eventually, registered } from "./shop.mjs";
+import { access, eventually, registered, relay } from "./shop.mjs";
 
 const require = createRequire(import.meta.url);
 const KEY = "sk_test_requite0001";
@@ -53,36 +52,23 @@ async function refund(body, key) {
  */
 async function way(port) {
   const way = { posts: 0, loses: 0 };
-  const relay = http.createServer((request, response) => {
-    const isPost = request.method === "POST";
+  const server = relay({ host: "127.0.0.1", port }, ({ method }) => {
+    const isPost = method === "POST";
     way.posts += isPost;
     const isLost = isPost && way.loses > 0;
     if (isLost) way.loses -= 1;
-    const { headers } = request;
-    const onward = http.request(
-      { host: "127.0.0.1", port, method: request.method, path: request.url, headers, agent: false },
-      (answer) => {
-        if (isLost) {
-          answer.resume().on("end", () => request.socket.destroy());
-        } else {
-          response.writeHead(answer.statusCode, answer.headers);
-          answer.pipe(response);
-        }
-      },
-    );
-    onward.on("error", () => request.socket.destroy());
-    request.pipe(onward);
+    return isLost;
   });
-  const listen = (port) => new Promise((listening) => relay.listen(port, "127.0.0.1", listening));
+  const listen = (port) => new Promise((listening) => server.listen(port, "127.0.0.1", listening));
   await listen(0);
-  const { port: own } = relay.address();
+  const { port: own } = server.address();
   way.url = `http://127.0.0.1:${own}`;
   way.close = () => {
-    relay.closeAllConnections();
-    return new Promise((closed) => relay.close(closed));
+    server.closeAllConnections();
+    return new Promise((closed) => server.close(closed));
   };
   way.reopen = () => listen(own);
-  after(() => relay.listening && way.close());
+  after(() => server.listening && way.close());
   return way;
 }
 

@@ -1,6 +1,7 @@
 //! `requite connector`: merchants' accounts at payment providers.
 
 use anyhow::{Context, anyhow, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use requite_core::id::uuid_text;
 use requite_engine::read::{ConnectorView, Reads};
@@ -41,8 +42,8 @@ pub(crate) struct Add {
     /// The merchant's id or slug
     #[arg(long)]
     merchant: String,
-    #[arg(long, value_enum)]
-    kind: KindWord,
+    #[arg(long, value_parser = kinds())]
+    kind: Kind,
     /// What payments are registered with: letters, digits, - and _
     #[arg(long)]
     name: String,
@@ -77,9 +78,10 @@ pub(crate) struct Rotate {
     sealing_key_file: Option<std::path::PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum KindWord {
-    Stripe,
+/// Takes the words of all PSPs that accounts can be at.
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::LISTED.map(|(_, word)| word))
+        .map(|word| Kind::from_word(&word).expect("clap lets only listed words pass"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,16 +169,13 @@ impl Add {
         }
         let office = Office::open(&config.database, Open::Existing)?;
         let merchant = merchant::named(&office, &self.merchant)?;
-        let kind = match self.kind {
-            KindWord::Stripe => Kind::Stripe,
-        };
-        let secret = secret(kind, self.mode)?;
+        let secret = secret(self.kind, self.mode)?;
         let now_ms = office.now_ms();
         let mut account = ConnectorView {
             id: office.ids.next(),
             merchant: merchant.id,
             name: self.name,
-            kind: kind.word().to_owned(),
+            kind: self.kind.word().to_owned(),
             mode: mode_word(self.mode).to_owned(),
             base_url: self.base_url,
             sends_reason: !self.no_reason,

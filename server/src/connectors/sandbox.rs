@@ -18,6 +18,7 @@ use requite_engine::command::Booking;
 use requite_engine::psp::{CallKind, Instruction};
 
 use super::Call;
+use super::exchange::{fault, unknown};
 
 /// What payments are registered with to have their refunds paid by this connector.
 pub(crate) const NAME: &str = "sandbox";
@@ -195,10 +196,6 @@ fn http_status(text: &str) -> Option<u16> {
     (100..=599).contains(&status).then_some(status)
 }
 
-fn fault(code: &str, text: &str) -> Fault {
-    Fault { code: code.to_owned(), text: text.to_owned() }
-}
-
 /// The form in which a script is kept with its payment.
 pub(crate) fn script_text(entries: &[String]) -> Option<String> {
     let text = serde_json::to_string(entries).expect("a list of strings has a JSON form");
@@ -208,7 +205,7 @@ pub(crate) fn script_text(entries: &[String]) -> Option<String> {
 /// What the sandbox does for an instruction.
 pub(crate) fn call(instruction: &Instruction) -> Call {
     let Some(entry) = entry(instruction) else {
-        return Call::Known(super::exchange::unknown(
+        return Call::Known(unknown(
             "script_unreadable",
             "the payment's sandbox script cannot be read",
         ));
@@ -268,7 +265,7 @@ const DECLINED_CARDS: [(&str, &str, &str); 7] = [
 /// Whether the sandbox declines a card. The number is looked at and not kept.
 pub(crate) fn decline_card(number: &str) -> Option<Fault> {
     let card = DECLINED_CARDS.iter().find(|(listed, _, _)| *listed == number);
-    card.map(|(_, code, text)| fault(code, text))
+    card.map(|(_, code, text)| fault(code, *text))
 }
 
 /// Whether the sandbox takes no payment of this amount, and why.
@@ -350,7 +347,7 @@ fn declining(fault: &Fault) -> Outcome {
 }
 
 fn http_fault(status: u16) -> Fault {
-    fault(&format!("http_{status}"), &format!("the sandbox answered with HTTP status {status}"))
+    fault(&format!("http_{status}"), format!("the sandbox answered with HTTP status {status}"))
 }
 
 /// The refund's id at the sandbox: a function of the refund, so that a repeat is the same refund.

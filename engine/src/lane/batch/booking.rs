@@ -38,14 +38,14 @@ impl Batch<'_> {
             Ok(allowed) => {
                 self.make(request, &allowed);
                 let seq = self.seq(of);
-                self.keep_booked(at, &request.keys, KeyOutcome::Booked { payment: of.1, seq });
+                self.keep_outcome(at, &request.keys, KeyOutcome::Booked { payment: of.1, seq });
                 let payment = request.payment;
                 let booked = Booked { payment, seq, as_of: Some(seq), is_replay: false };
                 Ok(Reply::Booked(booked))
             }
             Err(refusal) => {
                 if booking_refusal_text(&refusal).is_some() {
-                    self.keep_booked(at, &request.keys, KeyOutcome::BookingRefused(refusal));
+                    self.keep_outcome(at, &request.keys, KeyOutcome::BookingRefused(refusal));
                 }
                 Err(CommandError::BookingRefused { refusal, is_replay: false })
             }
@@ -190,7 +190,8 @@ impl Batch<'_> {
         Ok(None)
     }
 
-    pub(super) fn keep_booked(
+    /// What these keys stand for from now on, where they live longer than a moment.
+    pub(super) fn keep_outcome(
         &mut self,
         (merchant, at_ms): (requite_core::id::MerchantId, i64),
         keys: &[Key],

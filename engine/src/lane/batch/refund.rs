@@ -23,7 +23,10 @@ impl Batch<'_> {
         match self.plan(request) {
             Ok(plan) => self.accept(request, plan),
             Err(refusal) => {
-                self.keep_refusal(request, &refusal);
+                if refusal_text(&refusal).is_some() {
+                    let at = (request.merchant, request.ask.at_ms);
+                    self.keep_outcome(at, &request.keys, KeyOutcome::Refused(refusal.clone()));
+                }
                 Verdict::Answer(Err(CommandError::Refused { refusal, is_replay: false }))
             }
         }
@@ -213,18 +216,6 @@ impl Batch<'_> {
 
     pub(super) fn status(&self, refund: RefundRef) -> Option<Status> {
         self.loaded.refunds.get(&refund).map(|record| record.refund.status)
-    }
-
-    fn keep_refusal(&mut self, request: &RefundRequest, refusal: &Refusal) {
-        if refusal_text(refusal).is_none() {
-            return;
-        }
-        for key in request.keys.iter().filter(|key| key.lifetime == Lifetime::Kept) {
-            let outcome = KeyOutcome::Refused(refusal.clone());
-            let Key { hash, fingerprint, .. } = *key;
-            let record = KeyRecord { fingerprint, at_ms: request.ask.at_ms, outcome };
-            self.keys.insert((request.merchant, hash), record);
-        }
     }
 
     /// From here on nothing may refuse.

@@ -45,7 +45,7 @@ impl Batch<'_> {
         };
         let as_of = told.as_ref().map(|(_, seq)| *seq);
         if let Some((outcome, _)) = told {
-            self.keep_booked(at, &new.keys, outcome);
+            self.keep_outcome(at, &new.keys, outcome);
         }
         Ok(Reply::Registered(RegisteredReply { registered, as_of, is_replay: false }))
     }

@@ -16,7 +16,7 @@ use requite_engine::read::ReadFault;
 use serde::Serialize;
 
 use super::json;
-use crate::desk::refund_headers;
+use crate::desk::{refund_headers, replay_headers};
 use crate::http::{BodyFault, RequestId};
 
 /// Seconds a client is asked to wait when nothing was done for it.
@@ -357,9 +357,9 @@ impl Answer {
         self
     }
 
-    fn replayed(self) -> Answer {
-        let name = header::HeaderName::from_static("idempotent-replayed");
-        self.with(name, HeaderValue::from_static("true"))
+    fn replayed(mut self) -> Answer {
+        self.headers.extend(replay_headers(true));
+        self
     }
 }
 

@@ -23,7 +23,7 @@ use super::show::Refund;
 use super::wire::{self, Note, Target, Wish};
 use super::{json, spelling};
 use crate::access::{Actor, Caller};
-use crate::desk::{self, Desk, refund_headers};
+use crate::desk::{self, Desk, refund_headers, refunds_headers};
 
 /// Everything about a request to refund that stays the same over the legs it touches.
 #[derive(Clone)]
@@ -240,20 +240,12 @@ pub(super) async fn create_all(
         Err(Failure::NotFound) => renamed(&asker, &text).await?.refund_all().await?,
         answer => answer?,
     };
-    let mut headers = HeaderMap::new();
     let mut items = Vec::with_capacity(made.len());
     for reply in &made {
         items.push(shown(&asker.desk, reply).await?);
-        for (name, value) in &refund_headers(reply) {
-            headers.append(name, value.clone());
-        }
     }
-    // One header for all: only what is a repeat as a whole is one.
-    headers.remove("idempotent-replayed");
-    if made.iter().all(|reply| reply.is_replay) {
-        let yes = axum::http::HeaderValue::from_static("true");
-        headers.insert("idempotent-replayed", yes);
-    }
+    // Only what is a repeat as a whole is one.
+    let headers = refunds_headers(&made, made.iter().all(|reply| reply.is_replay));
     Ok(json(StatusCode::CREATED, headers, &Page::<Refund>::whole(items)))
 }
 

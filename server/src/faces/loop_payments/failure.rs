@@ -1,6 +1,6 @@
 //! Every status and error body of this face.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
 use requite_core::refund::{Fault, Status};
@@ -9,7 +9,7 @@ use requite_engine::read::ReadFault;
 use serde::Serialize;
 
 use super::wire;
-use crate::desk::refund_headers;
+use crate::desk::{refund_headers, replay_headers};
 use crate::http::{BodyFault, RequestId};
 
 /// Seconds after which a client may ask again when nothing was done.
@@ -353,10 +353,9 @@ impl IntoResponse for Failure {
         if let Some(after) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, after);
         }
-        if let Failure::Command(CommandError::Refused { is_replay: true, .. }) = &self {
-            let replayed = HeaderName::from_static("idempotent-replayed");
-            headers.insert(replayed, HeaderValue::from_static("true"));
-        }
+        let is_replay =
+            matches!(&self, Failure::Command(CommandError::Refused { is_replay: true, .. }));
+        headers.extend(replay_headers(is_replay));
         if let Failure::Unmade { reply, .. } = &self {
             headers.extend(refund_headers(reply));
         }

@@ -14,6 +14,7 @@ use super::payment;
 use super::{Face, NAME, auth, wire};
 use crate::access::Caller;
 use crate::desk;
+use crate::desk::replay_headers;
 
 /// `POST /admin/payments/{id}/capture`
 pub(super) async fn create(
@@ -29,7 +30,7 @@ pub(super) async fn create(
     let payment = payment.ok_or_else(|| Failure::payment_unknown(&id))?;
     let taken = take(&face, &payment, Taker { name: actor.name, key_text, order: None }).await?;
     let body = Members(vec![("payment", raw(&payment::row(&taken.payment)))]);
-    let headers = failure::replay_headers(taken.is_replay);
+    let headers = replay_headers(taken.is_replay);
     Ok((headers, wire::json(StatusCode::OK, &body)).into_response())
 }
 
@@ -83,7 +84,7 @@ pub(super) async fn take(
         Ok(booked) => {
             let is_declined = view.operation_at(booked.seq).is_some_and(|of| of.fault.is_some());
             if is_declined {
-                let headers = failure::replay_headers(booked.is_replay);
+                let headers = replay_headers(booked.is_replay);
                 return Err(Failure::capture_failed(&shown).with(headers));
             }
             booked.is_replay

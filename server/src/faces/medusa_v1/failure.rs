@@ -6,7 +6,7 @@
 
 use axum::body::Body;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
 use requite_engine::command::CommandError;
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::wire::{self, AMOUNT_NOT_INTEGER, AMOUNT_TOO_SMALL, REASON_UNKNOWN};
 use crate::browser::Originless;
+use crate::desk::replay_headers;
 use crate::http::{BodyFault, RequestId};
 use crate::json;
 use crate::keyed::KeyFault;
@@ -309,16 +310,6 @@ fn capture_failure(refusal: BookingRefusal, payment: &str) -> Failure {
         | BookingRefusal::ExceedsCapturable { .. }
         | BookingRefusal::TooMany => Failure::capture_failed(payment),
     }
-}
-
-/// Tells that the answer was given before.
-pub(super) fn replay_headers(is_replay: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if is_replay {
-        let name = HeaderName::from_static("idempotent-replayed");
-        headers.insert(name, HeaderValue::from_static("true"));
-    }
-    headers
 }
 
 /// How this face spells what is refused before or outside its routes.

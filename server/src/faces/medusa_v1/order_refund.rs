@@ -10,7 +10,7 @@
 //! - Once begun it goes on to its end, whether or not the client still listens.
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Amount, Ask, Refusal, Target};
 use requite_core::id::{PaymentId, RefundId, uuid_text};
@@ -79,7 +79,7 @@ async fn made(face: &Face, wish: &Wish) -> Result<Made, Failure> {
     for _ in 0..PLANS_MAX {
         if let Some(word) = &plan.refusal {
             let refusal = TooMuch::from_word(word).ok_or_else(Failure::unknown)?;
-            return Err(refusal.failure().with(failure::replay_headers(is_repeat)));
+            return Err(refusal.failure().with(desk::replay_headers(is_repeat)));
         }
         if let Some(done) = carried_out(face, wish, &plan).await? {
             return told(face, &plan, &done, is_repeat).await;
@@ -324,16 +324,7 @@ fn stopped(
     }
 }
 
-/// One line of each header for each part (A8).
+/// As a repeat only where every part is one.
 fn headers(parts: &[RefundReply], is_repeat: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for part in parts {
-        for (name, value) in &desk::refund_headers(&RefundReply { is_replay: false, ..*part }) {
-            headers.append(name, value.clone());
-        }
-    }
-    if is_repeat && parts.iter().all(|part| part.is_replay) {
-        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    headers
+    desk::refunds_headers(parts, is_repeat && parts.iter().all(|part| part.is_replay))
 }

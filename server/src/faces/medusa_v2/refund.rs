@@ -1,7 +1,7 @@
 //! Refunding a payment.
 
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Ask, Target};
 use requite_core::id::{PaymentId, ReasonId, RefundId, parse_prefixed, uuid_text};
@@ -16,7 +16,7 @@ use super::spelling::{id, payment_id, prefix};
 use super::wire::{Body, Wish, key_text, selection};
 use super::{Face, auth};
 use crate::access::{Actor, Caller};
-use crate::desk::{key, refund_headers};
+use crate::desk::{key, refund_headers, replay_headers};
 use crate::http::REFUND_BODY_MAX;
 
 /// Reads of a refunded payment before its answer makes do without it.
@@ -125,10 +125,7 @@ impl Wanted {
             reason: self.wish.reason,
         };
         let mut response = Failure::Refund { error, asked }.into_response();
-        if is_replay {
-            let yes = HeaderValue::from_static("true");
-            response.headers_mut().insert("idempotent-replayed", yes);
-        }
+        response.headers_mut().extend(replay_headers(is_replay));
         response
     }
 }

@@ -1,6 +1,6 @@
 //! Every status and error body of this face.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
 use requite_engine::command::CommandError;
@@ -8,6 +8,7 @@ use requite_engine::read::ReadFault;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::wire;
+use crate::desk::replay_headers;
 use crate::http::{BodyFault, RequestId};
 use crate::json::Fault;
 
@@ -356,14 +357,14 @@ impl IntoResponse for Failure {
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
         }
-        if let Failure::Command(
-            CommandError::Refused { is_replay: true, .. }
-            | CommandError::BookingRefused { is_replay: true, .. },
-        ) = &self
-        {
-            let replayed = HeaderName::from_static("idempotent-replayed");
-            headers.insert(replayed, HeaderValue::from_static("true"));
-        }
+        let is_replay = matches!(
+            &self,
+            Failure::Command(
+                CommandError::Refused { is_replay: true, .. }
+                    | CommandError::BookingRefused { is_replay: true, .. }
+            )
+        );
+        headers.extend(replay_headers(is_replay));
         if let Failure::Unshown(shown) = &self {
             headers.extend(shown.clone());
         }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::fields::{FAULTS_MAX, Fault};
 use super::view::{self, Shown};
 use super::wire::json_answer;
+use crate::desk::replay_headers;
 use crate::http::{BodyFault, RequestId};
 
 /// An answer that says no.
@@ -153,9 +154,7 @@ impl IntoResponse for Failure {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if self.is_replay {
-            headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-        }
+        headers.extend(replay_headers(self.is_replay));
         response
     }
 }

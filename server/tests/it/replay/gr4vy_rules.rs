@@ -236,8 +236,7 @@ fn shape(body: &Tree, status: u16) -> Option<String> {
 pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome {
     let status = line.pointer("/response/status").and_then(Value::as_u64).unwrap_or_default();
     let code = text(line, "/response/body/code");
-    let plain =
-        Money { amount: 1000, currency: "USD".to_owned(), captured: true, ..Money::default() };
+    let plain = dollars(1000);
     let body = line.pointer("/request/body").cloned().unwrap_or_else(|| json!({"amount": 1299}));
     let mut decisions = BTreeSet::new();
     let mut wanted = code;
@@ -305,12 +304,15 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
     Outcome::Run { decisions, problems }
 }
 
+/// Captured, in cents.
+fn dollars(amount: i64) -> Money {
+    Money { amount, currency: "USD".to_owned(), captured: true, ..Money::default() }
+}
+
 /// A store that lost a table under its server.
 fn broken(body: &Value) -> Response {
     let shop = Shop::open();
-    let money =
-        Money { amount: 90_000, currency: "USD".to_owned(), captured: true, ..Money::default() };
-    let stage = stage(&shop, TRANSACTION, &money);
+    let stage = stage(&shop, TRANSACTION, &dollars(90_000));
     let path = shop.server.database.strip_prefix("sqlite:").expect("a SQLite store");
     let store = rusqlite::Connection::open(path).expect("the server's own file");
     store.execute_batch("alter table refund rename to lost").expect("nobody holds the store");
@@ -320,13 +322,7 @@ fn broken(body: &Value) -> Response {
 /// Where the original says that its time is up, the refund is there and under way (decision G2): an
 /// error would invite a second one.
 fn unanswered(shop: &Shop, body: &Value) -> Outcome {
-    let money = Money {
-        amount: 90_000,
-        currency: "USD".to_owned(),
-        captured: true,
-        script: vec!["hang".to_owned()],
-        ..Money::default()
-    };
+    let money = Money { script: vec!["hang".to_owned()], ..dollars(90_000) };
     let answer = refund(shop, &stage(shop, TRANSACTION, &money), body);
     let shown = Tree::read(&answer.body).ok();
     let status = shown.as_ref().and_then(|body| body.member("status")).and_then(Tree::text);
@@ -338,13 +334,7 @@ fn unanswered(shop: &Shop, body: &Value) -> Outcome {
 
 /// The same key while the first call with it is still at the PSP.
 fn concurrent(shop: &Shop, body: &Value) -> Response {
-    let money = Money {
-        amount: 90_000,
-        currency: "USD".to_owned(),
-        captured: true,
-        script: vec!["hang".to_owned()],
-        ..Money::default()
-    };
+    let money = Money { script: vec!["hang".to_owned()], ..dollars(90_000) };
     let stage = stage(shop, TRANSACTION, &money);
     let request = post(&stage, body).header("idempotency-key", "one");
     let answers = shop.server.send_at_once(&[request.clone(), request]);
