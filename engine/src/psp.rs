@@ -34,6 +34,9 @@ pub struct Instruction {
     pub connector_settings: Option<String>,
     pub psp_refund: Option<String>,
     pub reason: Option<String>,
+    /// How long ago the refund was accepted when this call was committed: at least the age of its key
+    /// at the PSP. Negative when the clock was set back.
+    pub age_ms: i64,
 }
 
 impl Instruction {

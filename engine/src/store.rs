@@ -67,6 +67,8 @@ pub struct RefundRecord {
     pub reason: Option<String>,
     /// It was asked for with an idempotency key of the caller's own.
     pub is_keyed: bool,
+    /// When it was accepted. No call for it can be older.
+    pub asked_at_ms: i64,
 }
 
 /// What a batch changes, to be committed as one.

@@ -367,6 +367,7 @@ pub fn calls_of(changes: &Changes) -> Vec<Instruction> {
             connector_settings: None,
             psp_refund: None,
             reason: None,
+            age_ms: 0,
         })
     };
     sends.filter_map(call).collect()

@@ -96,6 +96,7 @@ fn a_lost_answer_is_looked_up_and_never_sent_twice_without_proof() {
         bench.sent.last().map(|call| (call.kind, call.call_no)),
         Some((CallKind::LookUp, 0))
     );
+    assert_eq!(bench.sent.iter().map(|call| call.age_ms).collect::<Vec<_>>(), [0, 2_000]);
     bench.answer(Outcome::Absent);
     let again = bench.sent.last().expect("sent again, with proof");
     assert_eq!((again.kind, again.attempt, again.call_no), (CallKind::Send, 3, 1));
@@ -114,7 +115,8 @@ fn after_a_restart_what_was_under_way_is_looked_up() {
     let woken = bench.lane().recover(NOW + 50).expect("readable");
     assert_eq!(woken, [Command::Wake { refund: of(1), at_ms: NOW + 50, is_restart: true }]);
     bench.batch(woken);
-    assert_eq!(bench.sent.last().map(|call| call.kind), Some(CallKind::LookUp));
+    let call = bench.sent.last().map(|call| (call.kind, call.age_ms));
+    assert_eq!(call, Some((CallKind::LookUp, 50)));
     assert_eq!(bench.statuses(), [Status::Unknown]);
     bench.answer(succeeded());
     assert_eq!(bench.statuses(), [Status::Succeeded]);

@@ -156,6 +156,7 @@ impl Batch<'_> {
             connector_settings: book.connector_settings.clone(),
             psp_refund: record.refund.psp_refund.clone(),
             reason: record.reason.clone(),
+            age_ms: at_ms.saturating_sub(record.asked_at_ms),
         });
         self.changes.attempts.push(NewAttempt { key, attempt, kind, call_no, at_ms });
         self.called.insert(key);

@@ -240,6 +240,7 @@ impl Batch<'_> {
             call_no: 0,
             reason,
             is_keyed: request.details.key_text.is_some(),
+            asked_at_ms: at_ms,
         };
         self.loaded.refunds.insert(key, record.clone());
         self.new_refunds.insert(key);

@@ -212,7 +212,7 @@ pub(super) fn refund(
     let sql = "-- refund
         select payment_id, leg_id, amount_minor, status, attempt, sends, looks,
             next_action_at_ms, psp_refund, fault_code, fault_text, call_no, reason_text,
-            reason_code, key_text is not null
+            reason_code, key_text is not null, asked_at_ms
         from refund where merchant_id = ?1 and refund_id = ?2";
     let allocations = allocations(connection, key)?;
     let mut statement = connection.prepare_cached(sql)?;
@@ -235,7 +235,13 @@ pub(super) fn refund(
         let reason: Option<String> = row.get(12)?;
         let code: Option<String> = row.get(13)?;
         let reason = reason.or(code);
-        Ok(RefundRecord { refund, call_no: row.get(11)?, reason, is_keyed: row.get(14)? })
+        Ok(RefundRecord {
+            refund,
+            call_no: row.get(11)?,
+            reason,
+            is_keyed: row.get(14)?,
+            asked_at_ms: row.get(15)?,
+        })
     });
     found.optional()
 }

@@ -23,6 +23,7 @@ fn instruction(kind: CallKind, script: &[&str], call_no: u32, amount: i64) -> In
         connector_settings: script_text(&entries),
         psp_refund: None,
         reason: None,
+        age_ms: 0,
     }
 }
 

@@ -22,6 +22,7 @@ fn instruction(kind: CallKind) -> Instruction {
         connector_settings: None,
         psp_refund: None,
         reason: None,
+        age_ms: 0,
     }
 }
 
