@@ -196,7 +196,7 @@ fn every_sql_text_begins_with_its_name_and_names_are_unique() {
 #[test]
 fn nothing_points_outside_the_project() {
     let mut files = Vec::new();
-    for folder in ["core", "engine", "server", "sim"] {
+    for folder in ["core", "engine", "server", "sim", "speed"] {
         sources(&root().join(folder), &mut files);
     }
     for file in files.iter().filter(|file| !file.ends_with("tidy.rs")) {
