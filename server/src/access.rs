@@ -48,15 +48,35 @@ impl<'a> Caller<'a> {
     /// Lets the actor in whom the caller turned out to be.
     ///
     /// # Errors
-    /// The scope they should have.
-    pub(crate) fn admit(&self, actor: Actor) -> Result<Actor, &'static str> {
+    /// Why not.
+    pub(crate) fn admit(&self, desk: &Desk, actor: Actor) -> Result<Actor, Barred> {
+        self.check(&actor).map_err(Barred::Scope)?;
+        if desk.rates().admits(actor.merchant, &actor.name, desk.now_ms()) {
+            Ok(actor)
+        } else {
+            Err(Barred::Rate)
+        }
+    }
+
+    /// The scope they should have, where they have none that the route demands.
+    fn check(&self, actor: &Actor) -> Result<(), &'static str> {
         match self.access {
-            Some(Access::Public | Access::Known) => Ok(actor),
-            Some(Access::AnyOf(scopes)) if actor.may(scopes) => Ok(actor),
+            Some(Access::Public | Access::Known) => Ok(()),
+            Some(Access::AnyOf(scopes)) if actor.may(scopes) => Ok(()),
             Some(Access::AnyOf(scopes)) => Err(scopes.first().unwrap_or(&ADMIN)),
             None => Err(ADMIN),
         }
     }
+}
+
+/// Why a good credential does not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barred {
+    /// It lacks this scope, or one that does as well.
+    Scope(&'static str),
+    /// It has asked more often than it may ([`crate::rate`]). Nothing was done, and a second later there
+    /// is room again.
+    Rate,
 }
 
 /// The scope that stands for all others.
@@ -152,7 +172,7 @@ mod tests {
                 name: "apk_1".to_owned(),
                 scopes: scopes.map(listed),
             };
-            let found = Caller::of(&request).admit(actor).map(|_| ());
+            let found = Caller::of(&request).check(&actor);
             assert_eq!(found, admitted, "{access:?} {scopes:?}");
         }
     }

@@ -170,6 +170,7 @@ impl House {
                 gr4vy_connector: config.gr4vy_connector,
                 mpg_refunds_remaining: config.mpg_refunds_remaining,
                 mpg_connector: config.mpg_connector,
+                requests_per_second_max: config.requests_per_second_max,
                 duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
                 loop_collector: Collector {
                     connector: config.loop_connector,

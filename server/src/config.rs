@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::connectors::{self, sandbox};
 use crate::crypto::seal::SealingKey;
 use crate::http::Limits;
+use crate::rate::PER_SECOND_MAX;
 
 /// What the server runs with.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     /// The connector that takes the cards of the Moyasar face's new orders.
     pub mpg_connector: &'static str,
     pub limits: Limits,
+    /// Requests of one credential within a second; 0 is no limit.
+    pub requests_per_second_max: u32,
     /// Opens the credentials of connector accounts.
     pub sealing_key: Option<SealingKey>,
 }
@@ -61,6 +64,7 @@ impl Default for Config {
             gr4vy_connector: sandbox::NAME,
             mpg_connector: sandbox::NAME,
             limits: Limits::for_this_process(),
+            requests_per_second_max: 0,
             sealing_key: None,
         }
     }
@@ -161,6 +165,10 @@ const SETTINGS: &[Setting] = &[
     ("limits.connections_max", |config, text| {
         let max = number(text, 1, 1_000_000)?;
         config.limits.connections_max = usize::try_from(max).map_err(|e| e.to_string())?;
+        Ok(())
+    }),
+    ("limits.requests_per_second_max", |config, text| {
+        config.requests_per_second_max = number(text, 0, PER_SECOND_MAX)?;
         Ok(())
     }),
     ("limits.first_byte_max_ms", |config, text| {

@@ -22,6 +22,7 @@ use crate::crypto::entropy::Entropy;
 use crate::crypto::password::PasswordChecks;
 use crate::crypto::secret::Secret;
 use crate::crypto::token::{TokenKind, mint};
+use crate::rate::Rates;
 
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub mpg_connector: &'static str,
     /// The guard against double clicks; zero is off.
     pub duplicate_guard_ms: i64,
+    /// `limits.requests_per_second_max`: of one credential; zero is no limit.
+    pub requests_per_second_max: u32,
     /// `loop.connector`: with whom Loop's checkout registers.
     pub loop_collector: Collector,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Desk {
     ids: Arc<dyn Ids>,
     entropy: Arc<dyn Entropy>,
     settings: Arc<Settings>,
+    rates: Arc<Rates>,
     passwords: PasswordChecks,
     reading: Arc<Semaphore>,
 }
@@ -94,6 +98,7 @@ impl Desk {
             clock,
             ids,
             entropy,
+            rates: Arc::new(Rates::new(settings.requests_per_second_max)),
             settings: Arc::new(settings),
             passwords: PasswordChecks::new(),
             reading: Arc::new(Semaphore::new(READS_MAX)),
@@ -116,6 +121,11 @@ impl Desk {
     /// The one place where passwords are checked: its limit on memory is the whole server's.
     pub(crate) fn passwords(&self) -> &PasswordChecks {
         &self.passwords
+    }
+
+    /// How often each credential may ask.
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -1,10 +1,11 @@
 //! What holds for every route of every face, tested over the declarations: who is let through
-//! ([`scopes`]), and that nobody learns of what is another's ([`strangers`]). Here is the stage: all
+//! ([`scopes`]) and how often ([`rates`]), and that nobody learns of what is another's ([`strangers`]). Here is the stage: all
 //! faces under their prefixes, and credentials of each.
 //!
 //! A new route is tested by being declared. One whose path names something new fails until
 //! [`strangers`] is told what.
 
+mod rates;
 mod scopes;
 mod strangers;
 

@@ -119,6 +119,7 @@ pub(super) fn settings() -> Settings {
         gr4vy_connector: "sandbox",
         mpg_refunds_remaining: false,
         mpg_connector: "sandbox",
+        requests_per_second_max: 0,
         duplicate_guard_ms: 0,
         loop_collector: Collector { connector: "bank", takes_at_once: true },
     }

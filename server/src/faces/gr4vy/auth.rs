@@ -19,7 +19,7 @@ use requite_engine::read::{KeyView, Reads};
 
 use super::WRITES;
 use super::failure::{Detail, Failure, Location};
-use crate::access::{self, Actor, Caller};
+use crate::access::{self, Actor, Barred, Caller};
 use crate::crypto::jws::{self, Algorithm, Claims, Fault, Moment, VerifyingKey};
 use crate::crypto::p521::PublicKey;
 use crate::crypto::token::lookup_hash;
@@ -48,7 +48,10 @@ pub(super) async fn admitted(desk: &Desk, caller: Caller<'_>) -> Result<(Actor, 
         return Err(forbidden(first));
     }
     let key = key_of_account(desk, caller.headers, keys).await?;
-    let actor = caller.admit(Actor::of_key(&key)).map_err(forbidden)?;
+    let actor = caller.admit(desk, Actor::of_key(&key)).map_err(|barred| match barred {
+        Barred::Scope(scope) => forbidden(scope),
+        Barred::Rate => Failure::Busy,
+    })?;
     Ok((actor, claims))
 }
 

@@ -15,7 +15,7 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
         return Err(no_key(desk, lookup).await);
     };
     let actor = Actor::of_key(&key);
-    caller.admit(actor).map_err(|_| Failure::ScopeMissing)
+    caller.admit(desk, actor).map_err(Failure::Barred)
 }
 
 /// A token that was revoked has an error of its own.

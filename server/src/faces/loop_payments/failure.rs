@@ -9,6 +9,7 @@ use requite_engine::read::ReadFault;
 use serde::Serialize;
 
 use super::wire;
+use crate::access::Barred;
 use crate::desk::{refund_headers, replay_headers};
 use crate::http::{BodyFault, RequestId};
 
@@ -25,7 +26,7 @@ pub(super) enum Failure {
     /// No token, or one that is not known.
     Unauthenticated,
     TokenRevoked,
-    ScopeMissing,
+    Barred(Barred),
     Body(BodyFault),
     /// A content type other than JSON in UTF-8.
     NotJson,
@@ -125,10 +126,15 @@ impl Failure {
                 "invalid_token",
                 "the access token is expired or revoked",
             ),
-            Failure::ScopeMissing => Answer::new(
+            Failure::Barred(Barred::Scope(_)) => Answer::new(
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
                 "the access token lacks the scope for this route",
+            ),
+            Failure::Barred(Barred::Rate) => Answer::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "too many requests; nothing was done, send the request again shortly",
             ),
             Failure::Body(fault) => body(fault),
             Failure::NotJson => Answer::new(
@@ -179,7 +185,8 @@ impl Failure {
     fn retry_after(&self) -> Option<HeaderValue> {
         let is_unknown = matches!(self, Failure::Unmade { unmade: Unmade::Open, .. });
         let is_passing =
-            matches!(self, Failure::Command(CommandError::Overloaded | CommandError::Stopping));
+            matches!(self, Failure::Command(CommandError::Overloaded | CommandError::Stopping))
+                || matches!(self, Failure::Barred(Barred::Rate));
         let after = is_unknown.then_some(RETRY_UNKNOWN_AFTER_S);
         after.or(is_passing.then_some(RETRY_AFTER_S))
     }

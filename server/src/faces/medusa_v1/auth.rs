@@ -69,7 +69,7 @@ impl Asker {
 /// As [`known`]; 403 without the scope.
 pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
     let actor = known(face, caller).await?.actor();
-    caller.admit(actor).map_err(Failure::forbidden)
+    caller.admit(&face.desk, actor).map_err(Failure::barred)
 }
 
 /// Who asks.

@@ -14,6 +14,7 @@ use requite_engine::read::ReadFault;
 use serde::Serialize;
 
 use super::wire::{self, AMOUNT_NOT_INTEGER, AMOUNT_TOO_SMALL, REASON_UNKNOWN};
+use crate::access::Barred;
 use crate::browser::Originless;
 use crate::desk::replay_headers;
 use crate::http::{BodyFault, RequestId};
@@ -103,10 +104,20 @@ impl Failure {
         Failure::new(StatusCode::BAD_REQUEST, "not_allowed", message)
     }
 
-    /// 403. The original has no roles; ours limits what a token may do.
-    pub(super) fn forbidden(scope: &str) -> Failure {
-        let message = format!("This credential lacks the scope {scope}");
-        Failure::new(StatusCode::FORBIDDEN, "forbidden", message)
+    /// 403, or 429. The original has no roles and no limit; ours limits what a token may do, and how
+    /// often.
+    pub(super) fn barred(barred: Barred) -> Failure {
+        match barred {
+            Barred::Scope(scope) => {
+                let message = format!("This credential lacks the scope {scope}");
+                Failure::new(StatusCode::FORBIDDEN, "forbidden", message)
+            }
+            Barred::Rate => {
+                let message = "Too many requests. Nothing was done; try again shortly.".to_owned();
+                Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+                    .with(HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]))
+            }
+        }
     }
 
     /// 404, with the id as it was sent. An unknown payment and another merchant's are the same.

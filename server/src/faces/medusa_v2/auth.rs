@@ -106,7 +106,7 @@ fn actor_of(person: &PersonView) -> Actor {
 /// As [`known`]; 403 without the scope.
 pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
     let actor = known(face, caller).await?;
-    caller.admit(actor).map_err(Failure::Scope)
+    caller.admit(&face.desk, actor).map_err(Failure::Barred)
 }
 
 /// The log-in whose token a request carries, with its person as the books have them now.

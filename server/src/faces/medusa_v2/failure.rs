@@ -14,6 +14,7 @@ use requite_engine::read::ReadFault;
 use requite_engine::registry::RegistryFault;
 
 use super::spelling::text;
+use crate::access::Barred;
 use crate::browser::{Originless, tag};
 use crate::http::{BodyFault, RequestId};
 use crate::json;
@@ -46,7 +47,7 @@ pub(super) enum Failure {
     /// An auth provider that there is not.
     AuthProvider(String),
     /// The key lacks this scope.
-    Scope(&'static str),
+    Barred(Barred),
     /// What is wrong with the request; the caller spells the whole text.
     Invalid(String),
     /// A query parameter with two dots or more in its name.
@@ -105,6 +106,7 @@ const MORE_THAN_AUTHORIZED: &str = "You cannot capture more than the authorized 
                                     substracted by what is already captured.";
 const NOT_STORED: &str = "The store did not confirm the request. Read the payment before you send \
                           it again, or send it again with the same Idempotency-Key.";
+const TOO_MANY: &str = "Too many requests. Nothing was done; try again shortly.";
 const NO_ROOM: &str = "The server has no room at the moment. Nothing was done; try again shortly.";
 
 /// An error as this dialect speaks it.
@@ -185,7 +187,10 @@ impl Failure {
                 Form::Typed("not_allowed"),
                 format!("The actor type user is not allowed to use the auth provider {name}"),
             ),
-            Failure::Scope(scope) => spoken(
+            Failure::Barred(Barred::Rate) => {
+                spoken(429, Form::Typed("too_many_requests"), TOO_MANY)
+            }
+            Failure::Barred(Barred::Scope(scope)) => spoken(
                 403,
                 Form::Typed("forbidden"),
                 format!("This API key lacks the scope {scope}"),
@@ -378,7 +383,7 @@ impl Spoken {
     fn response(&self) -> Response {
         let status = StatusCode::from_u16(self.status).expect("the statuses above are statuses");
         let mut response = json_response(status, self.body());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, 429 | 503) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if matches!(self.form, Form::Parser(_)) {

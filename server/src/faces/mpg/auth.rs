@@ -12,7 +12,7 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
     let lookup = lookup_hash(bearer(caller.headers).ok_or(Failure::Unauthenticated)?);
     let key = access::key(desk, "mpg", lookup).await.map_err(Failure::Read)?;
     let actor = Actor::of_key(&key.ok_or(Failure::Unauthenticated)?);
-    caller.admit(actor).map_err(|_| Failure::Forbidden)
+    caller.admit(desk, actor).map_err(Failure::Barred)
 }
 
 /// The token of `Authorization: Bearer ...`; `None` when there is none, or more than one.

@@ -8,6 +8,7 @@ use requite_engine::read::ReadFault;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::wire;
+use crate::access::Barred;
 use crate::desk::replay_headers;
 use crate::http::{BodyFault, RequestId};
 use crate::json::Fault;
@@ -56,7 +57,7 @@ pub(super) enum Failure {
     RouteUnknown,
     MethodUnknown,
     Unauthenticated,
-    Forbidden,
+    Barred(Barred),
     /// Unknown, or another merchant's.
     OrderUnknown,
     Body(BodyFault),
@@ -157,7 +158,11 @@ impl Failure {
             Failure::Unauthenticated => {
                 Answer::new(StatusCode::UNAUTHORIZED, "Missing authentication information")
             }
-            Failure::Forbidden => Answer::new(StatusCode::FORBIDDEN, "Unauthorized"),
+            Failure::Barred(Barred::Scope(_)) => Answer::new(StatusCode::FORBIDDEN, "Unauthorized"),
+            Failure::Barred(Barred::Rate) => Answer::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests. Nothing was done, send the request again shortly.",
+            ),
             Failure::OrderUnknown => order_unknown(),
             Failure::Body(fault) => body(fault),
             Failure::NotJson => Answer::new(
@@ -354,7 +359,9 @@ impl IntoResponse for Failure {
             let bearer = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, bearer);
         }
-        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        let is_passing = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
+            .contains(&answer.status);
+        if is_passing {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
         }
         let is_replay = matches!(

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::fields::{FAULTS_MAX, Fault};
 use super::view::{self, Shown};
 use super::wire::json_answer;
+use crate::access::Barred;
 use crate::desk::replay_headers;
 use crate::http::{BodyFault, RequestId};
 
@@ -84,9 +85,18 @@ impl Failure {
         Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
-    pub(crate) fn forbidden(scope: &str) -> Failure {
-        let message = format!("the key has not the scope {scope}; use one that has it");
-        Failure::new(StatusCode::FORBIDDEN, "forbidden", message).with("scope", json!(scope))
+    pub(crate) fn barred(barred: Barred) -> Failure {
+        match barred {
+            Barred::Scope(scope) => {
+                let message = format!("the key has not the scope {scope}; use one that has it");
+                let failure = Failure::new(StatusCode::FORBIDDEN, "forbidden", message);
+                failure.with("scope", json!(scope))
+            }
+            Barred::Rate => {
+                let message = "too many requests; nothing was done, try again shortly";
+                Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+            }
+        }
     }
 
     pub(crate) fn not_found(what: &str) -> Failure {
@@ -151,7 +161,9 @@ impl IntoResponse for Failure {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let is_passing =
+            [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status);
+        if is_passing {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         headers.extend(replay_headers(self.is_replay));

@@ -48,7 +48,7 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
     let found = access::key(desk, FACE, token::lookup_hash(token)).await?;
     let key = found.ok_or_else(Failure::unauthorized)?;
     let actor = Actor::of_key(&key);
-    caller.admit(actor).map_err(Failure::forbidden)
+    caller.admit(desk, actor).map_err(Failure::barred)
 }
 
 /// The bytes of a JSON body. Anything else with a body is refused; no body is no bytes.

@@ -10,7 +10,7 @@ use super::recording::{members, mounted, text};
 use super::shop::Shop;
 use super::tally::Outcome;
 use super::tree::Tree;
-use crate::support::{Request, Response};
+use crate::support::{Options, Request, Response};
 
 const TRANSACTION: &str = "7099948d-7286-47e4-aad8-b68f7eb44591";
 
@@ -278,11 +278,8 @@ pub(super) fn error(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome
         }
         (500, _) => broken(&body),
         (504, _) => return unanswered(shop, &body),
-        _ => {
-            return Outcome::NotYet(format!(
-                "a {status} {code} takes more requests at once than a replay makes"
-            ));
-        }
+        (429, _) => too_often(&body),
+        _ => return Outcome::failed(format!("nobody knows how to bring about {status} {code}")),
     };
     let mut problems = Vec::new();
     match Tree::read(&answer.body) {
@@ -330,6 +327,16 @@ fn unanswered(shop: &Shop, body: &Value) -> Outcome {
     let problem = format!("wanted 201 processing: {} {}", answer.status, answer.text());
     let problems = (!is_open).then_some(problem).into_iter().collect();
     Outcome::Run { decisions: BTreeSet::from(["G2"]), problems }
+}
+
+/// A credential that has asked once within a second, where once is the limit.
+fn too_often(body: &Value) -> Response {
+    let limit = ("REQUITE_LIMITS_REQUESTS_PER_SECOND_MAX", "1");
+    let shop = Shop::open_with(Options::default().env(limit.0, limit.1));
+    let stage = stage(&shop, TRANSACTION, &dollars(90_000));
+    let answers = shop.server.send_at_once(&[post(&stage, body), post(&stage, body)]);
+    let refused = answers.iter().find(|answer| answer.status == 429);
+    refused.or(answers.first()).expect("two answers came").clone()
 }
 
 /// The same key while the first call with it is still at the PSP.
