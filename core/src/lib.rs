@@ -9,6 +9,7 @@
 
 pub mod currency;
 pub mod decide;
+pub mod external;
 pub mod id;
 pub mod journal;
 pub mod money;

@@ -117,7 +117,9 @@ impl Status {
             Ready => {
                 &[Dispatched, Pending, Succeeded, Declined, Failed, RequiresAction, Unknown, Voided]
             }
-            Dispatched => &[Pending, Succeeded, Declined, Failed, RequiresAction, Unknown, Ready],
+            Dispatched => {
+                &[Pending, Succeeded, Declined, Failed, RequiresAction, Unknown, Ready, Voided]
+            }
             Unknown => &[Pending, Succeeded, Declined, Failed, RequiresAction, Voided, Ready],
             Pending => &[Succeeded, Declined, Failed, RequiresAction, Voided, Unknown],
             RequiresAction => &[Pending, Succeeded, Declined, Failed, Voided, Unknown],

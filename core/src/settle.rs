@@ -1,10 +1,11 @@
-//! What an outcome changes: a PSP's answer, a look-up's finding, later a notice or a person's word.
+//! What an outcome changes: a PSP's answer, a look-up's finding, a notice that is believed.
 //!
 //! Invariants:
 //! - Nothing frees or pays money without proof: `Unknown` holds it, only `Absent` from a look-up
 //!   allows another try, and that try has the same key.
 //! - A success is never lost. One that comes after the refund was closed is booked, and an alarm
 //!   raised.
+//! - While a capture has excess, nothing of it is refundable: money that comes free covers excess first.
 
 use crate::decide::entries;
 use crate::journal::{Account, Entry};
@@ -22,6 +23,7 @@ impl Outcome {
             Outcome::RequiresAction { .. } => "requires_action",
             Outcome::Declined { .. } => "declined",
             Outcome::Failed { .. } => "failed",
+            Outcome::Voided { .. } => "voided",
             Outcome::Unknown { .. } => "unknown",
             Outcome::NotSent { .. } => "not_sent",
             Outcome::Absent => "absent",
@@ -52,6 +54,11 @@ pub enum Outcome {
     Failed {
         fault: Fault,
     },
+    /// Cancelled at the PSP before it moved money.
+    Voided {
+        psp_refund: Option<String>,
+        fault: Fault,
+    },
     /// No proof either way.
     Unknown {
         fault: Fault,
@@ -68,6 +75,28 @@ pub enum Outcome {
     Absent,
 }
 
+impl Outcome {
+    /// The PSP's id of the refund, where it says one.
+    pub fn psp_refund(&self) -> Option<&str> {
+        match self {
+            Outcome::Succeeded { psp_refund }
+            | Outcome::Pending { psp_refund }
+            | Outcome::RequiresAction { psp_refund }
+            | Outcome::Declined { psp_refund, .. }
+            | Outcome::Voided { psp_refund, .. } => psp_refund.as_deref(),
+            Outcome::Failed { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::NotSent { .. }
+            | Outcome::Absent => None,
+        }
+    }
+
+    /// Does it say anything of the refund? A call without an answer, and one that was not made, do not.
+    pub fn is_told(&self) -> bool {
+        !matches!(self, Outcome::Unknown { .. } | Outcome::NotSent { .. })
+    }
+}
+
 /// Something a person should see. It changes no money by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
@@ -75,6 +104,32 @@ pub enum Alarm {
     LateSuccess,
     /// The PSP first had it and then did not.
     Vanished,
+    /// It failed after it had succeeded: the money came back, and the payer has not got it.
+    Reversed,
+    /// More was given back than was captured.
+    Excess,
+    /// The PSP made it twice: the second one is on the books as a refund of its own.
+    PaidTwice,
+}
+
+impl Alarm {
+    /// Every alarm and the word it is recorded under.
+    pub const LISTED: [(Alarm, &'static str); 5] = [
+        (Alarm::LateSuccess, "late_success"),
+        (Alarm::Vanished, "vanished"),
+        (Alarm::Reversed, "reversed"),
+        (Alarm::Excess, "excess"),
+        (Alarm::PaidTwice, "paid_twice"),
+    ];
+
+    pub fn word(self) -> &'static str {
+        let listed = Alarm::LISTED.iter().find(|(alarm, _)| *alarm == self);
+        listed.expect("LISTED has every alarm").1
+    }
+
+    pub fn from_word(word: &str) -> Option<Alarm> {
+        Alarm::LISTED.iter().find(|(_, listed)| *listed == word).map(|(alarm, _)| *alarm)
+    }
 }
 
 /// What changes on a refund and its payment's books.
@@ -110,20 +165,26 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
         return None;
     }
     if refund.status.is_open() {
-        return Some(settle_open(refund, outcome, at_ms));
+        return Some(settle_open(payment, refund, outcome, at_ms));
     }
     match (refund.status, outcome) {
-        (Status::Succeeded, Outcome::Declined { fault, .. } | Outcome::Failed { fault }) => {
-            let back = reversal_entries(payment, refund);
+        (
+            Status::Succeeded,
+            Outcome::Declined { fault, .. }
+            | Outcome::Failed { fault }
+            | Outcome::Voided { fault, .. },
+        ) => {
+            let back = freed_entries(payment, refund, Account::Refunded);
             let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
-            Some(moved(refund, Status::Reversed, back, at_ms))
+            let change = moved(refund, Status::Reversed, back, at_ms);
+            Some(Change { alarm: Some(Alarm::Reversed), ..change })
         }
         (
             Status::Declined | Status::Failed | Status::Voided | Status::Reversed,
             Outcome::Succeeded { psp_refund },
         ) => {
             let refund = with_psp_refund(refund, psp_refund.as_ref());
-            let booked = late_entries(payment, &refund);
+            let booked = given_entries(payment, &refund);
             let change = moved(refund, Status::Succeeded, booked, at_ms);
             Some(Change { alarm: Some(Alarm::LateSuccess), ..change })
         }
@@ -131,9 +192,9 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
     }
 }
 
-fn settle_open(refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
+fn settle_open(payment: &Payment, refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
     let known = |psp_refund: &Option<String>| with_psp_refund(refund, psp_refund.as_ref());
-    let freed = || entries(&refund.allocations, Account::Reserved, Account::Refundable);
+    let freed = || freed_entries(payment, refund, Account::Reserved);
     match outcome {
         Outcome::Succeeded { psp_refund } => {
             let given = entries(&refund.allocations, Account::Reserved, Account::Refunded);
@@ -154,6 +215,10 @@ fn settle_open(refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
         Outcome::Failed { fault } => {
             let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
             moved(refund, Status::Failed, freed(), at_ms)
+        }
+        Outcome::Voided { psp_refund, fault } => {
+            let refund = Refund { fault: Some(fault.clone()), ..known(psp_refund) };
+            moved(refund, Status::Voided, freed(), at_ms)
         }
         Outcome::NotSent { fault, retry_after_ms } if refund.status == Status::Dispatched => {
             let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
@@ -227,6 +292,19 @@ pub fn send(refund: &Refund, at_ms: i64) -> (Change, Step) {
     advance(refund, at_ms)
 }
 
+/// Asks the PSP what became of a refund, out of turn: somebody said something about it. Its status
+/// stays; the attempt is part of the change, and committed before the call.
+pub fn inquire(refund: &Refund, at_ms: i64) -> Change {
+    if schedule::step(refund) == Step::LookUp {
+        return advance(refund, at_ms).0;
+    }
+    let attempt = refund.attempt.saturating_add(1);
+    let later = schedule::next_action_at(Status::Dispatched, 0, at_ms);
+    let next_action_at_ms = refund.next_action_at_ms.and(later);
+    let refund = Refund { attempt, next_action_at_ms, ..refund.clone() };
+    Change { refund, entries: Vec::new(), alarm: None }
+}
+
 fn advance(refund: &Refund, at_ms: i64) -> (Change, Step) {
     let step = schedule::step(refund);
     let attempt = refund.attempt.saturating_add(1);
@@ -272,7 +350,7 @@ fn with_psp_refund(refund: &Refund, psp_refund: Option<&String>) -> Refund {
 }
 
 /// What still fits each capture is given back; the rest is excess, for people to explain.
-fn late_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
+pub(crate) fn given_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
     let split = |part: &Allocation| {
         let left = sums(payment, part).map(|(left, _)| left);
         let (fits, surplus) = part_of(part.amount, left);
@@ -283,14 +361,17 @@ fn late_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
     refund.allocations.iter().flat_map(split).collect()
 }
 
-/// Money that comes back covers a capture's excess first; the rest is refundable again.
-fn reversal_entries(payment: &Payment, refund: &Refund) -> Vec<Entry> {
+/// Money that was promised or given back and comes free covers its capture's excess first: what was
+/// paid beyond it then fits. The rest is refundable again.
+fn freed_entries(payment: &Payment, refund: &Refund, from: Account) -> Vec<Entry> {
     let split = |part: &Allocation| {
         let excess = sums(payment, part).map(|(_, excess)| excess);
         let (covers, rest) = part_of(part.amount, excess);
         let covered = entry(part, Account::PspClearing, Account::Excess, covers);
-        let freed = entry(part, Account::Refunded, Account::Refundable, rest);
-        covered.into_iter().chain(freed)
+        let is_given = from == Account::Refunded;
+        let fits = if is_given { None } else { entry(part, from, Account::Refunded, covers) };
+        let freed = entry(part, from, Account::Refundable, rest);
+        covered.into_iter().chain(fits).chain(freed)
     };
     refund.allocations.iter().flat_map(split).collect()
 }

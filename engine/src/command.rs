@@ -8,7 +8,7 @@ use requite_core::decide::{Ask, BookingRefusal, Refusal};
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::Minor;
 use requite_core::refund::{Fault, Status};
-use requite_core::settle::Finding;
+use requite_core::settle::{Finding, Outcome};
 
 use crate::key::Key;
 
@@ -85,10 +85,13 @@ pub enum Reason {
     Unknown,
 }
 
+/// In place of a face: the refund was made at the PSP itself.
+pub const EXTERNAL: &str = "external";
+
 /// Everything about a refund that no rule reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
-    /// The face it came through.
+    /// The face it came through; [`EXTERNAL`]: none.
     pub face: String,
     /// Who asked, after access has checked them: `user_...`, a key's id.
     pub actor: String,
@@ -195,6 +198,94 @@ pub struct Amendment {
     pub at_ms: i64,
 }
 
+/// Whose a refund at a PSP says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It has the key of this refund of ours.
+    Ours(RefundId),
+    /// It would have a key of ours if it were ours.
+    NotOurs,
+    /// What is told has no room for a key.
+    Unstated,
+}
+
+/// What a notice is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The PSP can be asked, and what it answers then is what counts.
+    LookUp,
+    /// The notice is the evidence.
+    Evidence,
+}
+
+/// What a PSP told of a refund without being asked. Matched in this order: by the PSP's id of the
+/// refund, by our key, and where it has no room for a key by the one open refund of its amount; what
+/// is none of ours was made elsewhere, and comes on the books as a refund of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub merchant: MerchantId,
+    pub payment: PaymentId,
+    /// Name of the account that it came through: of another one's payments it says nothing.
+    pub connector: String,
+    pub mark: Mark,
+    /// Above zero.
+    pub amount: Minor,
+    pub currency: Currency,
+    /// Says the PSP's id of the refund as well. Never one that says nothing ([`Outcome::is_told`]).
+    pub outcome: Outcome,
+    /// When it happened, as the PSP says: what is older than the newest one believed changes nothing.
+    pub said_at_ms: Option<i64>,
+    pub trust: Trust,
+    /// The id of a refund that was made elsewhere.
+    pub fresh: RefundId,
+    pub at_ms: i64,
+}
+
+/// What became of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// It brought something new, which is on the books now.
+    Settled(RefundRef),
+    /// Nothing new.
+    Known(RefundRef),
+    /// It was made elsewhere, and is on the books now as this refund.
+    External(RefundRef),
+    /// Made elsewhere, and nothing moved.
+    MovedNothing,
+    /// Not now: say it again later, and why.
+    Later(Obstacle),
+    /// It cannot be right; a person should look.
+    Odd(Oddity),
+}
+
+/// Why a notice has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A call about this refund is under way.
+    CallUnderWay,
+    /// The PSP was asked and did not answer.
+    NoAnswer,
+    /// It is not paid yet, and there is less left for it.
+    DoesNotFit,
+}
+
+/// Why a notice cannot be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// The payment is at another account.
+    OtherAccount,
+    /// Another currency than the payment's.
+    OtherCurrency,
+    /// Another amount than the refund's.
+    OtherAmount,
+    /// It may be any of several open refunds.
+    Ambiguous,
+    /// Nothing of the payment was captured here.
+    NotCaptured,
+    /// It says nothing of the refund.
+    Untold,
+}
+
 /// What the lane takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -214,6 +305,8 @@ pub enum Command {
         at_ms: i64,
         is_restart: bool,
     },
+    /// A PSP told of a refund without being asked.
+    Notice(Box<Notice>),
     /// Whoever waits for this refund's outcome has waited long enough.
     Expire {
         refund: RefundRef,
@@ -229,6 +322,7 @@ pub enum Reply {
     /// The external identifier of an amendment belongs to another payment. Nothing was changed.
     NameTaken(PaymentId),
     Refund(RefundReply),
+    Noticed(Noticed),
     /// Nothing is to be told: news was taken in.
     Noted,
 }

@@ -16,7 +16,7 @@ pub(crate) mod batch;
 
 use std::collections::HashMap;
 
-use self::batch::{Batch, Decided, Hold, Verdict};
+use self::batch::{Batch, Decided, Heard, Hold, Verdict};
 use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
 use crate::psp::{Connectors, Instruction};
 use crate::store::{Store, StoreFault};
@@ -40,6 +40,9 @@ struct Waiter {
 
 type Waiters = HashMap<RefundRef, Vec<Waiter>>;
 
+/// Notices that are answered with what a call finds, by its number on its refund.
+type Listeners = HashMap<RefundRef, Vec<(u32, Answer)>>;
+
 /// The newest call of this process for each refund, until its outcome is here.
 type UnderWay = HashMap<RefundRef, u32>;
 
@@ -48,6 +51,7 @@ pub struct Lane<S: Store> {
     /// What they say without being called.
     connectors: Box<dyn Connectors>,
     waiters: Waiters,
+    listeners: Listeners,
     under_way: UnderWay,
     backlog: Vec<Command>,
 }
@@ -58,6 +62,7 @@ impl<S: Store> Lane<S> {
             store,
             connectors: Box::new(connectors),
             waiters: HashMap::new(),
+            listeners: HashMap::new(),
             under_way: HashMap::new(),
             backlog: Vec::new(),
         }
@@ -152,6 +157,9 @@ impl<S: Store> Lane<S> {
                 (waiter.answer)(Ok(Reply::Refund(reply)));
             }
         }
+        for heard in decided.heard {
+            self.tell_listeners(&heard);
+        }
         for (verdict, answer) in decided.verdicts.into_iter().zip(answers) {
             match verdict {
                 Verdict::Answer(result) => answer(result),
@@ -159,11 +167,28 @@ impl<S: Store> Lane<S> {
                     let waiter = Waiter { answer, keys, answers_unknown, is_replay };
                     self.waiters.entry(refund).or_default().push(waiter);
                 }
+                Verdict::Hear { refund, attempt } => {
+                    self.listeners.entry(refund).or_default().push((attempt, answer));
+                }
             }
         }
         let calls = decided.instructions.iter();
         self.under_way.extend(calls.map(|call| (call.refund, call.attempt)));
         decided.instructions
+    }
+
+    fn tell_listeners(&mut self, heard: &Heard) {
+        let Some(listening) = self.listeners.remove(&heard.refund) else {
+            return;
+        };
+        let (told, waiting): (Vec<_>, Vec<_>) =
+            listening.into_iter().partition(|(attempt, _)| *attempt <= heard.attempt);
+        for (_, answer) in told {
+            answer(Ok(Reply::Noticed(heard.noticed)));
+        }
+        if !waiting.is_empty() {
+            self.listeners.insert(heard.refund, waiting);
+        }
     }
 
     /// Nothing was committed. Clients are told so; news is kept.

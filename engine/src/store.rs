@@ -12,6 +12,7 @@ use requite_core::journal::Entry;
 use requite_core::money::Minor;
 use requite_core::payment::Payment;
 use requite_core::refund::Refund;
+use requite_core::settle::Alarm;
 
 use crate::command::{Details, RefundRef, Registration, Trace};
 use crate::event::Event;
@@ -29,7 +30,17 @@ pub struct Wanted {
     pub reasons: BTreeSet<(MerchantId, ReasonId)>,
     /// Reference counters, by merchant and day since 1970.
     pub counters: BTreeSet<(MerchantId, i64)>,
+    /// A payment's refunds that the PSP has under this id.
+    pub psp_refunds: BTreeSet<(MerchantId, PaymentId, String)>,
+    /// Those of them that were made elsewhere ([`crate::command::EXTERNAL`]).
+    pub externals: BTreeSet<(MerchantId, PaymentId, String)>,
+    /// Payments whose open refunds that the PSP has given no id yet are looked at, at most
+    /// [`NAMELESS_MAX`].
+    pub nameless: BTreeSet<(MerchantId, PaymentId)>,
 }
+
+/// Open refunds without an id at the PSP that are looked at for one notice.
+pub const NAMELESS_MAX: u32 = 256;
 
 /// What a batch sees. Refunds that a found key stands for are loaded as well.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +78,10 @@ pub struct RefundRecord {
     pub reason: Option<String>,
     /// It was asked for with an idempotency key of the caller's own.
     pub is_keyed: bool,
+    /// It was made at the PSP itself, and no call of ours asked for it.
+    pub is_external: bool,
+    /// When the newest notice that was believed says that it happened.
+    pub heard_at_ms: Option<i64>,
     /// When it was accepted. No call for it can be older.
     pub asked_at_ms: i64,
 }
@@ -86,6 +101,7 @@ pub struct Changes {
     pub counters: Vec<((MerchantId, i64), u32)>,
     pub operations: Vec<NewOperation>,
     pub amendments: Vec<NewAmendment>,
+    pub alarms: Vec<NewAlarm>,
 }
 
 impl Changes {
@@ -162,6 +178,14 @@ pub struct NewRefund {
     pub reference: Option<(i64, u32)>,
     pub asked_seq: u32,
     pub asked_at_ms: i64,
+}
+
+/// Something about a refund that a person should see.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAlarm {
+    pub key: RefundRef,
+    pub alarm: Alarm,
+    pub at_ms: i64,
 }
 
 #[derive(Clone, Debug)]

@@ -29,6 +29,8 @@ use transport::Transport;
 
 pub(crate) mod account;
 mod exchange;
+#[allow(dead_code, reason = "the route that hears them comes next")]
+pub(crate) mod notice;
 pub(crate) mod sandbox;
 mod stripe;
 mod transport;

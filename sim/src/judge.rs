@@ -403,6 +403,7 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         Command::Wake { refund, is_restart, .. } => {
             format!("wake {}{}", short(*refund), if *is_restart { " (restart)" } else { "" })
         }
+        Command::Notice(notice) => format!("notice {:?} {}", notice.outcome, notice.amount.units()),
         Command::Expire { refund } => format!("expire {}", short(*refund)),
     };
     let number = number.map_or(String::new(), |number| format!("{number} "));

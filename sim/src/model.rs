@@ -212,7 +212,8 @@ impl Model {
                 self.wake(*refund, *at_ms, *is_restart);
                 Expected::Noted
             }
-            Command::Expire { .. } => Expected::Noted,
+            // No PSP of the simulation tells anything without being asked.
+            Command::Notice(_) | Command::Expire { .. } => Expected::Noted,
         }
     }
 
@@ -526,7 +527,10 @@ impl Model {
         };
         let is_success = matches!(finding.outcome, Outcome::Succeeded { .. });
         let is_old = finding.attempt < kept.attempt && !is_success;
-        let is_no = matches!(finding.outcome, Outcome::Declined { .. } | Outcome::Failed { .. });
+        let is_no = matches!(
+            finding.outcome,
+            Outcome::Declined { .. } | Outcome::Failed { .. } | Outcome::Voided { .. }
+        );
         let changes_closed = if kept.status == Status::Succeeded { is_no } else { is_success };
         if is_old || (!kept.status.is_open() && !changes_closed) {
             return;
@@ -547,6 +551,7 @@ impl Model {
             _ if is_no && was == Status::Succeeded => Status::Reversed,
             Outcome::Declined { .. } => Status::Declined,
             Outcome::Failed { .. } => Status::Failed,
+            Outcome::Voided { .. } => Status::Voided,
             Outcome::NotSent { retry_after_ms, .. } if was == Status::Dispatched => {
                 again_ms = Some(schedule::after_not_sent(sends).max(*retry_after_ms));
                 Status::Ready
@@ -560,7 +565,7 @@ impl Model {
         };
         let sends_again = again_ms == Some(0);
         let to = if sends_again { Status::Dispatched } else { to };
-        let named = psp_refund(&finding.outcome).is_some();
+        let named = finding.outcome.psp_refund().is_some();
         let kept = self.refunds.get_mut(&refund).expect("it was just there");
         kept.is_seen |= named;
         kept.looks = if to == was { kept.looks } else { 0 };
@@ -774,24 +779,12 @@ fn minor(units: i64) -> Minor {
     Minor::new(units).expect("sums of a leg are within its amount")
 }
 
-fn psp_refund(outcome: &Outcome) -> Option<&String> {
-    match outcome {
-        Outcome::Succeeded { psp_refund }
-        | Outcome::Pending { psp_refund }
-        | Outcome::RequiresAction { psp_refund }
-        | Outcome::Declined { psp_refund, .. } => psp_refund.as_ref(),
-        Outcome::Failed { .. }
-        | Outcome::Unknown { .. }
-        | Outcome::NotSent { .. }
-        | Outcome::Absent => None,
-    }
-}
-
 /// The moves that a refund may make, as the documentation lists them. A first event says that it
 /// is to be sent, or was given back where no PSP is needed.
 fn may_follow(from: Option<Status>, to: Status) -> bool {
     use Status::{
         Declined, Dispatched, Failed, Pending, Ready, RequiresAction, Reversed, Succeeded, Unknown,
+        Voided,
     };
     let Some(from) = from else {
         return matches!(to, Ready | Dispatched);
@@ -799,9 +792,12 @@ fn may_follow(from: Option<Status>, to: Status) -> bool {
     match from {
         Ready => !matches!(to, Ready | Reversed),
         Dispatched => !matches!(to, Reversed),
-        Unknown => matches!(to, Ready | Pending | RequiresAction | Succeeded | Declined | Failed),
+        Unknown => {
+            matches!(to, Ready | Pending | RequiresAction | Succeeded | Declined | Failed | Voided)
+        }
         Pending | RequiresAction => {
-            matches!(to, Pending | RequiresAction | Unknown | Succeeded | Declined | Failed)
+            let is_open = matches!(to, Pending | RequiresAction | Unknown);
+            is_open || matches!(to, Succeeded | Declined | Failed | Voided)
         }
         Succeeded => to == Reversed,
         _ => false,

@@ -4,20 +4,35 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use requite_core::decide::{Amount, Ask, capture, decide};
+use requite_core::external::{Told, external};
 use requite_core::id::{CaptureId, RefundId};
 use requite_core::journal::{Account, Entry};
 use requite_core::payment::Payment;
 use requite_core::refund::{Fault, Refund, Status};
 use requite_core::settle::{Finding, Outcome, send, settle, wake};
 
-use crate::support::{ask, payment};
+use crate::support::{ask, minor, payment};
 
 #[derive(Clone, Debug)]
 enum Op {
     Capture(i64),
-    Refund { amount: i64, is_immediate: bool },
-    Tell { which: usize, outcome: u8, is_late: bool },
-    Wake { which: usize },
+    Refund {
+        amount: i64,
+        is_immediate: bool,
+    },
+    Tell {
+        which: usize,
+        outcome: u8,
+        is_late: bool,
+    },
+    Wake {
+        which: usize,
+    },
+    /// Made at the PSP itself.
+    External {
+        amount: i64,
+        outcome: u8,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -26,9 +41,10 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             (-5_i64..4_000).prop_map(Op::Capture),
             ((-5_i64..3_000), any::<bool>())
                 .prop_map(|(amount, is_immediate)| Op::Refund { amount, is_immediate }),
-            (any::<usize>(), 0_u8..7, any::<bool>())
+            (any::<usize>(), 0_u8..9, any::<bool>())
                 .prop_map(|(which, outcome, is_late)| Op::Tell { which, outcome, is_late }),
             any::<usize>().prop_map(|which| Op::Wake { which }),
+            (1_i64..5_000, 0_u8..9).prop_map(|(amount, outcome)| Op::External { amount, outcome }),
         ];
     proptest::collection::vec(op, 1..60)
 }
@@ -42,6 +58,8 @@ fn outcome(number: u8) -> Outcome {
         3 => Outcome::Declined { psp_refund, fault },
         4 => Outcome::Failed { fault },
         5 => Outcome::Unknown { fault },
+        6 => Outcome::Voided { psp_refund, fault },
+        7 => Outcome::RequiresAction { psp_refund },
         _ => Outcome::Absent,
     }
 }
@@ -94,6 +112,22 @@ impl World {
                     self.refunds[at] = again.unwrap_or(change.refund);
                 }
             }
+            Op::External { amount, outcome: number_of } => {
+                let (amount, outcome) = (minor(amount), outcome(number_of));
+                let refund = RefundId::new(number);
+                let told = Told { refund, amount, outcome: &outcome, at_ms: 2 };
+                let left = self.payment.primary().refundable();
+                let is_taken = !self.payment.primary().captured().is_zero();
+                let is_paid = matches!(outcome, Outcome::Succeeded { .. });
+                let is_open = outcome.is_told() && matches!(number_of, 2 | 7);
+                let booked = external(&self.payment, &told);
+                let is_booked = is_taken && (is_paid || (is_open && amount <= left));
+                assert_eq!(booked.is_ok(), is_booked, "{amount:?} of {left:?}: {booked:?}");
+                let Ok(change) = booked else { return };
+                assert_eq!(change.alarm.is_some(), amount > left);
+                self.post(&change.entries);
+                self.refunds.push(change.refund);
+            }
             Op::Wake { which } => {
                 let Some(at) = which.checked_rem(self.refunds.len()) else {
                     return;
@@ -126,6 +160,10 @@ impl World {
         let given = of(&|status| status == Status::Succeeded);
         assert_eq!(leg.refunded().units() - account(Account::Excess), given, "excess is a debit");
         assert!(leg.refunded().units() + leg.reserved().units() <= leg.captured().units());
+        for capture in leg.captures() {
+            let is_over = !capture.balance.sums().excess.is_zero();
+            assert!(!is_over || capture.balance.refundable().is_zero(), "excess is covered first");
+        }
         for refund in &self.refunds {
             let parts: i64 = refund.allocations.iter().map(|part| part.amount.units()).sum();
             assert_eq!(parts, refund.amount.units());

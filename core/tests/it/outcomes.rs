@@ -19,6 +19,7 @@ fn outcome(word: &str) -> Outcome {
         "pending" => Outcome::Pending { psp_refund },
         "requires_action" => Outcome::RequiresAction { psp_refund },
         "declined" => Outcome::Declined { psp_refund, fault: fault() },
+        "voided" => Outcome::Voided { psp_refund, fault: fault() },
         "failed" => Outcome::Failed { fault: fault() },
         "unknown" => Outcome::Unknown { fault: fault() },
         "not_sent" => Outcome::NotSent { fault: fault(), retry_after_ms: 0 },
@@ -59,6 +60,13 @@ fn an_outcome_moves_money_only_with_proof() {
         (&["succeeded"], Status::Succeeded, 0, 4_000),
         (&["declined"], Status::Declined, 0, 0),
         (&["failed"], Status::Failed, 0, 0),
+        (&["voided"], Status::Voided, 0, 0),
+        (&["pending", "voided"], Status::Voided, 0, 0),
+        (&["unknown", "voided"], Status::Voided, 0, 0),
+        (&["requires_action", "voided"], Status::Voided, 0, 0),
+        (&["voided", "declined"], Status::Voided, 0, 0),
+        (&["voided", "succeeded"], Status::Succeeded, 0, 4_000),
+        (&["succeeded", "voided"], Status::Reversed, 0, 0),
         (&["unknown"], Status::Unknown, 4_000, 0),
         (&["pending"], Status::Pending, 4_000, 0),
         (&["requires_action"], Status::RequiresAction, 4_000, 0),
@@ -104,6 +112,8 @@ fn an_outcome_moves_money_only_with_proof() {
 #[test]
 fn what_should_not_happen_is_booked_and_raises_an_alarm() {
     assert_eq!(told(&["declined", "succeeded"]).2, Some(Alarm::LateSuccess));
+    assert_eq!(told(&["voided", "succeeded"]).2, Some(Alarm::LateSuccess));
+    assert_eq!(told(&["succeeded", "declined"]).2, Some(Alarm::Reversed));
     assert_eq!(told(&["pending", "absent"]).2, Some(Alarm::Vanished));
     assert_eq!(told(&["unknown", "absent"]).2, None);
 }
@@ -206,6 +216,9 @@ fn every_status_has_one_number_one_word_and_its_moves() {
         assert!(!account.word().is_empty());
     }
     assert!(!Minor::default().units().is_positive());
+    for (alarm, word) in Alarm::LISTED {
+        assert_eq!((alarm.word(), Alarm::from_word(word)), (word, Some(alarm)));
+    }
 }
 
 /// A PSP that does nothing hears of a refund at most ten times in the first hour, whichever way it

@@ -10,7 +10,10 @@ use requite_core::refund::{Fault, Refund, Status};
 use requite_core::settle::Change;
 
 use super::{UnderWay, Waiters};
-use crate::command::{Command, CommandError, Reason, RefundRef, RefundReply, RefundRequest, Reply};
+use crate::command::{
+    Command, CommandError, Mark, Notice, Noticed, Reason, RefundRef, RefundReply, RefundRequest,
+    Reply,
+};
 use crate::event::{Event, Kind};
 use crate::key::KeyRecord;
 use crate::psp::{Connectors, Instruction};
@@ -20,8 +23,12 @@ use crate::store::{
 
 mod booking;
 mod news;
+mod notice;
 mod refund;
 pub(crate) mod register;
+
+/// Who settles what nobody else is told to have settled.
+const REQUITE: &str = "requite";
 
 /// Milliseconds in a day, for reference counters.
 const DAY_MS: i64 = 86_400_000;
@@ -38,7 +45,24 @@ pub(super) struct Hold {
 /// What becomes of one command once the batch is committed.
 pub(super) enum Verdict {
     Answer(Result<Reply, CommandError>),
-    Wait { refund: RefundRef, keys: Vec<Hold>, answers_unknown: bool, is_replay: bool },
+    Wait {
+        refund: RefundRef,
+        keys: Vec<Hold>,
+        answers_unknown: bool,
+        is_replay: bool,
+    },
+    /// A notice that is answered with what this call finds.
+    Hear {
+        refund: RefundRef,
+        attempt: u32,
+    },
+}
+
+/// What a call found, for notices that made it.
+pub(super) struct Heard {
+    pub refund: RefundRef,
+    pub attempt: u32,
+    pub noticed: Noticed,
 }
 
 /// What becomes of a batch once it is committed.
@@ -48,6 +72,7 @@ pub(super) struct Decided {
     pub verdicts: Vec<Verdict>,
     /// Refunds whose waiters are told now.
     pub settled: BTreeMap<RefundRef, RefundReply>,
+    pub heard: Vec<Heard>,
     pub instructions: Vec<Instruction>,
 }
 
@@ -81,6 +106,7 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
                 }
             }
             Command::Refund(request) => want_refund(&mut wanted, request),
+            Command::Notice(notice) => want_notice(&mut wanted, notice),
             Command::Settle { refund, .. }
             | Command::Wake { refund, .. }
             | Command::Expire { refund } => {
@@ -89,6 +115,11 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
                 let waiting = waiters.get(refund).into_iter().flatten();
                 let held = waiting.flat_map(|waiter| &waiter.keys);
                 wanted.keys.extend(held.map(|hold| hold.at));
+                if let Command::Settle { refund, finding } = command
+                    && let Some(told) = finding.outcome.psp_refund()
+                {
+                    wanted.externals.insert((refund.merchant, refund.payment, told.to_owned()));
+                }
             }
         }
     }
@@ -104,6 +135,23 @@ fn want_refund(wanted: &mut Wanted, request: &RefundRequest) {
     }
     if request.details.wants_reference {
         wanted.counters.insert((merchant, day(request.ask.at_ms)));
+    }
+}
+
+fn want_notice(wanted: &mut Wanted, notice: &Notice) {
+    let (merchant, payment) = (notice.merchant, notice.payment);
+    wanted.payments.insert((merchant, payment));
+    if let Some(told) = notice.outcome.psp_refund() {
+        wanted.psp_refunds.insert((merchant, payment, told.to_owned()));
+    }
+    match notice.mark {
+        Mark::Ours(refund) => {
+            wanted.refunds.insert(RefundRef { merchant, payment, refund });
+        }
+        Mark::Unstated => {
+            wanted.nameless.insert((merchant, payment));
+        }
+        Mark::NotOurs => {}
     }
 }
 
@@ -145,6 +193,8 @@ pub(super) struct Batch<'a> {
     /// Refunds for which this batch makes a call.
     called: HashSet<RefundRef>,
     new_refunds: HashSet<RefundRef>,
+    /// Refunds that were made elsewhere: loaded ones, and those of this batch.
+    externals: Vec<RefundRef>,
     changed_refunds: BTreeMap<RefundRef, i64>,
 }
 
@@ -155,8 +205,11 @@ impl<'a> Batch<'a> {
         waiters: &'a Waiters,
         under_way: &'a UnderWay,
     ) -> Batch<'a> {
+        let externals = loaded.refunds.iter().filter(|(_, record)| record.is_external);
+        let externals = externals.map(|(key, _)| *key).collect();
         Batch {
             loaded,
+            externals,
             connectors,
             waiters,
             under_way,
@@ -178,6 +231,7 @@ impl<'a> Batch<'a> {
             Command::Book(request) => Verdict::Answer(self.book_operation(request)),
             Command::Amend(request) => Verdict::Answer(self.amend(request)),
             Command::Refund(request) => self.refund(request),
+            Command::Notice(notice) => self.notice(notice),
             Command::Settle { refund, finding } => {
                 self.settle(*refund, finding);
                 Verdict::Answer(Ok(Reply::Noted))
@@ -237,13 +291,17 @@ impl<'a> Batch<'a> {
     /// Applies a change of a refund: its row, its money, and an event when its status or the PSP's
     /// id changed.
     fn change(&mut self, key: RefundRef, change: &Change, at_ms: i64) {
+        self.change_by(key, change, (REQUITE, at_ms));
+    }
+
+    fn change_by(&mut self, key: RefundRef, change: &Change, (actor, at_ms): (&str, i64)) {
         let record = self.loaded.refunds.get_mut(&key).expect("the caller found it");
         let is_event = record.refund.status != change.refund.status
             || record.refund.psp_refund != change.refund.psp_refund;
         record.refund = change.refund.clone();
         self.changed_refunds.insert(key, at_ms);
         if is_event {
-            let by = (String::from("requite"), at_ms);
+            let by = (actor.to_owned(), at_ms);
             self.record_refund(key, &change.refund, &change.entries, by);
         }
     }

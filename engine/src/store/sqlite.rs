@@ -10,6 +10,7 @@
 
 mod audit;
 mod connector;
+mod inbox;
 mod load;
 mod order;
 mod read;
@@ -54,6 +55,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_key_accounts.sql"),
     include_str!("../../migrations/sqlite/0008_connector.sql"),
     include_str!("../../migrations/sqlite/0009_created.sql"),
+    include_str!("../../migrations/sqlite/0010_inbox.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

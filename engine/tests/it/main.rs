@@ -4,6 +4,7 @@ mod audit;
 mod files;
 mod history;
 mod keys;
+mod notices;
 mod operations;
 mod orders;
 mod races;

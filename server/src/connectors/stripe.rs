@@ -20,6 +20,9 @@ use serde::Deserialize;
 
 use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
 
+#[allow(dead_code, reason = "the route that hears them comes next")]
+pub(crate) mod hook;
+
 /// The version of Stripe's API that is asked for.
 pub(crate) const VERSION: &str = "2026-10-28.endive";
 /// Where Stripe is, unless an account says otherwise.
@@ -112,14 +115,34 @@ fn charge(instruction: &Instruction) -> Result<(&'static str, String), Fault> {
     Ok((name, form_value(id)))
 }
 
-/// An amount in Stripe's unit of a currency: not always the unit of ISO 4217.
-fn amount(currency: Currency, amount: Minor) -> Result<i64, Fault> {
-    let code = currency.code();
-    let exponent = match () {
+/// Decimals of a currency as Stripe counts it.
+fn exponent(code: &str) -> u32 {
+    match () {
         () if WHOLE.contains(&code) => 0,
         () if THOUSANDTHS.contains(&code) => 3,
         () => 2,
+    }
+}
+
+/// The other way: an amount as Stripe says it, in the currency's own minor units. `None`: no amount
+/// above zero, or no whole number of them, or no currency.
+fn minor(currency: &str, units: i64) -> Option<(Minor, Currency)> {
+    let currency = Currency::parse(currency)?;
+    let (theirs, ours) = (exponent(currency.code()), u32::from(currency.exponent()));
+    let units = if ours >= theirs {
+        units.checked_mul(10_i64.checked_pow(ours.saturating_sub(theirs))?)?
+    } else {
+        let by = 10_i64.checked_pow(theirs.saturating_sub(ours))?;
+        let whole = units.checked_div(by)?;
+        (whole.checked_mul(by) == Some(units)).then_some(whole)?
     };
+    Some((Minor::new(units).filter(|amount| !amount.is_zero())?, currency))
+}
+
+/// An amount in Stripe's unit of a currency: not always the unit of ISO 4217.
+fn amount(currency: Currency, amount: Minor) -> Result<i64, Fault> {
+    let code = currency.code();
+    let exponent = exponent(code);
     let inexpressible = |unit: &str| {
         let units = amount.units();
         let text = format!("{units} minor units of {code} are no multiple of {unit} at Stripe");
@@ -233,6 +256,11 @@ fn outcome(instruction: &Instruction, refund: &Refund) -> Outcome {
         );
         return unknown("answer_differs", difference);
     }
+    state(refund)
+}
+
+/// Where a refund at Stripe stands.
+fn state(refund: &Refund) -> Outcome {
     let psp_refund = Some(refund.id.clone());
     let failed = |word: &str| {
         let code = refund.failure_reason.as_deref().unwrap_or(word);
@@ -241,9 +269,8 @@ fn outcome(instruction: &Instruction, refund: &Refund) -> Outcome {
     match refund.status.as_deref() {
         Some("succeeded") => Outcome::Succeeded { psp_refund },
         Some("requires_action") => Outcome::RequiresAction { psp_refund },
-        Some(word @ ("failed" | "canceled")) => {
-            Outcome::Declined { psp_refund, fault: failed(word) }
-        }
+        Some(word @ "failed") => Outcome::Declined { psp_refund, fault: failed(word) },
+        Some(word @ "canceled") => Outcome::Voided { psp_refund, fault: failed(word) },
         // A status that is not known yet says that Stripe has it, and no more.
         Some(_) | None => Outcome::Pending { psp_refund },
     }

@@ -37,6 +37,7 @@ const RULES: &[Rule] = &[
             "sqlite/read/payment.rs",
             "sqlite/registry.rs",
             "sqlite/connector.rs",
+            "sqlite/inbox.rs",
             "sqlite/session.rs",
             "sqlite/order.rs",
             "sqlite/shop.rs",

@@ -1,42 +1,56 @@
 //! News of refunds that were accepted before: outcomes of calls, times that have come.
+//!
+//! What PSPs tell without being asked is in `notice`.
 
 use requite_core::refund::Status;
 use requite_core::schedule::Step;
 use requite_core::settle::{self, Finding};
 
-use super::{Batch, Verdict, is_answer};
-use crate::command::{RefundRef, RefundReply, Reply};
+use super::{Batch, Heard, REQUITE, Verdict, is_answer};
+use crate::command::{Noticed, Obstacle, RefundRef, RefundReply, Reply};
 use crate::psp::{CallKind, Instruction};
 use crate::store::{AttemptOutcome, NewAttempt};
 
 impl Batch<'_> {
     pub(super) fn settle(&mut self, key: RefundRef, finding: &Finding) {
         let of = (key.merchant, key.payment);
-        let (Some(book), Some(record)) =
-            (self.loaded.books.get(&of), self.loaded.refunds.get(&key))
-        else {
+        if !self.loaded.books.contains_key(&of) || !self.loaded.refunds.contains_key(&key) {
             tracing::error!(?key, "an outcome names a refund that is not on the books");
             return;
-        };
-        let change = settle::settle(&book.payment, &record.refund, finding);
+        }
+        self.withdraw_twin(key, finding);
         self.changes.attempt_outcomes.push(AttemptOutcome {
             key,
             attempt: finding.attempt,
             outcome: finding.outcome.word(),
             at_ms: finding.at_ms,
         });
-        let Some(change) = change else {
+        let is_new = self.apply(key, finding, REQUITE);
+        let noticed = match (finding.outcome.is_told(), is_new) {
+            (false, _) => Noticed::Later(Obstacle::NoAnswer),
+            (true, true) => Noticed::Settled(key),
+            (true, false) => Noticed::Known(key),
+        };
+        self.decided.heard.push(Heard { refund: key, attempt: finding.attempt, noticed });
+    }
+
+    /// Applies an outcome to a refund that is loaded, with its payment. False: it said nothing new.
+    pub(super) fn apply(&mut self, key: RefundRef, finding: &Finding, actor: &str) -> bool {
+        let book = self.loaded.books.get(&(key.merchant, key.payment));
+        let book = book.expect("a refund's payment is loaded with it");
+        let record = self.loaded.refunds.get(&key).expect("the caller found it");
+        let Some(change) = settle::settle(&book.payment, &record.refund, finding) else {
             // Nothing new: a repeat, or committed before by a batch that did not hear of its
             // commit. Then whoever waits was not told either.
             if !matches!(self.status(key), Some(Status::Dispatched | Status::Ready)) {
                 self.answer_waiters(key);
             }
-            return;
+            return false;
         };
         if let Some(alarm) = change.alarm {
-            tracing::error!(?key, ?alarm, "a refund needs a person's eye");
+            self.raise(key, alarm, finding.at_ms);
         }
-        self.change(key, &change, finding.at_ms);
+        self.change_by(key, &change, (actor, finding.at_ms));
         if change.refund.status != Status::Ready {
             self.answer_waiters(key);
         } else if let Some((send, step)) = settle::wake(&change.refund, finding.at_ms) {
@@ -44,6 +58,7 @@ impl Batch<'_> {
             self.call(key, step, finding.at_ms);
         }
         // What is sent again later keeps its requester waiting, as long as their face lets them.
+        true
     }
 
     pub(super) fn wake(&mut self, key: RefundRef, at_ms: i64, is_restart: bool) {

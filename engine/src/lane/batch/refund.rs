@@ -240,6 +240,8 @@ impl Batch<'_> {
             call_no: 0,
             reason,
             is_keyed: request.details.key_text.is_some(),
+            is_external: false,
+            heard_at_ms: None,
             asked_at_ms: at_ms,
         };
         self.loaded.refunds.insert(key, record.clone());

@@ -8,9 +8,9 @@ use requite_core::refund::{Allocation, Fault, Refund, Status};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{blob, corrupt, id};
-use crate::command::RefundRef;
+use crate::command::{EXTERNAL, RefundRef};
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
-use crate::store::{Book, Loaded, RefundRecord, Wanted};
+use crate::store::{Book, Loaded, NAMELESS_MAX, RefundRecord, Wanted};
 
 pub(super) fn load(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
@@ -29,6 +29,15 @@ pub(super) fn load(connection: &Connection, wanted: &Wanted) -> rusqlite::Result
             }
             loaded.keys.insert((merchant, hash), record);
         }
+    }
+    for (merchant, payment, told) in &wanted.psp_refunds {
+        refunds.extend(by_psp_refund(connection, (*merchant, *payment), told)?);
+    }
+    for (merchant, payment, told) in &wanted.externals {
+        refunds.extend(externals(connection, (*merchant, *payment), told)?);
+    }
+    for &of in &wanted.nameless {
+        refunds.extend(nameless(connection, of)?);
     }
     for (merchant, payment) in payments {
         if let Some(book) = book(connection, merchant, payment)? {
@@ -212,7 +221,7 @@ pub(super) fn refund(
     let sql = "-- refund
         select payment_id, leg_id, amount_minor, status, attempt, sends, looks,
             next_action_at_ms, psp_refund, fault_code, fault_text, call_no, reason_text,
-            reason_code, key_text is not null, asked_at_ms
+            reason_code, key_text is not null, asked_at_ms, face, heard_at_ms
         from refund where merchant_id = ?1 and refund_id = ?2";
     let allocations = allocations(connection, key)?;
     let mut statement = connection.prepare_cached(sql)?;
@@ -241,9 +250,49 @@ pub(super) fn refund(
             reason,
             is_keyed: row.get(14)?,
             asked_at_ms: row.get(15)?,
+            is_external: row.get_ref(16)?.as_str()? == EXTERNAL,
+            heard_at_ms: row.get(17)?,
         })
     });
     found.optional()
+}
+
+type Of = (MerchantId, PaymentId);
+
+fn by_psp_refund(connection: &Connection, of: Of, told: &str) -> rusqlite::Result<Vec<RefundRef>> {
+    let sql = "-- refunds_by_psp_refund
+        select refund_id from refund
+        where merchant_id = ?1 and payment_id = ?2 and psp_refund = ?3";
+    refs(connection, sql, of, params![blob(of.0.bits()), blob(of.1.bits()), told])
+}
+
+fn externals(connection: &Connection, of: Of, told: &str) -> rusqlite::Result<Vec<RefundRef>> {
+    let sql = "-- external_refunds
+        select refund_id from refund
+        where merchant_id = ?1 and payment_id = ?2 and psp_refund = ?3 and face = 'external'";
+    refs(connection, sql, of, params![blob(of.0.bits()), blob(of.1.bits()), told])
+}
+
+fn nameless(connection: &Connection, of: Of) -> rusqlite::Result<Vec<RefundRef>> {
+    let sql = "-- nameless_refunds
+        select refund_id from refund
+        where merchant_id = ?1 and payment_id = ?2 and psp_refund is null
+            and next_action_at_ms is not null
+        order by refund_id limit ?3";
+    refs(connection, sql, of, params![blob(of.0.bits()), blob(of.1.bits()), NAMELESS_MAX])
+}
+
+fn refs(
+    connection: &Connection,
+    sql: &str,
+    (merchant, payment): Of,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<RefundRef>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row| {
+        Ok(RefundRef { merchant, payment, refund: RefundId::new(id(row, 0)?) })
+    })?;
+    rows.collect()
 }
 
 fn allocations(connection: &Connection, key: RefundRef) -> rusqlite::Result<Vec<Allocation>> {

@@ -10,7 +10,7 @@ use super::{Open, OpenFault, Sqlite, blob, connector, order, session, shop};
 use crate::order::OrderRefund;
 use crate::read::{
     CollectionSession, CollectionView, ConnectorView, KeptAnswer, Mark, MerchantView, PersonView,
-    ReasonView, SessionView,
+    ReadFault, ReasonView, SessionView,
 };
 use crate::registry::{NewKey, Registry, RegistryFault};
 
@@ -31,7 +31,15 @@ impl SqliteRegistry {
         self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn write<T>(
+    /// Reads on the writer's connection: what is needed now and then, next to a write.
+    pub(super) fn look<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadFault> {
+        read(&self.connection()).map_err(|cause| ReadFault(cause.to_string()))
+    }
+
+    pub(super) fn write<T>(
         &self,
         taken: &str,
         write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,

@@ -11,8 +11,8 @@ use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
 use crate::store::{
-    AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAmendment, NewAttempt, NewOperation,
-    NewRefund, RefundChange,
+    AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt,
+    NewOperation, NewRefund, RefundChange,
 };
 
 pub(super) fn save(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
@@ -48,6 +48,9 @@ pub(super) fn save(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<
     }
     for amendment in &changes.amendments {
         insert_amendment(tx, amendment)?;
+    }
+    for alarm in &changes.alarms {
+        insert_alarm(tx, alarm)?;
     }
     for ((merchant, day), last) in &changes.counters {
         let sql = "-- put_counter
@@ -210,9 +213,9 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
-            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata)
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31)";
+            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31, ?32)";
     let details = &new.details;
     let reason = match details.reason {
         Reason::Kept(id) => Some(blob(id.bits())),
@@ -251,6 +254,7 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
         (refund.sends > 0).then_some(new.asked_at_ms),
         (!refund.status.is_open()).then_some(new.asked_at_ms),
         details.metadata,
+        new.record.heard_at_ms,
     ];
     write_one(tx, sql, row)
 }
@@ -262,7 +266,7 @@ fn update_refund(tx: &Transaction<'_>, change: &RefundChange) -> rusqlite::Resul
             sent_at_ms = coalesce(sent_at_ms, iif(?5 > 0, ?12, null)),
             unknown_at_ms = coalesce(unknown_at_ms, iif(?3 = 6, ?12, null)),
             settled_at_ms = iif(?8 is null, iif(status = ?3, settled_at_ms, ?12), null),
-            updated_at_ms = iif(status = ?3, updated_at_ms, ?12)
+            updated_at_ms = iif(status = ?3, updated_at_ms, ?12), heard_at_ms = ?13
         where merchant_id = ?1 and refund_id = ?2";
     let refund = &change.record.refund;
     let fault = refund.fault.as_ref();
@@ -279,6 +283,7 @@ fn update_refund(tx: &Transaction<'_>, change: &RefundChange) -> rusqlite::Resul
         fault.map(|fault| &fault.code),
         fault.map(|fault| &fault.text),
         change.at_ms,
+        change.record.heard_at_ms,
     ];
     write_one(tx, sql, row)
 }
@@ -313,6 +318,21 @@ fn update_attempt(tx: &Transaction<'_>, outcome: &AttemptOutcome) -> rusqlite::R
         outcome.attempt,
         outcome.outcome,
         outcome.at_ms,
+    ];
+    tx.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+fn insert_alarm(tx: &Transaction<'_>, new: &NewAlarm) -> rusqlite::Result<()> {
+    let sql = "-- insert_alarm
+        insert into alarm (merchant_id, at_ms, refund_id, alarm, payment_id)
+        values (?1, ?2, ?3, ?4, ?5) on conflict do nothing";
+    let row = params![
+        blob(new.key.merchant.bits()),
+        new.at_ms,
+        blob(new.key.refund.bits()),
+        new.alarm.word(),
+        blob(new.key.payment.bits()),
     ];
     tx.prepare_cached(sql)?.execute(row)?;
     Ok(())

@@ -45,6 +45,7 @@ fn word(call: Call) -> String {
         Outcome::Pending { .. } => "pending".to_owned(),
         Outcome::RequiresAction { .. } => "requires_action".to_owned(),
         Outcome::Declined { fault, .. } => format!("declined {}", fault.code),
+        Outcome::Voided { fault, .. } => format!("voided {}", fault.code),
         Outcome::Failed { fault } => format!("failed {}", fault.code),
         Outcome::Unknown { fault } => format!("unknown {}", fault.code),
         Outcome::NotSent { fault, .. } => format!("not sent {}", fault.code),

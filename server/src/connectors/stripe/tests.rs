@@ -50,6 +50,9 @@ fn word(next: Next) -> String {
         Outcome::Declined { psp_refund, fault } => {
             format!("declined {} {}", named(psp_refund), fault.code)
         }
+        Outcome::Voided { psp_refund, fault } => {
+            format!("voided {} {}", named(psp_refund), fault.code)
+        }
         Outcome::Failed { fault } => format!("failed {}", fault.code),
         Outcome::Unknown { fault } => format!("unknown {}", fault.code),
         Outcome::NotSent { fault, retry_after_ms } => {
@@ -103,7 +106,7 @@ fn only_what_is_proven_is_believed() {
             refund(r#","status":"failed","failure_reason":"lost_or_stolen_card""#),
             "declined re_1 lost_or_stolen_card",
         ),
-        (200, refund(r#","status":"canceled""#), "declined re_1 canceled"),
+        (200, refund(r#","status":"canceled""#), "voided re_1 canceled"),
         (200, refund(r#","status":"a word of tomorrow""#), "pending re_1"),
         (200, refund(r#","status":null"#), "pending re_1"),
         // Not what was asked for.
