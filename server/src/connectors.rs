@@ -24,10 +24,13 @@ use tokio::runtime::Handle;
 
 use crate::crypto::seal::SealingKey;
 use account::Account;
+use capabilities::Recourse;
 use exchange::{fault, unknown};
 use transport::Transport;
 
 pub(crate) mod account;
+mod adyen;
+mod capabilities;
 mod exchange;
 #[allow(dead_code, reason = "the route that hears them comes next")]
 pub(crate) mod notice;
@@ -54,7 +57,8 @@ pub(crate) struct Rules;
 
 impl Connectors for Rules {
     fn is_immediate(&self, connector: &str) -> bool {
-        connector == MANUAL
+        capabilities::of_everyone(connector)
+            .is_some_and(|capabilities| capabilities.recourse == Recourse::None)
     }
 
     /// A booking through the native API says what happened elsewhere, and is written down. Through

@@ -7,6 +7,7 @@ use requite_core::id::uuid_text;
 use requite_engine::read::{ConnectorView, Reads};
 use requite_engine::registry::Registry;
 use requite_engine::store::sqlite::Open;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::output::{Output, visible};
@@ -14,7 +15,7 @@ use super::{Done, Trouble, merchant};
 use crate::app::Office;
 use crate::config::Config;
 use crate::connectors::NAMES;
-use crate::connectors::account::{Account, Credential, Kind, SECRET_BYTES_MAX, bound_to};
+use crate::connectors::account::{Account, Credential, Kind, SECRET_BYTES_MAX, bound_to, live_url};
 use crate::crypto::seal::SealingKey;
 use crate::crypto::secret::Secret;
 use crate::desk::Ids;
@@ -32,12 +33,17 @@ pub(crate) enum Connector {
 /// Add an account; its secret comes from standard input
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Standard input has Stripe's secret key on one line, or of Adyen a JSON object:
+  {\"merchant_account\": \"ShopECOM\", \"api_key\": \"AQE...\"}
+
 The secret is sealed with the key in REQUITE_SEALING_KEY (32 bytes in base64), or in the file that
 --sealing-key-file names. The server needs the same key. To make one: openssl rand -base64 32
 
 Examples:
   requite connector add --merchant my-shop --kind stripe --name stripe --mode live < secret-key.txt
-  requite connector add --merchant my-shop --kind stripe --name try --base-url http://127.0.0.1:8420")]
+  requite connector add --merchant my-shop --kind stripe --name try --base-url http://127.0.0.1:8420
+  requite connector add --merchant my-shop --kind adyen --name adyen --mode live \\
+      --live-prefix 1797a841fbb37ca7-MyShop < adyen.json")]
 pub(crate) struct Add {
     /// The merchant's id or slug
     #[arg(long)]
@@ -50,6 +56,9 @@ pub(crate) struct Add {
     /// Where the provider is, if not at its own address
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// The prefix of your company's live addresses, where the provider has one (Adyen)
+    #[arg(long, value_name = "PREFIX", conflicts_with = "base_url")]
+    live_prefix: Option<String>,
     #[arg(long, value_enum, default_value = "test")]
     mode: Mode,
     /// Never tell the provider a refund's reason (some stand-ins refuse it)
@@ -151,6 +160,7 @@ fn shown(account: &ConnectorView) -> Value {
         "kind": account.kind,
         "mode": account.mode,
         "base_url": account.base_url,
+        "capabilities": Kind::from_word(&account.kind).map(|kind| kind.capabilities().shown()),
         "created_at": millis_text(account.created_at_ms),
         "sealed_at": millis_text(account.sealed_at_ms),
     })
@@ -167,9 +177,10 @@ impl Add {
                 self.name
             )));
         }
+        let base_url = self.base_url()?;
         let office = Office::open(&config.database, Open::Existing)?;
         let merchant = merchant::named(&office, &self.merchant)?;
-        let secret = secret(self.kind, self.mode)?;
+        let secret = sealed_text(&credential(self.kind, self.mode)?)?;
         let now_ms = office.now_ms();
         let mut account = ConnectorView {
             id: office.ids.next(),
@@ -177,7 +188,7 @@ impl Add {
             name: self.name,
             kind: self.kind.word().to_owned(),
             mode: mode_word(self.mode).to_owned(),
-            base_url: self.base_url,
+            base_url,
             sends_reason: !self.no_reason,
             sealed: Vec::new(),
             created_at_ms: now_ms,
@@ -187,6 +198,32 @@ impl Add {
         Account::open(&account, Some(key)).context("the account cannot be used")?;
         office.registry.create_connector(&account)?;
         Ok(account)
+    }
+
+    /// Where the account is, if not at the PSP's own address.
+    fn base_url(&self) -> Result<Option<String>, Trouble> {
+        let is_live = self.mode == Mode::Live;
+        let has_own = self.kind.has_live_url();
+        match &self.live_prefix {
+            None if is_live && !has_own && self.base_url.is_none() => Err(Trouble::Usage(
+                "--live-prefix: live accounts there have an address of their own; give its prefix, \
+                 or the whole with --base-url"
+                    .to_owned(),
+            )),
+            None => Ok(self.base_url.clone()),
+            Some(_) if has_own || !is_live => Err(Trouble::Usage(
+                "--live-prefix: only live accounts at Adyen have one".to_owned(),
+            )),
+            Some(prefix) => {
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+                if prefix.is_empty() || !prefix.bytes().all(is_plain) {
+                    return Err(Trouble::Usage(format!(
+                        "--live-prefix: {prefix:?} is none: it has letters, digits and -"
+                    )));
+                }
+                Ok(Some(live_url(prefix)))
+            }
+        }
     }
 }
 
@@ -200,7 +237,16 @@ impl Rotate {
         })?;
         let kind = Kind::from_word(&account.kind).context("the account is at an unknown PSP")?;
         let mode = if account.mode == "live" { Mode::Live } else { Mode::Test };
-        let secret = secret(kind, mode)?;
+        let new = credential(kind, mode)?;
+        let old = Credential::open(&account, key).context("the account's old secret")?;
+        if new.merchant_account != old.merchant_account {
+            return Err(anyhow!(
+                "the secret is of another merchant account: its refunds would be asked for anew, so \
+                 add it under a name of its own"
+            )
+            .into());
+        }
+        let secret = sealed_text(&new)?;
         account.sealed = key.seal(&secret, &bound_to(&account), office.ids.entropy());
         account.sealed_at_ms = office.now_ms();
         Account::open(&account, Some(key)).context("the account cannot be used")?;
@@ -217,32 +263,65 @@ fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-/// Reads an account's key from standard input, and checks that it is one of its PSP and mode: test and
+fn sealed_text(credential: &Credential) -> anyhow::Result<Secret> {
+    Ok(Secret::new(serde_json::to_string(credential)?))
+}
+
+/// Reads what opens an account from standard input, and checks that it is of its PSP and mode: test and
 /// live money are kept apart.
-fn secret(kind: Kind, mode: Mode) -> anyhow::Result<Secret> {
+fn credential(kind: Kind, mode: Mode) -> anyhow::Result<Credential> {
     use std::io::Read;
     let mut text = String::new();
     let most = u64::try_from(SECRET_BYTES_MAX).unwrap_or(u64::MAX);
     std::io::stdin().take(most).read_to_string(&mut text).context("cannot read the secret")?;
     let text = Secret::new(text);
-    let key = text.expose().trim();
-    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    match kind {
+        Kind::Stripe => stripe(text.expose().trim(), mode),
+        Kind::Adyen => adyen(text.expose()),
+    }
+}
+
+fn is_secret(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn stripe(key: &str, mode: Mode) -> anyhow::Result<Credential> {
+    if !is_secret(key) {
         bail!("standard input has no secret: give the provider's secret key on one line");
     }
-    if kind == Kind::Stripe {
-        let marks = match mode {
-            Mode::Test => ["sk_test_", "rk_test_"],
-            Mode::Live => ["sk_live_", "rk_live_"],
-        };
-        if !marks.iter().any(|mark| key.starts_with(mark)) {
-            bail!(
-                "the secret is no {} key of Stripe's: those begin with {} or {}",
-                mode_word(mode),
-                marks[0],
-                marks[1]
-            );
-        }
+    let marks = match mode {
+        Mode::Test => ["sk_test_", "rk_test_"],
+        Mode::Live => ["sk_live_", "rk_live_"],
+    };
+    if !marks.iter().any(|mark| key.starts_with(mark)) {
+        bail!(
+            "the secret is no {} key of Stripe's: those begin with {} or {}",
+            mode_word(mode),
+            marks[0],
+            marks[1]
+        );
     }
-    let credential = Credential { key: key.to_owned() };
-    Ok(Secret::new(serde_json::to_string(&credential)?))
+    Ok(Credential { key: key.to_owned(), merchant_account: None })
+}
+
+/// What Adyen's accounts are added with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdyenSecret {
+    merchant_account: String,
+    api_key: String,
+}
+
+/// The errors of the JSON reader are not shown: they may have a secret in them.
+fn adyen(text: &str) -> anyhow::Result<Credential> {
+    let Ok(secret) = serde_json::from_str::<AdyenSecret>(text) else {
+        bail!(
+            "standard input has no secret of Adyen's: give a JSON object with the texts \
+             merchant_account and api_key"
+        );
+    };
+    if !is_secret(&secret.merchant_account) || !is_secret(&secret.api_key) {
+        bail!("merchant_account and api_key must be texts without spaces");
+    }
+    Ok(Credential { key: secret.api_key, merchant_account: Some(secret.merchant_account) })
 }

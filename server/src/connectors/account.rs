@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::capabilities::Capabilities;
 use super::exchange::{ASKS_MAX, Heard, Next, fault, unknown};
-use super::stripe;
 use super::transport::Transport;
+use super::{adyen, stripe};
 use crate::crypto::seal::{SealingKey, Unopened};
 use crate::crypto::secret::Secret;
 
@@ -42,10 +43,12 @@ pub(crate) const SECRET_BYTES_MAX: usize = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Stripe,
+    Adyen,
 }
 
 impl Kind {
-    pub(crate) const LISTED: [(Kind, &'static str); 1] = [(Kind::Stripe, "stripe")];
+    pub(crate) const LISTED: [(Kind, &'static str); 2] =
+        [(Kind::Stripe, "stripe"), (Kind::Adyen, "adyen")];
 
     pub(crate) fn from_word(word: &str) -> Option<Kind> {
         Kind::LISTED.iter().find(|(_, listed)| *listed == word).map(|(kind, _)| *kind)
@@ -59,6 +62,22 @@ impl Kind {
     pub(crate) fn base_url(self) -> &'static str {
         match self {
             Kind::Stripe => stripe::BASE_URL,
+            Kind::Adyen => adyen::BASE_URL,
+        }
+    }
+
+    /// The account's live address must be told: it is each company's own.
+    pub(crate) fn has_live_url(self) -> bool {
+        match self {
+            Kind::Stripe => true,
+            Kind::Adyen => false,
+        }
+    }
+
+    pub(crate) fn capabilities(self) -> &'static Capabilities {
+        match self {
+            Kind::Stripe => &stripe::CAPABILITIES,
+            Kind::Adyen => &adyen::CAPABILITIES,
         }
     }
 }
@@ -67,6 +86,21 @@ impl Kind {
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Credential {
     pub key: String,
+    /// Adyen: whose payments they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant_account: Option<String>,
+}
+
+impl Credential {
+    pub(crate) fn open(view: &ConnectorView, key: &SealingKey) -> Result<Credential, Unusable> {
+        let secret = key.open(&view.sealed, &bound_to(view))?;
+        serde_json::from_str(secret.expose()).map_err(|_| Unusable::Credential)
+    }
+}
+
+/// The address of a company's live accounts, by the prefix that its PSP gave it.
+pub(crate) fn live_url(prefix: &str) -> String {
+    adyen::live_url(prefix)
 }
 
 /// What an account's sealed credential is bound to.
@@ -82,6 +116,8 @@ pub(crate) enum Unusable {
     KindUnknown(String),
     #[error("its base URL {0:?} is none")]
     BaseUrl(String),
+    #[error("live accounts at {0} have an address of their own, and it has none")]
+    NoLiveUrl(&'static str),
     #[error("its credential does not open: {0}")]
     Sealed(#[from] Unopened),
     #[error("its credential is not one that this program wrote")]
@@ -94,15 +130,20 @@ pub(crate) enum Unusable {
 
 /// An opened account.
 pub(crate) struct Account {
-    kind: Kind,
+    psp: Psp,
     base: Uri,
     credential: (HeaderName, HeaderValue),
-    sends_reason: bool,
     /// The sealed credential it was opened from: another one means that it was replaced.
     pub sealed: Vec<u8>,
     room: Semaphore,
     waiting: AtomicUsize,
     breaker: Mutex<Breaker>,
+}
+
+/// Where the account is, and what is to be known of it there.
+enum Psp {
+    Stripe { sends_reason: bool },
+    Adyen(adyen::Shop),
 }
 
 #[derive(Default)]
@@ -121,20 +162,25 @@ impl Account {
         let kind =
             Kind::from_word(&view.kind).ok_or_else(|| Unusable::KindUnknown(view.kind.clone()))?;
         let key = key.ok_or(Unusable::NoKey)?;
-        let secret = key.open(&view.sealed, &bound_to(view))?;
-        let credential: Credential =
-            serde_json::from_str(secret.expose()).map_err(|_| Unusable::Credential)?;
-        let secret = Secret::new(credential.key);
-        let mut header = HeaderValue::from_str(&format!("Bearer {}", secret.expose()))
-            .map_err(|_| Unusable::Credential)?;
-        header.set_sensitive(true);
+        let credential = Credential::open(view, key)?;
+        let header = header(kind, &Secret::new(credential.key)).ok_or(Unusable::Credential)?;
+        let sends_reason = view.sends_reason;
+        let psp = match (kind, credential.merchant_account) {
+            (Kind::Stripe, _) => Psp::Stripe { sends_reason },
+            (Kind::Adyen, Some(merchant_account)) => {
+                Psp::Adyen(adyen::Shop { merchant_account, sends_reason })
+            }
+            (Kind::Adyen, None) => return Err(Unusable::Credential),
+        };
+        if view.base_url.is_none() && view.mode == "live" && !kind.has_live_url() {
+            return Err(Unusable::NoLiveUrl(kind.word()));
+        }
         let url = view.base_url.as_deref().unwrap_or_else(|| kind.base_url());
         let base: Uri = url.parse().map_err(|_| Unusable::BaseUrl(url.to_owned()))?;
         Ok(Account {
-            kind,
+            psp,
             base,
-            credential: (AUTHORIZATION, header),
-            sends_reason: view.sends_reason,
+            credential: header,
             sealed: view.sealed.clone(),
             room: Semaphore::new(CALLS_PER_ACCOUNT_MAX),
             waiting: AtomicUsize::new(0),
@@ -175,8 +221,9 @@ impl Account {
     }
 
     fn next(&self, instruction: &Instruction, heard: &[Heard]) -> Next {
-        match self.kind {
-            Kind::Stripe => stripe::next(instruction, heard, self.sends_reason),
+        match &self.psp {
+            Psp::Stripe { sends_reason } => stripe::next(instruction, heard, *sends_reason),
+            Psp::Adyen(shop) => adyen::next(instruction, heard, shop),
         }
     }
 
@@ -225,6 +272,17 @@ impl Account {
             );
         }
     }
+}
+
+/// The header that opens the account.
+fn header(kind: Kind, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    let (name, text) = match kind {
+        Kind::Stripe => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+        Kind::Adyen => (HeaderName::from_static("x-api-key"), key.expose().to_owned()),
+    };
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some((name, value))
 }
 
 /// One second, then twice as long each time.

@@ -34,6 +34,8 @@ pub(crate) struct Answer {
     pub status: u16,
     /// From `Retry-After`; zero when it says nothing.
     pub retry_after_ms: i64,
+    /// The header `transient-error: true`: the PSP says that this request had no effect.
+    pub is_transient: bool,
     /// At most [`ANSWER_BYTES_MAX`]; a longer one is [`Heard::Lost`].
     pub body: Vec<u8>,
 }

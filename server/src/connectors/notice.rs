@@ -17,7 +17,7 @@ use requite_core::settle::Outcome;
 use requite_engine::command::{Mark, Trust};
 
 use super::account::Kind;
-use super::stripe;
+use super::{adyen, stripe};
 use crate::crypto::secret::Secret;
 
 /// Most messages in one delivery. More are refused whole.
@@ -82,6 +82,7 @@ impl Kind {
     pub(crate) fn hear(self, delivery: &Delivery<'_>) -> Result<Vec<Message>, Forged> {
         match self {
             Kind::Stripe => stripe::hook::hear(delivery),
+            Kind::Adyen => adyen::hook::hear(delivery),
         }
     }
 
@@ -89,6 +90,7 @@ impl Kind {
     pub(crate) fn trust(self) -> Trust {
         match self {
             Kind::Stripe => Trust::LookUp,
+            Kind::Adyen => Trust::Evidence,
         }
     }
 
@@ -96,6 +98,7 @@ impl Kind {
     pub(crate) fn takes_hook_secret(self, text: &str) -> bool {
         match self {
             Kind::Stripe => text.starts_with("whsec_") && text.len() > "whsec_".len(),
+            Kind::Adyen => adyen::hook::is_key(text),
         }
     }
 
@@ -103,6 +106,7 @@ impl Kind {
     pub(crate) fn thanks(self) -> &'static str {
         match self {
             Kind::Stripe => "",
+            Kind::Adyen => "[accepted]",
         }
     }
 }

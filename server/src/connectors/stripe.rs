@@ -18,6 +18,7 @@ use requite_core::settle::Outcome;
 use requite_engine::psp::{CallKind, Instruction};
 use serde::Deserialize;
 
+use super::capabilities::{Capabilities, Otherwise, Recourse, Units};
 use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
 
 #[allow(dead_code, reason = "the route that hears them comes next")]
@@ -30,19 +31,27 @@ pub(crate) const BASE_URL: &str = "https://api.stripe.com";
 /// The metadata key under which a refund has our id.
 pub(crate) const MARK: &str = "requite_refund";
 
-/// Reasons that Stripe knows. Every other text goes into the metadata only: Stripe answers 400 to it.
-const REASONS: [&str; 3] = ["duplicate", "fraudulent", "requested_by_customer"];
+/// What Stripe can do. A reason of another text goes into the metadata only: Stripe answers 400 to it.
+pub(crate) const CAPABILITIES: Capabilities = Capabilities {
+    partial: true,
+    several_partials: true,
+    needs_capture: false,
+    is_asynchronous: false,
+    recourse: Recourse::LookUp,
+    window_days: None,
+    key_hours: Some(24),
+    units: Units(&[
+        Otherwise { codes: "MGA", decimals: 0, step: 1 },
+        Otherwise { codes: "CLF IQD ISK LYD UYI UYW", decimals: 2, step: 1 },
+        Otherwise { codes: "BHD JOD KWD OMR TND", decimals: 3, step: 10 },
+    ]),
+    reasons: &["duplicate", "fraudulent", "requested_by_customer"],
+};
+
 /// Longest value of a metadata member, in characters.
 const METADATA_CHARS_MAX: usize = 500;
 /// Refunds on one page of a list: Stripe's maximum.
 const PAGE: usize = 100;
-
-/// Currencies that Stripe counts in whole units, and those it counts in thousandths.
-const WHOLE: [&str; 16] = [
-    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
-    "XAF", "XOF", "XPF",
-];
-const THOUSANDTHS: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
 
 /// What to do next for an instruction. `sends_reason` is false for accounts at servers that refuse
 /// the parameter.
@@ -76,7 +85,7 @@ fn send(instruction: &Instruction, sends_reason: bool) -> Next {
     if let Some(reason) = &instruction.reason {
         let text: String = reason.chars().take(METADATA_CHARS_MAX).collect();
         body.push_str(&format!("&metadata%5Breason%5D={}", form_value(&text)));
-        if sends_reason && REASONS.contains(&reason.as_str()) {
+        if sends_reason && CAPABILITIES.reasons.contains(&reason.as_str()) {
             body.push_str(&format!("&reason={reason}"));
         }
     }
@@ -115,56 +124,14 @@ fn charge(instruction: &Instruction) -> Result<(&'static str, String), Fault> {
     Ok((name, form_value(id)))
 }
 
-/// Decimals of a currency as Stripe counts it.
-fn exponent(code: &str) -> u32 {
-    match () {
-        () if WHOLE.contains(&code) => 0,
-        () if THOUSANDTHS.contains(&code) => 3,
-        () => 2,
-    }
-}
-
-/// The other way: an amount as Stripe says it, in the currency's own minor units. `None`: no amount
-/// above zero, or no whole number of them, or no currency.
+/// The other way: an amount as Stripe says it. `None`: no amount above zero, or no currency.
 fn minor(currency: &str, units: i64) -> Option<(Minor, Currency)> {
-    let currency = Currency::parse(currency)?;
-    let (theirs, ours) = (exponent(currency.code()), u32::from(currency.exponent()));
-    let units = if ours >= theirs {
-        units.checked_mul(10_i64.checked_pow(ours.saturating_sub(theirs))?)?
-    } else {
-        let by = 10_i64.checked_pow(theirs.saturating_sub(ours))?;
-        let whole = units.checked_div(by)?;
-        (whole.checked_mul(by) == Some(units)).then_some(whole)?
-    };
-    Some((Minor::new(units).filter(|amount| !amount.is_zero())?, currency))
+    CAPABILITIES.units.ours(currency, units)
 }
 
 /// An amount in Stripe's unit of a currency: not always the unit of ISO 4217.
 fn amount(currency: Currency, amount: Minor) -> Result<i64, Fault> {
-    let code = currency.code();
-    let exponent = exponent(code);
-    let inexpressible = |unit: &str| {
-        let units = amount.units();
-        let text = format!("{units} minor units of {code} are no multiple of {unit} at Stripe");
-        fault("amount_not_expressible", text)
-    };
-    let ours = u32::from(currency.exponent());
-    let scale = |power: u32| 10_i64.checked_pow(power).unwrap_or(i64::MAX);
-    let units = if exponent >= ours {
-        let by = scale(exponent.saturating_sub(ours));
-        amount.units().checked_mul(by).ok_or_else(|| inexpressible("its unit"))?
-    } else {
-        let by = scale(ours.saturating_sub(exponent));
-        let whole = amount.units().checked_div(by).unwrap_or_default();
-        if whole.checked_mul(by) != Some(amount.units()) {
-            return Err(inexpressible("its unit"));
-        }
-        whole
-    };
-    if exponent == 3 && units.checked_rem(10) != Some(0) {
-        return Err(inexpressible("10"));
-    }
-    Ok(units)
+    CAPABILITIES.units.of(currency, amount)
 }
 
 /// A refund as Stripe shows it. Members and values it may add one day are no error.

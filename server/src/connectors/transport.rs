@@ -131,12 +131,14 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Heard
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = seconds.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
     let retry_after_ms = seconds.clamp(0, RETRY_AFTER_SECONDS_MAX).saturating_mul(1_000);
+    let transient = response.headers().get("transient-error").map(HeaderValue::as_bytes);
+    let is_transient = transient.is_some_and(|value| value.eq_ignore_ascii_case(b"true"));
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
     let body = body.map_err(|error| {
         let text = format!("status {status}, and then: {}", chain(error.as_ref()));
         Heard::Lost(fault("answer_cut", text))
     })?;
-    Ok(Answer { status, retry_after_ms, body: body.to_bytes().to_vec() })
+    Ok(Answer { status, retry_after_ms, is_transient, body: body.to_bytes().to_vec() })
 }
 
 #[cfg(test)]

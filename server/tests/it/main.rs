@@ -2,6 +2,7 @@
 //!
 //! Everything shared is in [`support`]; each other module is about one thing the binary does.
 
+mod adyen;
 mod cards;
 mod cli;
 mod connectors;

@@ -64,12 +64,13 @@ fn word(heard: &Heard) -> String {
 async fn a_request_is_sent_whole_below_the_account_s_address() {
     let (tell, told) = tokio::sync::oneshot::channel();
     let heard = heard(move |mut stream, text| async move {
-        let answer = b"HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}";
+        let answer = b"HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ntransient-error: true\r\ncontent-length: 2\r\n\r\n{}";
         stream.write_all(answer).await.expect("the caller listens");
         tell.send(text).expect("the test waits");
     })
     .await;
-    let expected = Answer { status: 429, retry_after_ms: 7_000, body: b"{}".to_vec() };
+    let expected =
+        Answer { status: 429, retry_after_ms: 7_000, is_transient: true, body: b"{}".to_vec() };
     assert_eq!(heard, Heard::Answer(expected));
     let text = told.await.expect("sent").to_ascii_lowercase();
     assert!(text.starts_with("post /prefix/v1/refunds http/1.1\r\n"), "{text}");
