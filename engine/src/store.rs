@@ -3,7 +3,10 @@
 //! A batch is the unit: [`Store::transact`] loads what a batch wants, lets the lane decide, and
 //! saves every change in one transaction. Nothing else writes money.
 
+mod sql;
 pub mod sqlite;
+
+pub use self::sql::{SqlReads, SqlRegistry};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -13,7 +13,8 @@ use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
 use requite_engine::lane::Lane;
 use requite_engine::read::Reads;
 use requite_engine::registry::Registry;
-use requite_engine::store::sqlite::{Open, ServerLock, Sqlite, SqliteReads, SqliteRegistry};
+use requite_engine::store::sqlite::{self, Open, ServerLock, Sqlite};
+use requite_engine::store::{SqlReads, SqlRegistry};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Database};
@@ -68,16 +69,16 @@ impl Ids for SystemIds {
 /// The store as the command line uses it: everything but the lane.
 pub(crate) struct Office {
     pub path: PathBuf,
-    pub reads: SqliteReads,
-    pub registry: SqliteRegistry,
+    pub reads: SqlReads,
+    pub registry: SqlRegistry,
     pub ids: SystemIds,
 }
 
 impl Office {
     pub(crate) fn open(database: &Database, open: Open) -> anyhow::Result<Office> {
         let Database::Sqlite(path) = database;
-        let registry = SqliteRegistry::open(path, open)?;
-        let reads = SqliteReads::open(path)?;
+        let registry = sqlite::registry(path, open)?;
+        let reads = sqlite::reads(path)?;
         Ok(Office { path: path.clone(), reads, registry, ids: SystemIds::new() })
     }
 
@@ -143,8 +144,8 @@ impl House {
     fn open(config: &Config, path: &Path) -> anyhow::Result<House> {
         let store = Sqlite::open(path, Open::OrCreate)?;
         let sweep = Sqlite::open(path, Open::Existing)?;
-        let registry = SqliteRegistry::open(path, Open::Existing)?;
-        let reads = SqliteReads::open(path)?;
+        let registry = sqlite::registry(path, Open::Existing)?;
+        let reads = sqlite::reads(path)?;
         let ids = SystemIds::new();
         registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
         let deadline = Duration::from_millis(u64::from(config.psp_call_deadline_ms));

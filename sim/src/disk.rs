@@ -13,7 +13,8 @@ use requite_engine::audit::Report;
 use requite_engine::command::RefundRef;
 use requite_engine::read::{MerchantView, ReasonView};
 use requite_engine::registry::Registry;
-use requite_engine::store::sqlite::{self, Open, Sqlite, SqliteReads, SqliteRegistry};
+use requite_engine::store::SqlReads;
+use requite_engine::store::sqlite::{self, Open, Sqlite};
 use requite_engine::store::{Changes, Loaded, RefundRecord, Store, StoreFault, Wanted};
 use tempfile::TempDir;
 
@@ -37,7 +38,7 @@ impl Disk {
         let path = folder.path().join("sim.db");
         let store = Sqlite::open(&path, Open::OrCreate).expect("a new store opens");
         store.forget_on_power_loss().expect("syncing can be switched off");
-        let registry = SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
+        let registry = sqlite::registry(&path, Open::Existing).expect("the store is there");
         let merchants: std::collections::BTreeSet<MerchantId> =
             reasons.iter().map(|(merchant, _)| *merchant).collect();
         for merchant in merchants {
@@ -60,12 +61,12 @@ impl Disk {
     }
 
     /// What faces render answers from; only the real store has it.
-    pub fn reads(&self) -> Option<SqliteReads> {
+    pub fn reads(&self) -> Option<SqlReads> {
         match self {
             Disk::Memory(_) => None,
             Disk::File { folder, .. } => {
                 let path = folder.path().join("sim.db");
-                Some(SqliteReads::open(&path).expect("the store opens for reading"))
+                Some(sqlite::reads(&path).expect("the store opens for reading"))
             }
         }
     }

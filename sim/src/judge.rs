@@ -9,7 +9,7 @@ use requite_core::refund::Status;
 use requite_engine::command::{Command, CommandError, RefundRef, RefundReply, Reply, Wait};
 use requite_engine::psp::{CallKind, Instruction};
 use requite_engine::read::{PaymentView, Reads};
-use requite_engine::store::sqlite::SqliteReads;
+use requite_engine::store::SqlReads;
 use requite_engine::store::{Changes, Loaded, Store, Wanted};
 
 use crate::desk::{Result_, Ticket};
@@ -41,12 +41,12 @@ impl Acked {
 /// R4 as clients see it: a payment as of an event looks the same whenever it is rendered.
 #[derive(Default)]
 pub struct Shown {
-    reads: Option<SqliteReads>,
+    reads: Option<SqlReads>,
     views: BTreeMap<(RefundRef, u32), PaymentView>,
 }
 
 impl Shown {
-    pub fn new(reads: Option<SqliteReads>) -> Shown {
+    pub fn new(reads: Option<SqlReads>) -> Shown {
         Shown { reads, views: BTreeMap::new() }
     }
 

@@ -6,18 +6,13 @@
 //!   (import, key, merchant) share the file; SQLite orders their transactions.
 //! - A file of another program, or of a newer Requite, is refused and left as it is.
 //!
-//! SQL stands beside the function that runs it; its first line is its name.
+//! Here are opening, locking and migrating the file, and the lane's batches. What reads it, the
+//! registry and the audit are in [`super::sql`], one text for every database. SQL stands beside the
+//! function that runs it; its first line is its name.
 
-mod audit;
-mod connector;
-mod inbox;
+mod connections;
 mod load;
-mod order;
-mod read;
-mod registry;
 mod save;
-mod session;
-mod shop;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,14 +20,14 @@ use std::time::Duration;
 
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+pub(super) use self::connections::{Readers, Writer};
+use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params};
 use super::{Changes, Loaded, Store, StoreFault, Wanted};
+use crate::audit::Report;
 use crate::command::RefundRef;
-
-pub use audit::{AuditFault, audit};
-pub use read::SqliteReads;
-pub use registry::SqliteRegistry;
+use crate::read::ReadFault;
 
 /// `requ` in ASCII: marks the file as ours.
 const APPLICATION_ID: i32 = 0x7265_7175;
@@ -73,6 +68,12 @@ pub enum OpenFault {
     Unreadable { path: PathBuf, cause: String },
 }
 
+impl OpenFault {
+    fn unreadable(path: &Path, cause: &dyn std::error::Error) -> OpenFault {
+        OpenFault::Unreadable { path: path.to_owned(), cause: cause.to_string() }
+    }
+}
+
 /// May opening make a new store where there is none?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
@@ -90,10 +91,7 @@ impl ServerLock {
     /// Takes the lock beside the file (`PATH.lock`), or says that another server has it. The lock
     /// goes with the process, however that ends.
     pub fn take(path: &Path) -> Result<ServerLock, OpenFault> {
-        let unreadable = |cause: std::io::Error| OpenFault::Unreadable {
-            path: path.to_owned(),
-            cause: cause.to_string(),
-        };
+        let unreadable = |cause: std::io::Error| OpenFault::unreadable(path, &cause);
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let file = File::options()
@@ -108,6 +106,31 @@ impl ServerLock {
             Err(std::fs::TryLockError::Error(cause)) => Err(unreadable(cause)),
         }
     }
+}
+
+/// Views of a store. It must have been opened for writing before, so that its schema is there.
+pub fn reads(path: &Path) -> Result<SqlReads, OpenFault> {
+    Ok(SqlReads::new(sql::Readers::Sqlite(Readers::open(path)?)))
+}
+
+/// Writes beside the lane. Opens the file as [`Sqlite::open`] does.
+pub fn registry(path: &Path, open: Open) -> Result<SqlRegistry, OpenFault> {
+    Ok(SqlRegistry::new(sql::Writer::Sqlite(Writer::open(path, open)?)))
+}
+
+/// Audits a store that may be in use. `progress` is told payments done and payments in all.
+pub fn audit(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, AuditFault> {
+    let readers = sql::Readers::Sqlite(Readers::of_one(path)?);
+    Ok(sql::audit::audit(&readers, progress)?)
+}
+
+/// Why an audit could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditFault {
+    #[error(transparent)]
+    Open(#[from] OpenFault),
+    #[error(transparent)]
+    Read(#[from] ReadFault),
 }
 
 /// The writing side, for a lane or for the sweep.
@@ -131,10 +154,7 @@ impl Sqlite {
 }
 
 fn connect(path: &Path, open: Open) -> Result<Connection, OpenFault> {
-    let unreadable = |cause: rusqlite::Error| OpenFault::Unreadable {
-        path: path.to_owned(),
-        cause: cause.to_string(),
-    };
+    let unreadable = |cause: rusqlite::Error| OpenFault::unreadable(path, &cause);
     if open == Open::Existing && !path.exists() {
         return Err(OpenFault::Missing(path.to_owned()));
     }
@@ -160,10 +180,7 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
-    let unreadable = |cause: rusqlite::Error| OpenFault::Unreadable {
-        path: path.to_owned(),
-        cause: cause.to_string(),
-    };
+    let unreadable = |cause: rusqlite::Error| OpenFault::unreadable(path, &cause);
     let pragma = |connection: &Connection, name: &str| {
         connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
     };
@@ -204,15 +221,15 @@ impl Store for Sqlite {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(fault)?;
-        let loaded = load::load(&transaction, wanted).map_err(fault)?;
+            .map_err(SqlFault::from)?;
+        let loaded = load::load(Sql::Sqlite(&transaction), wanted)?;
         let changes = decide(loaded);
         if changes.is_empty() {
             // Attempt outcomes alone change nothing that is worth a commit of their own.
             return Ok(());
         }
-        save::save(&transaction, &changes).map_err(fault)?;
-        transaction.commit().map_err(fault)
+        save::save(Sql::Sqlite(&transaction), &changes)?;
+        Ok(transaction.commit().map_err(SqlFault::from)?)
     }
 
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
@@ -236,50 +253,14 @@ impl Store for Sqlite {
 fn refs(
     connection: &Connection,
     sql: &str,
-    params: impl rusqlite::Params,
+    params: Params<'_>,
 ) -> Result<Vec<RefundRef>, StoreFault> {
-    let read = || -> rusqlite::Result<Vec<RefundRef>> {
-        let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params, |row| {
-            Ok(RefundRef {
-                merchant: MerchantId::new(id(row, 0)?),
-                payment: PaymentId::new(id(row, 1)?),
-                refund: RefundId::new(id(row, 2)?),
-            })
-        })?;
-        rows.collect()
-    };
-    read().map_err(fault)
-}
-
-/// A blob of 16 bytes as the number it spells.
-fn id(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u128> {
-    Ok(u128::from_be_bytes(row.get(column)?))
-}
-
-fn blob(bits: u128) -> [u8; 16] {
-    bits.to_be_bytes()
-}
-
-/// A stored value that no writer of ours could have written.
-fn corrupt(what: &str) -> rusqlite::Error {
-    let cause = format!("the store holds {what}; run `requite verify`");
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, cause.into())
-}
-
-fn fault(cause: rusqlite::Error) -> StoreFault {
-    match cause.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreFault::Constraint(cause.to_string()),
-        _ => StoreFault::NotCommitted(cause.to_string()),
-    }
-}
-
-/// Runs one statement that must change exactly one row.
-fn write_one(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    params: impl rusqlite::Params,
-) -> rusqlite::Result<()> {
-    let rows = transaction.prepare_cached(sql)?.execute(params)?;
-    if rows == 1 { Ok(()) } else { Err(corrupt("a row fewer than its references")) }
+    let rows = Sql::Sqlite(connection).query(sql, params, |row| {
+        Ok(RefundRef {
+            merchant: MerchantId::new(id(row, 0)?),
+            payment: PaymentId::new(id(row, 1)?),
+            refund: RefundId::new(id(row, 2)?),
+        })
+    });
+    Ok(rows?)
 }

@@ -1,4 +1,4 @@
-use requite_engine::store::sqlite::{Open, OpenFault, ServerLock, Sqlite, SqliteReads};
+use requite_engine::store::sqlite::{self, Open, OpenFault, ServerLock, Sqlite};
 
 use crate::support::{Bench, request};
 
@@ -58,7 +58,7 @@ fn a_second_process_may_write_while_the_lane_does() {
     assert!(sent.is_empty());
     bench.refund(request(2, 1_000)).expect("made");
     bench.check();
-    SqliteReads::open(&bench.path()).expect("readable");
+    sqlite::reads(&bench.path()).expect("readable");
 }
 
 /// A store of the first schema, with a payment, its refund and a key, is brought up to date and goes on.
@@ -112,7 +112,7 @@ fn an_older_store_is_brought_up_to_date() {
         limit: 10,
         ..requite_engine::read::PaymentFilter::default()
     };
-    let reads = SqliteReads::open(&path).expect("our own file");
+    let reads = sqlite::reads(&path).expect("our own file");
     let merchant = requite_core::id::MerchantId::new(1);
     let keys = requite_engine::read::Reads::keys(&reads, &[0; 32]).expect("read");
     assert_eq!(keys.iter().map(|key| key.merchant).collect::<Vec<_>>(), [merchant]);

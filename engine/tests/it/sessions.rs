@@ -1,7 +1,8 @@
 use requite_core::id::{MerchantId, PersonId};
 use requite_engine::read::{MerchantView, Reads, SessionView};
 use requite_engine::registry::{EXPIRED_SESSIONS_MAX, Registry, RegistryFault, SESSIONS_MAX};
-use requite_engine::store::sqlite::{Open, SqliteReads, SqliteRegistry};
+use requite_engine::store::sqlite::{self, Open};
+use requite_engine::store::{SqlReads, SqlRegistry};
 
 use crate::support::{Bench, MERCHANT, NOW};
 
@@ -21,8 +22,8 @@ fn session(number: u32, person: u128, created_at_ms: i64) -> SessionView {
 }
 
 /// The two sides of a store with one merchant.
-pub(crate) fn office(bench: &Bench) -> (SqliteRegistry, SqliteReads) {
-    let registry = SqliteRegistry::open(&bench.path(), Open::Existing).expect("our own file");
+pub(crate) fn office(bench: &Bench) -> (SqlRegistry, SqlReads) {
+    let registry = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
     let merchant = MerchantView {
         id: MERCHANT,
         slug: "shop".to_owned(),
@@ -31,10 +32,10 @@ pub(crate) fn office(bench: &Bench) -> (SqliteRegistry, SqliteReads) {
         created_at_ms: NOW,
     };
     registry.create_merchant(&merchant, &[]).expect("the first merchant");
-    (registry, SqliteReads::open(&bench.path()).expect("our own file"))
+    (registry, sqlite::reads(&bench.path()).expect("our own file"))
 }
 
-fn is_there(reads: &SqliteReads, session: &SessionView) -> bool {
+fn is_there(reads: &SqlReads, session: &SessionView) -> bool {
     reads.session(&session.lookup).expect("readable").is_some()
 }
 

@@ -6,14 +6,15 @@ use requite_engine::read::{
     CollectionSession, CollectionView, KeptAnswer, KeyNote, Mark, MerchantView, Reads,
 };
 use requite_engine::registry::{NewKey, Registry, RegistryFault};
-use requite_engine::store::sqlite::{Open, SqliteRegistry};
+use requite_engine::store::SqlRegistry;
+use requite_engine::store::sqlite::{self, Open};
 
 use crate::support::{Bench, MERCHANT, NOW, PAYMENT, minor, registration};
 
 const COLLECTION: PaymentId = PaymentId::new(0xC0);
 
-fn registry(bench: &Bench) -> SqliteRegistry {
-    let registry = SqliteRegistry::open(&bench.path(), Open::Existing).expect("our own file");
+fn registry(bench: &Bench) -> SqlRegistry {
+    let registry = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
     let merchant = MerchantView {
         id: MERCHANT,
         slug: "shop".to_owned(),

@@ -17,7 +17,8 @@ use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::lane::Lane;
 use requite_engine::psp::{BookingAsked, Connectors, Instruction};
 use requite_engine::read::{PaymentView, Reads};
-use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, audit};
+use requite_engine::store::SqlReads;
+use requite_engine::store::sqlite::{self, Open, Sqlite, audit};
 
 pub(crate) const MERCHANT: MerchantId = MerchantId::new(1);
 pub(crate) const PAYMENT: PaymentId = PaymentId::new(7);
@@ -119,8 +120,8 @@ impl Bench {
         assert_eq!(settled, Ok(Reply::Noted));
     }
 
-    pub(crate) fn reads(&self) -> SqliteReads {
-        SqliteReads::open(&self.path()).expect("our own file")
+    pub(crate) fn reads(&self) -> SqlReads {
+        sqlite::reads(&self.path()).expect("our own file")
     }
 
     pub(crate) fn view(&self, as_of: Option<u32>) -> PaymentView {

@@ -98,19 +98,36 @@ fn no_statement_reads_more_than_its_payment() {
     let bench = Bench::with_payment("manual");
     let connection = rusqlite::Connection::open(bench.path()).expect("a file");
     let sources = [
+        include_str!("../../src/store/sql/read.rs"),
+        include_str!("../../src/store/sql/read/payment.rs"),
+        include_str!("../../src/store/sql/read/history.rs"),
+        include_str!("../../src/store/sql/audit.rs"),
+        include_str!("../../src/store/sql/book.rs"),
+        include_str!("../../src/store/sql/connector.rs"),
+        include_str!("../../src/store/sql/inbox.rs"),
+        include_str!("../../src/store/sql/order.rs"),
+        include_str!("../../src/store/sql/registry.rs"),
+        include_str!("../../src/store/sql/session.rs"),
+        include_str!("../../src/store/sql/shop.rs"),
         include_str!("../../src/store/sqlite.rs"),
-        include_str!("../../src/store/sqlite/audit.rs"),
         include_str!("../../src/store/sqlite/load.rs"),
-        include_str!("../../src/store/sqlite/read.rs"),
-        include_str!("../../src/store/sqlite/read/payment.rs"),
-        include_str!("../../src/store/sqlite/read/history.rs"),
         include_str!("../../src/store/sqlite/save.rs"),
-        include_str!("../../src/store/sqlite/shop.rs"),
     ];
     // Lists of a merchant's, bounded by their pages; walks over everything, for people.
-    let lists =
-        ["list_refunds", "payment_ids", "reasons", "merchants", "count_payments", "next_payment"];
-    let columns = sources[3].split("const REFUND_COLUMNS: &str = \"").nth(1).expect("it is there");
+    let lists = [
+        "list_refunds",
+        "payment_ids",
+        "reasons",
+        "return_reasons",
+        "merchants",
+        "connectors",
+        "count_payments",
+        "next_payment",
+        "messages",
+        "count_waiting_messages",
+        "alarms",
+    ];
+    let columns = sources[0].split("const REFUND_COLUMNS: &str = \"").nth(1).expect("it is there");
     let columns = columns.split('"').next().expect("a literal ends");
     let mut planned = 0;
     for (name, statement) in sources.iter().flat_map(|source| statements(source)) {

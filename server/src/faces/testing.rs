@@ -23,7 +23,8 @@ use requite_engine::engine::{self, Running};
 use requite_engine::lane::Lane;
 use requite_engine::read::{KeyNote, KeyView, MerchantView};
 use requite_engine::registry::{NewKey, Registry};
-use requite_engine::store::sqlite::{Open, Sqlite, SqliteReads, SqliteRegistry};
+use requite_engine::store::SqlRegistry;
+use requite_engine::store::sqlite::{self, Open, Sqlite};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -75,7 +76,7 @@ pub(super) struct Shop {
     router: Router,
     pub desk: Desk,
     clock: Arc<HandClock>,
-    pub registry: Arc<SqliteRegistry>,
+    pub registry: Arc<SqlRegistry>,
     bank: Arc<Bank>,
     ids: Counter,
     running: Option<Running>,
@@ -150,7 +151,7 @@ impl Shop {
         let bank = Arc::new(Bank::new());
         let (engine, running) = engine::start(lane, open(), bank.clone(), clock.clone())
             .expect("threads can be started");
-        let registry = SqliteRegistry::open(&path, Open::Existing).expect("the store is there");
+        let registry = sqlite::registry(&path, Open::Existing).expect("the store is there");
         let kept = registry.keep_secret("login", &LOGIN_SECRET);
         kept.expect("a new store takes it");
         let registry = Arc::new(registry);
@@ -167,7 +168,7 @@ impl Shop {
         }
         let desk = Desk::new(Parts {
             engine,
-            reads: Arc::new(SqliteReads::open(&path).expect("the store is there")),
+            reads: Arc::new(sqlite::reads(&path).expect("the store is there")),
             registry: registry.clone(),
             clock: clock.clone(),
             ids: Arc::new(Counter::from(id_base, 0x1000)),

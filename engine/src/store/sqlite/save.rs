@@ -3,65 +3,64 @@
 use requite_core::id::{PaymentId, RefundId};
 use requite_core::payment::Capture;
 use requite_core::refund::Status;
-use rusqlite::{Transaction, params};
 
-use super::{blob, corrupt, write_one};
 use crate::command::{Reason, Registration};
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
+use crate::store::sql::{Result, Sql, blob, corrupt, params, write_one};
 use crate::store::{
     AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt,
     NewOperation, NewRefund, RefundChange,
 };
 
-pub(super) fn save(tx: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+pub(super) fn save(connection: Sql<'_>, changes: &Changes) -> Result<()> {
     for new in &changes.registered {
-        insert_payment(tx, new)?;
+        insert_payment(connection, new)?;
     }
     for book in &changes.books {
-        save_book(tx, book)?;
+        save_book(connection, book)?;
     }
     for new in &changes.new_refunds {
-        insert_refund(tx, new)?;
+        insert_refund(connection, new)?;
     }
     for change in &changes.refunds {
-        update_refund(tx, change)?;
+        update_refund(connection, change)?;
     }
     for attempt in &changes.attempts {
-        insert_attempt(tx, attempt)?;
+        insert_attempt(connection, attempt)?;
     }
     for outcome in &changes.attempt_outcomes {
-        update_attempt(tx, outcome)?;
+        update_attempt(connection, outcome)?;
     }
     for event in &changes.events {
-        insert_event(tx, event)?;
+        insert_event(connection, event)?;
     }
     for line in &changes.journal {
-        insert_journal_line(tx, line)?;
+        insert_journal_line(connection, line)?;
     }
     for ((merchant, hash), record) in &changes.keys {
-        put_key(tx, blob(merchant.bits()), hash, record)?;
+        put_key(connection, blob(merchant.bits()), hash, record)?;
     }
     for operation in &changes.operations {
-        insert_operation(tx, operation)?;
+        insert_operation(connection, operation)?;
     }
     for amendment in &changes.amendments {
-        insert_amendment(tx, amendment)?;
+        insert_amendment(connection, amendment)?;
     }
     for alarm in &changes.alarms {
-        insert_alarm(tx, alarm)?;
+        insert_alarm(connection, alarm)?;
     }
     for ((merchant, day), last) in &changes.counters {
         let sql = "-- put_counter
             insert into reference_counter (merchant_id, day, last_no) values (?1, ?2, ?3)
             on conflict (merchant_id, day) do update set last_no = excluded.last_no";
-        write_one(tx, sql, params![blob(merchant.bits()), day, last])?;
+        write_one(connection, sql, params![blob(merchant.bits()), day, last])?;
     }
     Ok(())
 }
 
-fn insert_payment(tx: &Transaction<'_>, new: &Registration) -> rusqlite::Result<()> {
+fn insert_payment(connection: Sql<'_>, new: &Registration) -> Result<()> {
     let sql = "-- insert_payment
         insert into payment (merchant_id, payment_id, currency, exponent, connector,
             connector_payment, connector_settings, external_identifier, order_ref, customer,
@@ -88,25 +87,25 @@ fn insert_payment(tx: &Transaction<'_>, new: &Registration) -> rusqlite::Result<
         new.decline.as_ref().map(|fault| &fault.code),
         new.decline.as_ref().map(|fault| &fault.text),
     ];
-    write_one(tx, sql, row)?;
+    write_one(connection, sql, row)?;
     let legs = std::iter::once(&new.primary).chain(&new.gift_cards);
     for (leg, number) in legs.zip(0_i64..) {
         let sql = "-- insert_leg
             insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
             values (?1, ?2, ?3, ?4, ?5)";
         let leg_id = blob(leg.id.bits());
-        write_one(tx, sql, params![merchant, payment, number, leg_id, leg.amount.units()])?;
+        write_one(connection, sql, params![merchant, payment, number, leg_id, leg.amount.units()])?;
     }
     for alias in new.aliases.iter().chain(&new.connector_payment) {
         let sql = "-- insert_alias
             insert into alias (merchant_id, alias, payment_id) values (?1, ?2, ?3)
             on conflict do nothing";
-        tx.prepare_cached(sql)?.execute(params![merchant, alias, payment])?;
+        connection.execute(sql, params![merchant, alias, payment])?;
     }
     Ok(())
 }
 
-fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> {
+fn save_book(connection: Sql<'_>, change: &BookChange) -> Result<()> {
     let BookChange { merchant, book, .. } = change;
     let (merchant, payment) = (blob(merchant.bits()), blob(book.payment.id().bits()));
     let sql = if change.is_new {
@@ -119,7 +118,11 @@ fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> 
             where merchant_id = ?1 and payment_id = ?2"
     };
     let updated = change.updated_at_ms;
-    write_one(tx, sql, params![merchant, payment, book.seq, book.hash, book.calls, updated])?;
+    write_one(
+        connection,
+        sql,
+        params![merchant, payment, book.seq, book.hash, book.calls, updated],
+    )?;
     for release in &change.new_releases {
         let leg_no = leg_number(book, release.leg)?;
         let sql = "-- insert_release
@@ -128,16 +131,16 @@ fn save_book(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> 
             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let (id, amount) = (blob(release.id), release.amount.units());
         let row = params![merchant, payment, id, leg_no, release.seq, amount, release.at_ms];
-        write_one(tx, sql, row)?;
+        write_one(connection, sql, row)?;
         let sql = "-- release_leg
             update leg set released_minor = released_minor + ?4
             where merchant_id = ?1 and payment_id = ?2 and leg_no = ?3";
-        write_one(tx, sql, params![merchant, payment, leg_no, amount])?;
+        write_one(connection, sql, params![merchant, payment, leg_no, amount])?;
     }
-    save_captures(tx, change)
+    save_captures(connection, change)
 }
 
-fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<()> {
+fn save_captures(connection: Sql<'_>, change: &BookChange) -> Result<()> {
     let (merchant, payment) = (blob(change.merchant.bits()), blob(change.book.payment.id().bits()));
     for new in &change.new_captures {
         let sums = capture(&change.book, new.id)?.balance.sums();
@@ -161,7 +164,7 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
             sums.excess.units(),
             new.at_ms,
         ];
-        write_one(tx, sql, row)?;
+        write_one(connection, sql, row)?;
     }
     let is_new = |id| change.new_captures.iter().any(|new| new.id == id);
     for &id in change.balances.iter().filter(|id| !is_new(**id)) {
@@ -180,23 +183,23 @@ fn save_captures(tx: &Transaction<'_>, change: &BookChange) -> rusqlite::Result<
             sums.disputed.units(),
             sums.excess.units(),
         ];
-        write_one(tx, sql, row)?;
+        write_one(connection, sql, row)?;
     }
     Ok(())
 }
 
-fn leg_number(book: &Book, leg: requite_core::id::LegId) -> rusqlite::Result<i64> {
+fn leg_number(book: &Book, leg: requite_core::id::LegId) -> Result<i64> {
     let at = book.payment.legs().iter().zip(0_i64..).find(|(known, _)| known.id() == leg);
     at.map(|(_, number)| number).ok_or_else(|| corrupt("a change of a leg that is not there"))
 }
 
-fn capture(book: &Book, id: requite_core::id::CaptureId) -> rusqlite::Result<&Capture> {
+fn capture(book: &Book, id: requite_core::id::CaptureId) -> Result<&Capture> {
     let captures = book.payment.legs().iter().flat_map(|leg| leg.captures());
     let found = captures.into_iter().find(|capture| capture.id == id);
     found.ok_or_else(|| corrupt("a change of a capture that is not there"))
 }
 
-fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> {
+fn insert_refund(connection: Sql<'_>, new: &NewRefund) -> Result<()> {
     let (merchant, refund_id) = (blob(new.key.merchant.bits()), blob(new.key.refund.bits()));
     let refund = &new.record.refund;
     let mut allocated = 0_i64;
@@ -205,7 +208,11 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
             insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
             values (?1, ?2, ?3, ?4, ?5)";
         let capture = blob(part.capture.bits());
-        write_one(tx, sql, params![merchant, refund_id, ordinal, capture, part.amount.units()])?;
+        write_one(
+            connection,
+            sql,
+            params![merchant, refund_id, ordinal, capture, part.amount.units()],
+        )?;
         allocated = allocated.saturating_add(part.amount.units());
     }
     let sql = "-- insert_refund
@@ -256,17 +263,19 @@ fn insert_refund(tx: &Transaction<'_>, new: &NewRefund) -> rusqlite::Result<()> 
         details.metadata,
         new.record.heard_at_ms,
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
-fn update_refund(tx: &Transaction<'_>, change: &RefundChange) -> rusqlite::Result<()> {
+fn update_refund(connection: Sql<'_>, change: &RefundChange) -> Result<()> {
     let sql = "-- update_refund
         update refund set status = ?3, attempt = ?4, sends = ?5, looks = ?6, call_no = ?7,
             next_action_at_ms = ?8, psp_refund = ?9, fault_code = ?10, fault_text = ?11,
-            sent_at_ms = coalesce(sent_at_ms, iif(?5 > 0, ?12, null)),
-            unknown_at_ms = coalesce(unknown_at_ms, iif(?3 = 6, ?12, null)),
-            settled_at_ms = iif(?8 is null, iif(status = ?3, settled_at_ms, ?12), null),
-            updated_at_ms = iif(status = ?3, updated_at_ms, ?12), heard_at_ms = ?13
+            sent_at_ms = coalesce(sent_at_ms, case when ?5 > 0 then ?12 end),
+            unknown_at_ms = coalesce(unknown_at_ms, case when ?3 = 6 then ?12 end),
+            settled_at_ms = case when ?8 is not null then null
+                when status = ?3 then settled_at_ms else ?12 end,
+            updated_at_ms = case when status = ?3 then updated_at_ms else ?12 end,
+            heard_at_ms = ?13
         where merchant_id = ?1 and refund_id = ?2";
     let refund = &change.record.refund;
     let fault = refund.fault.as_ref();
@@ -285,15 +294,15 @@ fn update_refund(tx: &Transaction<'_>, change: &RefundChange) -> rusqlite::Resul
         change.at_ms,
         change.record.heard_at_ms,
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
-fn insert_attempt(tx: &Transaction<'_>, attempt: &NewAttempt) -> rusqlite::Result<()> {
+fn insert_attempt(connection: Sql<'_>, attempt: &NewAttempt) -> Result<()> {
     let sql = "-- insert_attempt
         insert into attempt (merchant_id, refund_id, attempt, kind, call_no, prepared_at_ms)
         values (?1, ?2, ?3, ?4, ?5, ?6)";
     let kind = match attempt.kind {
-        CallKind::Send => 1,
+        CallKind::Send => 1_i64,
         CallKind::LookUp => 2,
     };
     let row = params![
@@ -304,11 +313,11 @@ fn insert_attempt(tx: &Transaction<'_>, attempt: &NewAttempt) -> rusqlite::Resul
         attempt.call_no,
         attempt.at_ms,
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
 /// An outcome may come twice, or for a call that another process made: then no row changes.
-fn update_attempt(tx: &Transaction<'_>, outcome: &AttemptOutcome) -> rusqlite::Result<()> {
+fn update_attempt(connection: Sql<'_>, outcome: &AttemptOutcome) -> Result<()> {
     let sql = "-- update_attempt
         update attempt set outcome = ?4, answered_at_ms = ?5
         where merchant_id = ?1 and refund_id = ?2 and attempt = ?3 and outcome is null";
@@ -319,11 +328,11 @@ fn update_attempt(tx: &Transaction<'_>, outcome: &AttemptOutcome) -> rusqlite::R
         outcome.outcome,
         outcome.at_ms,
     ];
-    tx.prepare_cached(sql)?.execute(row)?;
+    connection.execute(sql, row)?;
     Ok(())
 }
 
-fn insert_alarm(tx: &Transaction<'_>, new: &NewAlarm) -> rusqlite::Result<()> {
+fn insert_alarm(connection: Sql<'_>, new: &NewAlarm) -> Result<()> {
     let sql = "-- insert_alarm
         insert into alarm (merchant_id, at_ms, refund_id, alarm, payment_id)
         values (?1, ?2, ?3, ?4, ?5) on conflict do nothing";
@@ -334,11 +343,11 @@ fn insert_alarm(tx: &Transaction<'_>, new: &NewAlarm) -> rusqlite::Result<()> {
         new.alarm.word(),
         blob(new.key.payment.bits()),
     ];
-    tx.prepare_cached(sql)?.execute(row)?;
+    connection.execute(sql, row)?;
     Ok(())
 }
 
-fn insert_event(tx: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
+fn insert_event(connection: Sql<'_>, event: &Event) -> Result<()> {
     let sql = "-- insert_event
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
             psp_refund, fault_code, fault_text, actor, at_ms, hash)
@@ -359,10 +368,10 @@ fn insert_event(tx: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
         event.at_ms,
         event.hash,
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
-fn insert_journal_line(tx: &Transaction<'_>, line: &JournalLine) -> rusqlite::Result<()> {
+fn insert_journal_line(connection: Sql<'_>, line: &JournalLine) -> Result<()> {
     let sql = "-- insert_journal_line
         insert into journal (merchant_id, payment_id, seq, line, capture_id, debit, credit,
             amount_minor)
@@ -377,15 +386,15 @@ fn insert_journal_line(tx: &Transaction<'_>, line: &JournalLine) -> rusqlite::Re
         line.entry.credit.number(),
         line.entry.amount.units(),
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
 fn put_key(
-    tx: &Transaction<'_>,
+    connection: Sql<'_>,
     merchant: [u8; 16],
     hash: &[u8; 16],
     record: &KeyRecord,
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let sql = "-- put_key
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
             answered_seq, answered_status, refusal, was_present)
@@ -427,7 +436,7 @@ fn put_key(
         key.refusal,
         key.was_present,
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
 /// What a key stands for, in columns.
@@ -441,7 +450,7 @@ struct KeyRow {
     was_present: bool,
 }
 
-fn insert_operation(tx: &Transaction<'_>, new: &NewOperation) -> rusqlite::Result<()> {
+fn insert_operation(connection: Sql<'_>, new: &NewOperation) -> Result<()> {
     let sql = "-- insert_operation
         insert into operation (merchant_id, payment_id, seq, kind, is_final, face, given_id,
             external_identifier, reference_day, reference_no)
@@ -458,10 +467,10 @@ fn insert_operation(tx: &Transaction<'_>, new: &NewOperation) -> rusqlite::Resul
         new.reference.map(|(day, _)| day),
         new.reference.map(|(_, number)| number),
     ];
-    write_one(tx, sql, row)
+    write_one(connection, sql, row)
 }
 
-fn insert_amendment(tx: &Transaction<'_>, new: &NewAmendment) -> rusqlite::Result<()> {
+fn insert_amendment(connection: Sql<'_>, new: &NewAmendment) -> Result<()> {
     let (merchant, payment) = (blob(new.merchant.bits()), blob(new.payment.bits()));
     let name = new.external_identifier.as_ref().and_then(Option::as_deref);
     let sql = "-- insert_amendment
@@ -469,13 +478,13 @@ fn insert_amendment(tx: &Transaction<'_>, new: &NewAmendment) -> rusqlite::Resul
             metadata)
         values (?1, ?2, ?3, ?4, ?5, ?6)";
     let renames = new.external_identifier.is_some();
-    write_one(tx, sql, params![merchant, payment, new.seq, renames, name, new.metadata])?;
+    write_one(connection, sql, params![merchant, payment, new.seq, renames, name, new.metadata])?;
     if let Some(name) = name {
         // It may be the payment's own name from before.
         let sql = "-- insert_renamed
             insert into renamed (merchant_id, external_identifier, payment_id)
             values (?1, ?2, ?3) on conflict do nothing";
-        tx.prepare_cached(sql)?.execute(params![merchant, name, payment])?;
+        connection.execute(sql, params![merchant, name, payment])?;
     }
     Ok(())
 }

@@ -2,40 +2,92 @@
 //! has are in its statement, so that the planner can choose an index that serves them.
 
 use requite_core::id::{MerchantId, PaymentId};
-use rusqlite::Connection;
-use rusqlite::types::Value;
 
-use super::super::{blob, id};
+use super::super::{Bind, Result, Sql, Value, blob, id};
 use super::{REFUND_COLUMNS, refund_view};
 use crate::read::{PAGE_MAX, PaymentFilter, RefundFilter, RefundView, Sort, Stage};
+
+/// What a condition is about.
+#[derive(Clone)]
+enum Given {
+    Integer(i64),
+    Text(String),
+    Id([u8; 16]),
+}
+
+impl From<i64> for Given {
+    fn from(integer: i64) -> Given {
+        Given::Integer(integer)
+    }
+}
+
+impl From<String> for Given {
+    fn from(text: String) -> Given {
+        Given::Text(text)
+    }
+}
+
+impl Bind for Given {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Given::Integer(integer) => Value::Integer(Some(*integer)),
+            Given::Text(text) => Value::Text(Some(text)),
+            Given::Id(bytes) => Value::Blob(Some(bytes)),
+        }
+    }
+}
 
 /// Conditions and the values that they are about, in order.
 struct Conditions {
     sql: String,
-    values: Vec<Value>,
+    values: Vec<Given>,
 }
 
 impl Conditions {
     fn of(condition: &str, merchant: MerchantId) -> Conditions {
-        let values = vec![bytes(merchant.bits())];
-        Conditions { sql: format!("where {condition}"), values }
+        let mut only = Conditions { sql: "where ".to_owned(), values: Vec::new() };
+        only.write(condition, [bytes(merchant.bits())]);
+        only
     }
 
     /// `condition` has one `?` for each value.
-    fn add(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+    fn add(&mut self, condition: &str, values: impl IntoIterator<Item = Given>) {
         self.sql.push_str(" and ");
-        self.sql.push_str(condition);
-        self.values.extend(values);
+        self.write(condition, values);
     }
 
-    fn maybe(&mut self, condition: &str, value: Option<impl Into<Value>>) {
+    /// Numbers the marks: `?` becomes `?7`.
+    fn write(&mut self, condition: &str, values: impl IntoIterator<Item = Given>) {
+        let mut values = values.into_iter();
+        for (place, part) in condition.split('?').enumerate() {
+            if place > 0 {
+                self.values.extend(values.next());
+                self.sql.push('?');
+                self.sql.push_str(&self.values.len().to_string());
+            }
+            self.sql.push_str(part);
+        }
+    }
+
+    fn params(&self) -> Vec<&dyn Bind> {
+        self.values.iter().map(|value| -> &dyn Bind { value }).collect()
+    }
+
+    fn maybe(&mut self, condition: &str, value: Option<impl Into<Given>>) {
         if let Some(value) = value {
             self.add(condition, [value.into()]);
         }
     }
 
+    /// That it is so, or that it is not.
+    fn whether(&mut self, wish: Option<bool>, condition: &str) {
+        if let Some(is_so) = wish {
+            self.add(&format!("{} {condition}", if is_so { "" } else { "not" }), []);
+        }
+    }
+
     /// One of these, unless there are none to choose from.
-    fn among(&mut self, column: &str, values: Vec<Value>) {
+    fn among(&mut self, column: &str, values: Vec<Given>) {
         if !values.is_empty() {
             let marks = vec!["?"; values.len()].join(", ");
             self.add(&format!("{column} in ({marks})"), values);
@@ -43,8 +95,8 @@ impl Conditions {
     }
 }
 
-fn bytes(bits: u128) -> Value {
-    Value::Blob(blob(bits).to_vec())
+fn bytes(bits: u128) -> Given {
+    Given::Id(blob(bits))
 }
 
 fn direction(newest_first: bool) -> (&'static str, &'static str) {
@@ -93,10 +145,13 @@ fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Condition
     only.among("p.payment_id", filter.ids.iter().map(|id| bytes(id.bits())).collect());
     let name = filter.external_identifier.clone();
     only.maybe(
-        "coalesce((select iif(a.external_identifier is null, x'', a.external_identifier)
-            from amendment a where a.merchant_id = p.merchant_id
-                and a.payment_id = p.payment_id and a.renames = 1
-            order by a.seq desc limit 1), p.external_identifier) = ?",
+        "case when exists (select 1 from amendment a where a.merchant_id = p.merchant_id
+                and a.payment_id = p.payment_id and a.renames = 1)
+            then (select a.external_identifier from amendment a
+                where a.merchant_id = p.merchant_id and a.payment_id = p.payment_id
+                    and a.renames = 1
+                order by a.seq desc limit 1)
+            else p.external_identifier end = ?",
         name.clone(),
     );
     if let Some(name) = name {
@@ -106,19 +161,19 @@ fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Condition
                 where n.merchant_id = ? and n.external_identifier = ?
             union all select n.payment_id from renamed n
                 where n.merchant_id = ? and n.external_identifier = ?)";
-        let (merchant, name) = (bytes(merchant.bits()), Value::Text(name));
+        let (merchant, name) = (bytes(merchant.bits()), Given::Text(name));
         only.add(named, [merchant.clone(), name.clone(), merchant, name]);
     }
     only.maybe("p.order_ref = ?", filter.order.clone());
     only.maybe("p.customer = ?", filter.customer.clone());
     only.maybe("p.connector = ?", filter.connector.clone());
     only.maybe("p.connector_payment = ?", filter.connector_payment.clone());
-    let currencies = filter.currencies.iter().cloned().map(Value::Text);
+    let currencies = filter.currencies.iter().cloned().map(Given::Text);
     only.among("p.currency", currencies.collect());
-    let stages = filter.stages.iter().map(|stage| Value::Integer(stage_number(*stage)));
+    let stages = filter.stages.iter().map(|stage| Given::Integer(stage_number(*stage)));
     only.among(&format!("({STAGE})"), stages.collect());
-    only.maybe(&format!("{ANY_REFUND} = ?"), filter.has_refunds.map(i64::from));
-    only.maybe(&format!("{ANY_CARD} = ?"), filter.has_gift_cards.map(i64::from));
+    only.whether(filter.has_refunds, ANY_REFUND);
+    only.whether(filter.has_gift_cards, ANY_CARD);
     only.maybe("p.created_at_ms >= ?", filter.created_from_ms);
     only.maybe("p.created_at_ms < ?", filter.created_until_ms);
     only.maybe("h.updated_at_ms >= ?", filter.updated_from_ms);
@@ -129,10 +184,10 @@ fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Condition
 }
 
 pub(super) fn payment_ids(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     filter: &PaymentFilter,
-) -> rusqlite::Result<Vec<PaymentId>> {
+) -> Result<Vec<PaymentId>> {
     let mut only = payment_conditions(merchant, filter);
     let (compare, order) = direction(filter.newest_first);
     if let Some((after, at_ms)) = filter.after {
@@ -141,11 +196,11 @@ pub(super) fn payment_ids(
             Sort::Id => only.add(&format!("p.payment_id {compare} ?"), [after]),
             Sort::Created => {
                 let row = format!("(p.created_at_ms, p.payment_id) {compare} (?, ?)");
-                only.add(&row, [Value::Integer(at_ms), after]);
+                only.add(&row, [Given::Integer(at_ms), after]);
             }
             Sort::Updated => {
                 let row = format!("(h.updated_at_ms, h.payment_id) {compare} (?, ?)");
-                only.add(&row, [Value::Integer(at_ms), after]);
+                only.add(&row, [Given::Integer(at_ms), after]);
             }
         }
     }
@@ -162,16 +217,14 @@ pub(super) fn payment_ids(
         filter.limit.min(PAGE_MAX),
         filter.offset,
     );
-    let mut statement = connection.prepare(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(only.values), |row| id(row, 0))?;
-    rows.map(|bits| bits.map(PaymentId::new)).collect()
+    connection.query_rare(&sql, &only.params(), |row| Ok(PaymentId::new(id(row, 0)?)))
 }
 
 pub(super) fn payment_count(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     filter: &PaymentFilter,
-) -> rusqlite::Result<u64> {
+) -> Result<u64> {
     let only = payment_conditions(merchant, filter);
     let sql = format!(
         "-- payment_count
@@ -179,26 +232,24 @@ pub(super) fn payment_count(
         payments(&only, ""),
         only.sql
     );
-    let mut statement = connection.prepare(&sql)?;
-    let values = rusqlite::params_from_iter(only.values);
-    let count: i64 = statement.query_row(values, |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or_default())
+    let counts: Vec<i64> = connection.query_rare(&sql, &only.params(), |row| row.get(0))?;
+    Ok(counts.first().and_then(|&count| u64::try_from(count).ok()).unwrap_or_default())
 }
 
 pub(super) fn refunds(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     filter: &RefundFilter,
-) -> rusqlite::Result<Vec<RefundView>> {
+) -> Result<Vec<RefundView>> {
     let mut only = Conditions::of("r.merchant_id = ?", merchant);
     only.maybe("r.payment_id = ?", filter.payment.map(|id| bytes(id.bits())));
     only.maybe("p.customer = ?", filter.customer.clone());
     only.maybe("p.order_ref = ?", filter.order.clone());
     only.maybe("p.connector = ?", filter.connector.clone());
-    only.among("p.currency", filter.currencies.iter().cloned().map(Value::Text).collect());
+    only.among("p.currency", filter.currencies.iter().cloned().map(Given::Text).collect());
     only.maybe("r.external_identifier = ?", filter.external_identifier.clone());
     only.maybe("r.given_id = ?", filter.given_id.map(bytes));
-    let statuses = filter.statuses.iter().map(|status| Value::Integer(status.number().into()));
+    let statuses = filter.statuses.iter().map(|status| Given::Integer(status.number().into()));
     only.among("r.status", statuses.collect());
     only.maybe("r.asked_at_ms >= ?", filter.asked_from_ms);
     only.maybe("r.asked_at_ms < ?", filter.asked_until_ms);
@@ -216,7 +267,7 @@ pub(super) fn refunds(
         let after = bytes(after.bits());
         if is_by_time {
             let row = format!("(r.updated_at_ms, r.refund_id) {compare} (?, ?)");
-            only.add(&row, [Value::Integer(at_ms), after]);
+            only.add(&row, [Given::Integer(at_ms), after]);
         } else {
             only.add(&format!("r.refund_id {compare} ?"), [after]);
         }
@@ -228,7 +279,5 @@ pub(super) fn refunds(
         only.sql,
         filter.limit.min(PAGE_MAX),
     );
-    let mut statement = connection.prepare(&sql)?;
-    let values = rusqlite::params_from_iter(only.values);
-    statement.query_map(values, |row| refund_view(merchant, row))?.collect()
+    connection.query_rare(&sql, &only.params(), |row| refund_view(merchant, row))
 }

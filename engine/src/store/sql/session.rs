@@ -1,53 +1,50 @@
 //! Sessions: rows that come with a log-in and go with a log-out, or some time after their end.
 
 use requite_core::id::{MerchantId, PersonId};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::{blob, id};
+use super::{Result, Row, Sql, blob, id, params};
 use crate::read::SessionView;
 use crate::registry::{EXPIRED_SESSIONS_MAX, SESSIONS_MAX};
 
 /// Writes one, and tidies up: ended ones of anybody, a bounded number at a time, and of its person
 /// the oldest beyond [`SESSIONS_MAX`].
-pub(super) fn open(transaction: &Transaction<'_>, session: &SessionView) -> rusqlite::Result<()> {
+pub(super) fn open(connection: Sql<'_>, session: &SessionView) -> Result<()> {
     let sql = "-- delete_ended_sessions
         delete from session where lookup in (
             select lookup from session where expires_at_ms <= ?1
             order by expires_at_ms limit ?2)";
-    transaction
-        .prepare_cached(sql)?
-        .execute(params![session.created_at_ms, EXPIRED_SESSIONS_MAX])?;
+    connection.execute(sql, params![session.created_at_ms, EXPIRED_SESSIONS_MAX])?;
     let sql = "-- insert_session
         insert into session (lookup, face, merchant_id, person_id, created_at_ms, expires_at_ms)
         values (?1, ?2, ?3, ?4, ?5, ?6)";
     let (merchant, person) = (blob(session.merchant.bits()), blob(session.person.bits()));
-    transaction.prepare_cached(sql)?.execute(params![
-        session.lookup,
-        session.face,
-        merchant,
-        person,
-        session.created_at_ms,
-        session.expires_at_ms,
-    ])?;
+    connection.execute(
+        sql,
+        params![
+            session.lookup,
+            session.face,
+            merchant,
+            person,
+            session.created_at_ms,
+            session.expires_at_ms,
+        ],
+    )?;
     let sql = "-- delete_surplus_sessions
         delete from session where lookup in (
             select lookup from session where merchant_id = ?1 and person_id = ?2
-            order by created_at_ms desc, lookup limit -1 offset ?3)";
-    transaction.prepare_cached(sql)?.execute(params![merchant, person, SESSIONS_MAX])?;
+            order by created_at_ms desc, lookup limit 1000000 offset ?3)";
+    connection.execute(sql, params![merchant, person, SESSIONS_MAX])?;
     Ok(())
 }
 
-pub(super) fn close(transaction: &Transaction<'_>, lookup: &[u8; 32]) -> rusqlite::Result<()> {
+pub(super) fn close(connection: Sql<'_>, lookup: &[u8; 32]) -> Result<()> {
     let sql = "-- delete_session
         delete from session where lookup = ?1";
-    transaction.prepare_cached(sql)?.execute(params![lookup])?;
+    connection.execute(sql, params![lookup])?;
     Ok(())
 }
 
-pub(super) fn find(
-    connection: &Connection,
-    lookup: &[u8; 32],
-) -> rusqlite::Result<Option<SessionView>> {
+pub(super) fn find(connection: Sql<'_>, lookup: &[u8; 32]) -> Result<Option<SessionView>> {
     let sql = "-- session
         select face, merchant_id, person_id, created_at_ms, expires_at_ms from session
         where lookup = ?1";
@@ -61,5 +58,5 @@ pub(super) fn find(
             expires_at_ms: row.get(4)?,
         })
     };
-    connection.prepare_cached(sql)?.query_row(params![lookup], view).optional()
+    connection.find(sql, params![lookup], view)
 }

@@ -1,10 +1,9 @@
 //! Payment collections, keys and kept answers: the statements that reads and registry share.
 
 use requite_core::id::{KeyId, MerchantId, PaymentId};
-use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction, params};
 
-use super::load::{currency, minor};
-use super::{blob, id};
+use super::book::{currency, minor};
+use super::{Result, Row, Sql, SqlFault, blob, id, params};
 use crate::key::KEY_LIFE_MS;
 use crate::read::{CollectionSession, CollectionView, KeptAnswer, KeyNote, KeyView, Mark};
 use crate::registry::NewKey;
@@ -16,7 +15,7 @@ fn named((merchant, collection): Named) -> ([u8; 16], [u8; 16]) {
     (blob(merchant.bits()), blob(collection.bits()))
 }
 
-pub(super) fn insert_key(transaction: &Transaction<'_>, key: &NewKey) -> rusqlite::Result<()> {
+pub(super) fn insert_key(connection: Sql<'_>, key: &NewKey) -> Result<()> {
     let sql = "-- insert_key
         insert into api_key (merchant_id, key_id, face, scopes, public_key, created_at_ms, kind,
             title, redacted, created_by)
@@ -37,17 +36,17 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &NewKey) -> rusqlit
         redacted,
         created_by,
     ];
-    transaction.execute(sql, row)?;
+    connection.execute(sql, row)?;
     for lookup in &key.lookups {
         let sql = "-- insert_key_lookup
             insert into key_lookup (lookup, merchant_id, key_id) values (?1, ?2, ?3)";
-        transaction.execute(sql, params![lookup, merchant, id])?;
+        connection.execute(sql, params![lookup, merchant, id])?;
     }
     Ok(())
 }
 
 /// Reads the columns of `key_view` and `key_named`.
-pub(super) fn key_view(row: &Row<'_>) -> rusqlite::Result<KeyView> {
+pub(super) fn key_view(row: &Row<'_>) -> Result<KeyView> {
     let scopes: Option<String> = row.get(3)?;
     let words = |text: String| text.split_whitespace().map(str::to_owned).collect();
     Ok(KeyView {
@@ -68,30 +67,30 @@ pub(super) fn key_view(row: &Row<'_>) -> rusqlite::Result<KeyView> {
     })
 }
 
-/// Frees a key from the answer about `subject`, so that it can be kept anew in the same transaction. An
-/// error that [`is_answered`] knows: it stands for another one already.
+/// Frees a key from the answer about `subject`, so that it can be kept anew in the same transaction.
+/// [`SqlFault::Unchanged`]: it stands for another one already.
 pub(super) fn give_up(
-    transaction: &Transaction<'_>,
+    connection: Sql<'_>,
     merchant: MerchantId,
     answer: &KeptAnswer,
     subject: u128,
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let sql = "-- give_up_answer
         delete from kept_answer where merchant_id = ?1 and key_hash = ?2 and subject = ?3";
     let key = params![blob(merchant.bits()), answer.key_hash, blob(subject)];
-    match transaction.execute(sql, key)? {
-        0 => Err(Error::StatementChangedRows(0)),
+    match connection.execute(sql, key)? {
+        0 => Err(SqlFault::Unchanged),
         _ => Ok(()),
     }
 }
 
-/// Keeps an answer, if there is one to keep. An error that [`is_answered`] knows, which undoes the
-/// whole transaction: the key has an answer that is not too old to count.
+/// Keeps an answer, if there is one to keep. [`SqlFault::Unchanged`], which undoes the whole
+/// transaction: the key has an answer that is not too old to count.
 pub(super) fn keep(
-    transaction: &Transaction<'_>,
+    connection: Sql<'_>,
     merchant: MerchantId,
     answer: Option<&KeptAnswer>,
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let Some(answer) = answer else {
         return Ok(());
     };
@@ -100,7 +99,7 @@ pub(super) fn keep(
         values (?1, ?2, ?3, ?4, ?5, ?6)
         on conflict (merchant_id, key_hash) do update set fingerprint = excluded.fingerprint,
             subject = excluded.subject, body = excluded.body, at_ms = excluded.at_ms
-        where at_ms <= ?7";
+        where kept_answer.at_ms <= ?7";
     let row = params![
         blob(merchant.bits()),
         answer.key_hash,
@@ -110,22 +109,18 @@ pub(super) fn keep(
         answer.at_ms,
         answer.at_ms.saturating_sub(KEY_LIFE_MS),
     ];
-    match transaction.execute(sql, row)? {
-        0 => Err(Error::StatementChangedRows(0)),
+    match connection.execute(sql, row)? {
+        0 => Err(SqlFault::Unchanged),
         _ => Ok(()),
     }
 }
 
-pub(super) fn is_answered(cause: &Error) -> bool {
-    matches!(cause, Error::StatementChangedRows(0))
-}
-
 pub(super) fn kept_answer(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     key_hash: &[u8; 16],
     now_ms: i64,
-) -> rusqlite::Result<Option<KeptAnswer>> {
+) -> Result<Option<KeptAnswer>> {
     let sql = "-- kept_answer
         select fingerprint, subject, body, at_ms from kept_answer
         where merchant_id = ?1 and key_hash = ?2 and at_ms > ?3";
@@ -139,14 +134,14 @@ pub(super) fn kept_answer(
             at_ms: row.get(3)?,
         })
     };
-    connection.prepare_cached(sql)?.query_row(key, answer).optional()
+    connection.find(sql, key, answer)
 }
 
 pub(super) fn insert_collection(
-    transaction: &Transaction<'_>,
+    connection: Sql<'_>,
     merchant: MerchantId,
     collection: &CollectionView,
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let sql = "-- insert_collection
         insert into payment_collection (merchant_id, collection_id, order_ref, currency, exponent,
             amount_minor, provider, session_at_ms, created_at_ms, updated_at_ms, marked_at_ms,
@@ -166,17 +161,15 @@ pub(super) fn insert_collection(
         collection.mark.as_ref().map(|mark| mark.at_ms),
         collection.mark.as_ref().map(|mark| &mark.by),
     ];
-    transaction.execute(sql, row).map(|_| ())
+    connection.execute(sql, row).map(|_| ())
 }
 
-pub(super) fn collection(
-    connection: &Connection,
-    of: Named,
-) -> rusqlite::Result<Option<CollectionView>> {
+pub(super) fn collection(connection: Sql<'_>, of: Named) -> Result<Option<CollectionView>> {
     let sql = "-- collection
         select collection_id, order_ref, currency, exponent, amount_minor, provider,
             session_at_ms, created_at_ms, updated_at_ms, marked_at_ms, marked_by
         from payment_collection where merchant_id = ?1 and collection_id = ?2";
+    let (merchant, collection) = named(of);
     let view = |row: &Row<'_>| {
         let (provider, session_at_ms): (Option<String>, Option<i64>) = (row.get(5)?, row.get(6)?);
         let (marked_at_ms, by): (Option<i64>, Option<String>) = (row.get(9)?, row.get(10)?);
@@ -193,57 +186,50 @@ pub(super) fn collection(
             mark: marked_at_ms.zip(by).map(|(at_ms, by)| Mark { by, at_ms }),
         })
     };
-    connection.prepare_cached(sql)?.query_row(named(of), view).optional()
+    connection.find(sql, params![merchant, collection], view)
 }
 
 pub(super) fn open_session(
-    transaction: &Transaction<'_>,
+    connection: Sql<'_>,
     of: Named,
     session: &CollectionSession,
-) -> rusqlite::Result<bool> {
+) -> Result<bool> {
     let sql = "-- open_collection_session
         update payment_collection set provider = ?3, session_at_ms = ?4, updated_at_ms = ?4
         where merchant_id = ?1 and collection_id = ?2 and marked_at_ms is null
             and not exists (select 1 from payment where merchant_id = ?1 and payment_id = ?2)";
     let (merchant, collection) = named(of);
     let row = params![merchant, collection, session.provider, session.at_ms];
-    Ok(transaction.execute(sql, row)? == 1)
+    Ok(connection.execute(sql, row)? == 1)
 }
 
 /// The collection with the mark that stands.
-pub(super) fn mark(
-    transaction: &Transaction<'_>,
-    of: Named,
-    mark: &Mark,
-) -> rusqlite::Result<Option<CollectionView>> {
+pub(super) fn mark(connection: Sql<'_>, of: Named, mark: &Mark) -> Result<Option<CollectionView>> {
     let sql = "-- mark_collection
         update payment_collection set marked_at_ms = ?3, marked_by = ?4, updated_at_ms = ?3
         where merchant_id = ?1 and collection_id = ?2 and marked_at_ms is null";
     let (merchant, id) = named(of);
-    transaction.execute(sql, params![merchant, id, mark.at_ms, mark.by])?;
-    collection(transaction, of)
+    connection.execute(sql, params![merchant, id, mark.at_ms, mark.by])?;
+    collection(connection, of)
 }
 
-pub(super) fn delete_collection(
-    transaction: &Transaction<'_>,
-    of: Named,
-) -> rusqlite::Result<bool> {
+pub(super) fn delete_collection(connection: Sql<'_>, of: Named) -> Result<bool> {
     let sql = "-- delete_collection
         delete from payment_collection
         where merchant_id = ?1 and collection_id = ?2 and marked_at_ms is null
             and not exists (select 1 from payment where merchant_id = ?1 and payment_id = ?2)";
-    Ok(transaction.execute(sql, named(of))? == 1)
+    let (merchant, collection) = named(of);
+    Ok(connection.execute(sql, params![merchant, collection])? == 1)
 }
 
 pub(super) fn order_currency(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     order: &str,
-) -> rusqlite::Result<Option<requite_core::currency::Currency>> {
+) -> Result<Option<requite_core::currency::Currency>> {
     let sql = "-- order_currency
         select currency, exponent from payment where merchant_id = ?1 and order_ref = ?2
         order by payment_id limit 1";
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), order];
-    statement.query_row(key, |row| currency(row, 0, 1)).optional()
+    connection.find(sql, key, |row| currency(row, 0, 1))
 }

@@ -1,12 +1,11 @@
 //! Connector accounts: rows that say where a merchant's PSP is, and what opens it, sealed.
 
 use requite_core::id::MerchantId;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::{blob, id, write_one};
+use super::{Result, Row, Sql, blob, id, params, write_one};
 use crate::read::ConnectorView;
 
-pub(super) fn insert(transaction: &Transaction<'_>, new: &ConnectorView) -> rusqlite::Result<()> {
+pub(super) fn insert(connection: Sql<'_>, new: &ConnectorView) -> Result<()> {
     let sql = "-- insert_connector
         insert into connector_account (merchant_id, account_id, name, kind, mode, base_url,
             sends_reason, sealed, created_at_ms, sealed_at_ms)
@@ -23,24 +22,24 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: &ConnectorView) -> rusq
         new.created_at_ms,
         new.sealed_at_ms,
     ];
-    write_one(transaction, sql, row)
+    write_one(connection, sql, row)
 }
 
 /// Puts another credential in place of the one there was. False: there is no such account.
 pub(super) fn reseal(
-    transaction: &Transaction<'_>,
+    connection: Sql<'_>,
     (merchant, account): (MerchantId, u128),
     sealed: &[u8],
     at_ms: i64,
-) -> rusqlite::Result<bool> {
+) -> Result<bool> {
     let sql = "-- reseal_connector
         update connector_account set sealed = ?3, sealed_at_ms = ?4
         where merchant_id = ?1 and account_id = ?2";
     let row = params![blob(merchant.bits()), blob(account), sealed, at_ms];
-    Ok(transaction.prepare_cached(sql)?.execute(row)? == 1)
+    Ok(connection.execute(sql, row)? == 1)
 }
 
-fn view(row: &Row<'_>) -> rusqlite::Result<ConnectorView> {
+fn view(row: &Row<'_>) -> Result<ConnectorView> {
     Ok(ConnectorView {
         id: id(row, 0)?,
         merchant: MerchantId::new(id(row, 1)?),
@@ -56,22 +55,21 @@ fn view(row: &Row<'_>) -> rusqlite::Result<ConnectorView> {
 }
 
 pub(super) fn named(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     name: &str,
-) -> rusqlite::Result<Option<ConnectorView>> {
+) -> Result<Option<ConnectorView>> {
     let sql = "-- connector_named
         select account_id, merchant_id, name, kind, mode, base_url, sends_reason, sealed,
             created_at_ms, sealed_at_ms
         from connector_account where merchant_id = ?1 and name = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_row(params![blob(merchant.bits()), name], view).optional()
+    connection.find(sql, params![blob(merchant.bits()), name], view)
 }
 
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<ConnectorView>> {
+pub(super) fn all(connection: Sql<'_>) -> Result<Vec<ConnectorView>> {
     let sql = "-- connectors
         select account_id, merchant_id, name, kind, mode, base_url, sends_reason, sealed,
             created_at_ms, sealed_at_ms
         from connector_account order by merchant_id, name";
-    connection.prepare_cached(sql)?.query_map([], view)?.collect()
+    connection.query(sql, &[], view)
 }

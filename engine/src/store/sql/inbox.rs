@@ -2,10 +2,9 @@
 
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::settle::Alarm;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::registry::SqliteRegistry;
-use super::{blob, corrupt, id};
+use super::registry::SqlRegistry;
+use super::{Cell, Result, Row, Sql, blob, corrupt, id, params};
 use crate::inbox::{
     AccountRef, AlarmView, FORGOTTEN_MAX, Inbox, ListPage, MessageEnd, MessageState, MessageView,
     NewMessage, SAME_PAYMENT_MAX, Sweep, WAITING_MAX,
@@ -16,18 +15,18 @@ use crate::registry::RegistryFault;
 /// What a row that cannot be written is called.
 const MESSAGE: &str = "the message's id";
 
-impl Inbox for SqliteRegistry {
+impl Inbox for SqlRegistry {
     fn take_in(&self, messages: &[NewMessage]) -> Result<bool, RegistryFault> {
         let mut accounts: Vec<AccountRef> = messages.iter().map(|new| new.at).collect();
         accounts.sort();
         accounts.dedup();
-        self.write(MESSAGE, |transaction| {
-            for at in accounts {
-                if is_full(transaction, at)? {
+        self.write(MESSAGE, |connection| {
+            for &at in &accounts {
+                if is_full(connection, at)? {
                     return Ok(false);
                 }
             }
-            messages.iter().try_for_each(|new| insert(transaction, new))?;
+            messages.iter().try_for_each(|new| insert(connection, new))?;
             Ok(true)
         })
     }
@@ -38,27 +37,29 @@ impl Inbox for SqliteRegistry {
         until_ms: i64,
         max: u32,
     ) -> Result<Vec<MessageView>, RegistryFault> {
-        self.write(MESSAGE, |transaction| {
+        self.write(MESSAGE, |connection| {
             let sql = "-- messages_due
                 select merchant_id, account_id, message_id, word, state, notice, result,
                     refund_id, tries, received_at_ms, next_try_at_ms, done_at_ms
                 from inbox_message where next_try_at_ms is not null and next_try_at_ms <= ?1
                 order by next_try_at_ms, merchant_id, account_id, message_id limit ?2";
-            let mut statement = transaction.prepare_cached(sql)?;
-            let due: Vec<MessageView> = statement
-                .query_map(params![now_ms, max], view)?
-                .collect::<rusqlite::Result<_>>()?;
-            for message in &due {
+            let mut claimed = connection.query(sql, params![now_ms, max], view)?;
+            let mut lost = Vec::new();
+            for message in &mut claimed {
+                // Another node may have read the same: only one of the two changes the row.
                 let sql = "-- claim_message
                     update inbox_message set next_try_at_ms = ?4, tries = tries + 1
-                    where merchant_id = ?1 and account_id = ?2 and message_id = ?3";
+                    where merchant_id = ?1 and account_id = ?2 and message_id = ?3
+                        and next_try_at_ms = ?5";
                 let (merchant, account) = ids(message.at);
-                let row = params![merchant, account, message.id, until_ms];
-                transaction.prepare_cached(sql)?.execute(row)?;
+                let row = params![merchant, account, message.id, until_ms, message.next_try_at_ms];
+                if connection.execute(sql, row)? == 0 {
+                    lost.push(message.id.clone());
+                }
+                message.tries = message.tries.saturating_add(1);
             }
-            let tried =
-                |due: MessageView| MessageView { tries: due.tries.saturating_add(1), ..due };
-            Ok(due.into_iter().map(tried).collect())
+            claimed.retain(|message| !lost.contains(&message.id));
+            Ok(claimed)
         })
     }
 
@@ -75,9 +76,9 @@ impl Inbox for SqliteRegistry {
         let (merchant, account) = ids(message.at);
         let refund = end.refund.map(|refund| blob(refund.bits()));
         let state = end.state.number();
-        self.write(MESSAGE, |transaction| {
+        self.write(MESSAGE, |connection| {
             let row = params![merchant, account, message.id, state, end.result, refund, at_ms];
-            transaction.prepare_cached(sql)?.execute(row)?;
+            connection.execute(sql, row)?;
             Ok(())
         })
     }
@@ -92,9 +93,9 @@ impl Inbox for SqliteRegistry {
             update inbox_message set result = ?4, next_try_at_ms = ?5
             where merchant_id = ?1 and account_id = ?2 and message_id = ?3 and state = 1";
         let (merchant, account) = ids(message.at);
-        self.write(MESSAGE, |transaction| {
+        self.write(MESSAGE, |connection| {
             let row = params![merchant, account, message.id, why, next_try_at_ms];
-            transaction.prepare_cached(sql)?.execute(row)?;
+            connection.execute(sql, row)?;
             Ok(())
         })
     }
@@ -105,8 +106,8 @@ impl Inbox for SqliteRegistry {
                 select merchant_id, account_id, message_id from inbox_message
                 where done_at_ms is not null and done_at_ms < ?1
                 order by done_at_ms limit ?2)";
-        self.write(MESSAGE, |transaction| {
-            transaction.prepare_cached(sql)?.execute(params![before_ms, FORGOTTEN_MAX])?;
+        self.write(MESSAGE, |connection| {
+            connection.execute(sql, params![before_ms, FORGOTTEN_MAX])?;
             Ok(())
         })
     }
@@ -118,19 +119,18 @@ impl Inbox for SqliteRegistry {
         (now_ms, until_ms): (i64, i64),
     ) -> Result<Option<Sweep>, RegistryFault> {
         let (merchant, account) = ids(at);
-        self.write(MESSAGE, |transaction| {
+        self.write(MESSAGE, |connection| {
             let sql = "-- open_sweep
                 insert into connector_sweep (merchant_id, account_id, since_ms, next_at_ms)
                 values (?1, ?2, ?3, ?4) on conflict do nothing";
             let row = params![merchant, account, first_ms, now_ms];
-            transaction.prepare_cached(sql)?.execute(row)?;
+            connection.execute(sql, row)?;
             let sql = "-- claim_sweep
                 update connector_sweep set next_at_ms = ?4
                 where merchant_id = ?1 and account_id = ?2 and next_at_ms <= ?3
                 returning since_ms";
             let row = params![merchant, account, now_ms, until_ms];
-            let mut statement = transaction.prepare_cached(sql)?;
-            let since = statement.query_row(row, |row| row.get(0)).optional()?;
+            let since = connection.find(sql, row, |row| row.get(0))?;
             Ok(since.map(|since_ms| Sweep { at, since_ms }))
         })
     }
@@ -140,8 +140,8 @@ impl Inbox for SqliteRegistry {
             update connector_sweep set since_ms = ?3
             where merchant_id = ?1 and account_id = ?2 and since_ms < ?3";
         let (merchant, account) = ids(at);
-        self.write(MESSAGE, |transaction| {
-            transaction.prepare_cached(sql)?.execute(params![merchant, account, since_ms])?;
+        self.write(MESSAGE, |connection| {
+            connection.execute(sql, params![merchant, account, since_ms])?;
             Ok(())
         })
     }
@@ -178,9 +178,8 @@ impl Inbox for SqliteRegistry {
         let before = page.before_ms.unwrap_or(i64::MAX);
         let state = only.map_or(0, MessageState::number);
         self.look(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
             let row = params![blob(merchant.bits()), before, state, page.limit];
-            statement.query_map(row, view)?.collect()
+            connection.query(sql, row, view)
         })
     }
 
@@ -191,18 +190,19 @@ impl Inbox for SqliteRegistry {
             order by at_ms desc, refund_id desc, alarm desc limit ?3";
         let before = page.before_ms.unwrap_or(i64::MAX);
         self.look(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
             let row = params![blob(merchant.bits()), before, page.limit];
-            let rows = statement.query_map(row, |row| {
-                let alarm = Alarm::from_word(row.get_ref(2)?.as_str()?);
+            connection.query(sql, row, |row| {
+                let alarm = match row.cell(2)? {
+                    Cell::Text(word) => Alarm::from_word(word),
+                    _ => None,
+                };
                 Ok(AlarmView {
                     payment: PaymentId::new(id(row, 0)?),
                     refund: RefundId::new(id(row, 1)?),
                     alarm: alarm.ok_or_else(|| corrupt("an unknown alarm"))?,
                     at_ms: row.get(3)?,
                 })
-            })?;
-            rows.collect()
+            })
         })
     }
 }
@@ -211,19 +211,18 @@ fn ids(at: AccountRef) -> ([u8; 16], [u8; 16]) {
     (blob(at.merchant.bits()), blob(at.account))
 }
 
-fn is_full(transaction: &Transaction<'_>, at: AccountRef) -> rusqlite::Result<bool> {
+fn is_full(connection: Sql<'_>, at: AccountRef) -> Result<bool> {
     let sql = "-- count_waiting_messages
         select count(*) from (
             select 1 from inbox_message
-            where state = 1 and merchant_id = ?1 and account_id = ?2 limit ?3)";
+            where state = 1 and merchant_id = ?1 and account_id = ?2 limit ?3) as waiting";
     let (merchant, account) = ids(at);
-    let mut statement = transaction.prepare_cached(sql)?;
-    let waiting: u32 =
-        statement.query_row(params![merchant, account, WAITING_MAX], |row| row.get(0))?;
-    Ok(waiting >= WAITING_MAX)
+    let row = params![merchant, account, WAITING_MAX];
+    let waiting: Option<u32> = connection.find(sql, row, |row| row.get(0))?;
+    Ok(waiting >= Some(WAITING_MAX))
 }
 
-fn insert(transaction: &Transaction<'_>, new: &NewMessage) -> rusqlite::Result<()> {
+fn insert(connection: Sql<'_>, new: &NewMessage) -> Result<()> {
     let sql = "-- insert_message
         insert into inbox_message (merchant_id, account_id, message_id, word, state, notice,
             result, refund_id, tries, received_at_ms, next_try_at_ms, done_at_ms)
@@ -244,11 +243,11 @@ fn insert(transaction: &Transaction<'_>, new: &NewMessage) -> rusqlite::Result<(
         is_waiting.then_some(new.at_ms),
         (!is_waiting).then_some(new.at_ms),
     ];
-    transaction.prepare_cached(sql)?.execute(row)?;
+    connection.execute(sql, row)?;
     Ok(())
 }
 
-fn view(row: &Row<'_>) -> rusqlite::Result<MessageView> {
+fn view(row: &Row<'_>) -> Result<MessageView> {
     let state = MessageState::from_number(row.get(4)?);
     let refund: Option<[u8; 16]> = row.get(7)?;
     Ok(MessageView {
@@ -267,18 +266,17 @@ fn view(row: &Row<'_>) -> rusqlite::Result<MessageView> {
 }
 
 fn payments_at(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     connector: &str,
     psp_payment: &str,
-) -> rusqlite::Result<Vec<PaymentId>> {
+) -> Result<Vec<PaymentId>> {
     let sql = "-- payments_at_connector
         select p.payment_id from alias a
         join payment p on p.merchant_id = a.merchant_id and p.payment_id = a.payment_id
         where a.merchant_id = ?1 and a.alias = ?2 and p.connector = ?3
             and p.connector_payment = ?2
         order by p.payment_id limit ?4";
-    let mut statement = connection.prepare_cached(sql)?;
     let row = params![blob(merchant.bits()), psp_payment, connector, SAME_PAYMENT_MAX];
-    statement.query_map(row, |row| Ok(PaymentId::new(id(row, 0)?)))?.collect()
+    connection.query(sql, row, |row| Ok(PaymentId::new(id(row, 0)?)))
 }

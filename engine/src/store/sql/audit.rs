@@ -1,14 +1,12 @@
 //! Reads whole stories for [`crate::audit`].
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use requite_core::id::{CaptureId, MerchantId, PaymentId, RefundId};
 use requite_core::journal::{Account, Entry};
-use rusqlite::{Connection, Row, params};
 
-use super::load::{self, fault_of, minor};
-use super::{Open, OpenFault, blob, connect, corrupt, id};
+use super::book::{self, fault_of, minor};
+use super::{Readers, Result, Row, Sql, SqlFault, blob, corrupt, id, params};
 use crate::audit::{History, Report, Violation};
 use crate::command::RefundRef;
 use crate::event::{Event, Kind};
@@ -18,54 +16,58 @@ use crate::store::{JournalLine, RefundRecord};
 /// Audits a store that may be in use. `progress` is told payments done and payments in all.
 ///
 /// What cannot even be read (an overdrawn capture, an impossible leg) is a violation as well.
-pub fn audit(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, AuditFault> {
-    let mut connection = connect(path, Open::Existing)?;
-    connection.pragma_update(None, "query_only", "ON").map_err(read_fault)?;
-    let total = count_payments(&connection).map_err(read_fault)?;
+pub(in crate::store) fn audit(
+    readers: &Readers,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, ReadFault> {
+    let read_fault = |fault: SqlFault| ReadFault(fault.to_string());
+    let total = readers.snapshot(count_payments).map_err(read_fault)?;
     let mut report = Report::default();
     let mut after = None;
-    while let Some((merchant, payment)) = next_payment(&connection, after).map_err(read_fault)? {
-        let snapshot = connection.transaction().map_err(read_fault)?;
-        match history(&snapshot, merchant, payment) {
+    while let Some(((merchant, payment), history)) =
+        readers.snapshot(|connection| next(connection, after)).map_err(read_fault)?
+    {
+        match history {
             Ok(history) => report.add(&history),
-            Err(cause) => report.violations.push(Violation {
+            Err(what) => report.violations.push(Violation {
                 invariant: "I1",
                 merchant,
                 payment,
-                what: format!("its rows cannot be read: {cause}"),
+                what: format!("its rows cannot be read: {what}"),
             }),
         }
-        drop(snapshot);
         progress(report.payments, total);
         after = Some((merchant, payment));
     }
     Ok(report)
 }
 
-/// Why an audit could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditFault {
-    #[error(transparent)]
-    Open(#[from] OpenFault),
-    #[error(transparent)]
-    Read(#[from] ReadFault),
+type Key = (MerchantId, PaymentId);
+
+/// The payment after this one, with its story, or what is wrong with its rows.
+fn next(
+    connection: Sql<'_>,
+    after: Option<Key>,
+) -> Result<Option<(Key, std::result::Result<History, String>)>> {
+    let Some((merchant, payment)) = next_payment(connection, after)? else {
+        return Ok(None);
+    };
+    let history = match history(connection, merchant, payment) {
+        Ok(history) => Ok(history),
+        Err(SqlFault::Corrupt(what)) => Err(what),
+        Err(fault) => return Err(fault),
+    };
+    Ok(Some(((merchant, payment), history)))
 }
 
-fn read_fault(cause: rusqlite::Error) -> AuditFault {
-    AuditFault::Read(ReadFault(cause.to_string()))
-}
-
-fn count_payments(connection: &Connection) -> rusqlite::Result<u64> {
+fn count_payments(connection: Sql<'_>) -> Result<u64> {
     let sql = "-- count_payments
         select count(*) from payment_head";
-    let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or_default())
+    let count: Option<i64> = connection.find(sql, &[], |row| row.get(0))?;
+    Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
 }
 
-fn next_payment(
-    connection: &Connection,
-    after: Option<(MerchantId, PaymentId)>,
-) -> rusqlite::Result<Option<(MerchantId, PaymentId)>> {
+fn next_payment(connection: Sql<'_>, after: Option<Key>) -> Result<Option<Key>> {
     let sql = "-- next_payment
         select merchant_id, payment_id from payment
         where (merchant_id, payment_id) > (?1, ?2)
@@ -76,20 +78,13 @@ fn next_payment(
         }
         None => (Vec::new(), Vec::new()),
     };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![merchant, payment])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    Ok(Some((MerchantId::new(id(row, 0)?), PaymentId::new(id(row, 1)?))))
+    connection.find(sql, params![merchant, payment], |row| {
+        Ok((MerchantId::new(id(row, 0)?), PaymentId::new(id(row, 1)?)))
+    })
 }
 
-fn history(
-    connection: &Connection,
-    merchant: MerchantId,
-    payment: PaymentId,
-) -> rusqlite::Result<History> {
-    let book = load::book(connection, merchant, payment)?;
+fn history(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<History> {
+    let book = book::book(connection, merchant, payment)?;
     Ok(History {
         merchant,
         book: book.ok_or_else(|| corrupt("a payment without its head"))?,
@@ -100,11 +95,7 @@ fn history(
     })
 }
 
-fn events(
-    connection: &Connection,
-    merchant: MerchantId,
-    payment: PaymentId,
-) -> rusqlite::Result<Vec<Event>> {
+fn events(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Event>> {
     let sql = "-- events
         select seq, kind, subject, amount_minor, status, psp_refund, fault_code, fault_text,
             actor, at_ms, hash
@@ -127,16 +118,15 @@ fn events(
             hash: row.get(10)?,
         })
     };
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    statement.query_map(key, event)?.collect()
+    connection.query(sql, key, event)
 }
 
 fn journal(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
-) -> rusqlite::Result<Vec<JournalLine>> {
+) -> Result<Vec<JournalLine>> {
     let sql = "-- journal
         select seq, line, capture_id, debit, credit, amount_minor
         from journal where merchant_id = ?1 and payment_id = ?2 order by seq, line";
@@ -149,41 +139,37 @@ fn journal(
         let entry = Entry { capture, debit, credit, amount: minor(row, 5)? };
         Ok(JournalLine { merchant, payment, seq: row.get(0)?, line: row.get(1)?, entry })
     };
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    statement.query_map(key, line)?.collect()
+    connection.query(sql, key, line)
 }
 
 fn refunds(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
-) -> rusqlite::Result<Vec<RefundRecord>> {
+) -> Result<Vec<RefundRecord>> {
     let sql = "-- refund_ids
         select refund_id from refund where merchant_id = ?1 and payment_id = ?2
         order by refund_id";
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let ids: Vec<u128> =
-        statement.query_map(key, |row| id(row, 0))?.collect::<rusqlite::Result<_>>()?;
+    let ids = connection.query(sql, key, |row| id(row, 0))?;
     let record = |bits| {
         let key = RefundRef { merchant, payment, refund: RefundId::new(bits) };
-        load::refund(connection, key)?.ok_or_else(|| corrupt("an index entry without its refund"))
+        book::refund(connection, key)?.ok_or_else(|| corrupt("an index entry without its refund"))
     };
     ids.into_iter().map(record).collect()
 }
 
 fn sends(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
-) -> rusqlite::Result<BTreeMap<RefundId, u32>> {
+) -> Result<BTreeMap<RefundId, u32>> {
     let sql = "-- sends
         select r.refund_id, count(*)
         from refund r join attempt a using (merchant_id, refund_id)
         where r.merchant_id = ?1 and r.payment_id = ?2 and a.kind = 1 group by r.refund_id";
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let rows = statement.query_map(key, |row| Ok((RefundId::new(id(row, 0)?), row.get(1)?)))?;
-    rows.collect()
+    let rows = connection.query(sql, key, |row| Ok((RefundId::new(id(row, 0)?), row.get(1)?)))?;
+    Ok(rows.into_iter().collect())
 }

@@ -2,55 +2,52 @@
 
 use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::Minor;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::load::minor;
-use super::{blob, id};
+use super::book::minor;
+use super::{Result, Row, Sql, blob, id, params};
 use crate::order::{ORDER_PAYMENTS_MAX, ORDER_REFUNDS_MAX, OrderPart, OrderRefund};
 use crate::read::ReasonView;
 
 /// Oldest first.
 pub(super) fn payment_ids(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     order: &str,
-) -> rusqlite::Result<Vec<PaymentId>> {
+) -> Result<Vec<PaymentId>> {
     let sql = "-- payments_of_order
         select payment_id from payment where merchant_id = ?1 and order_ref = ?2
         order by payment_id limit ?3";
     let bounds = params![blob(merchant.bits()), order, ORDER_PAYMENTS_MAX];
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(bounds, |row| Ok(PaymentId::new(id(row, 0)?)))?.collect()
+    connection.query(sql, bounds, |row| Ok(PaymentId::new(id(row, 0)?)))
 }
 
-pub(super) fn insert_refund(
-    transaction: &Transaction<'_>,
-    refund: &OrderRefund,
-) -> rusqlite::Result<()> {
+pub(super) fn insert_refund(connection: Sql<'_>, refund: &OrderRefund) -> Result<()> {
     let (merchant, key) = (blob(refund.merchant.bits()), blob(refund.id.bits()));
     let sql = "-- insert_order_refund
         insert into order_refund (merchant_id, order_refund_id, order_ref, amount_minor, reason,
             note, key_text, refusal, created_at_ms)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    transaction.prepare_cached(sql)?.execute(params![
-        merchant,
-        key,
-        refund.order,
-        refund.amount,
-        refund.reason,
-        refund.note,
-        refund.key_text,
-        refund.refusal,
-        refund.created_at_ms,
-    ])?;
+    connection.execute(
+        sql,
+        params![
+            merchant,
+            key,
+            refund.order,
+            refund.amount,
+            refund.reason,
+            refund.note,
+            refund.key_text,
+            refund.refusal,
+            refund.created_at_ms,
+        ],
+    )?;
     let sql = "-- insert_order_refund_part
         insert into order_refund_part (merchant_id, order_refund_id, ordinal, payment_id, seen_seq,
             refund_id, amount_minor)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let mut statement = transaction.prepare_cached(sql)?;
     for (ordinal, part) in (0_u32..).zip(&refund.payments) {
         let amount = part.refund.map_or(Minor::ZERO, |(_, amount)| amount);
-        statement.execute(params![
+        let row = params![
             merchant,
             key,
             ordinal,
@@ -58,44 +55,43 @@ pub(super) fn insert_refund(
             part.seen,
             part.refund.map(|(refund, _)| blob(refund.bits())),
             amount.units(),
-        ])?;
+        ];
+        connection.execute(sql, row)?;
     }
     Ok(())
 }
 
 pub(super) fn refund(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     refund: RefundId,
-) -> rusqlite::Result<Option<OrderRefund>> {
+) -> Result<Option<OrderRefund>> {
     let sql = "-- order_refund
         select order_refund_id, order_ref, amount_minor, reason, note, key_text, refusal,
             created_at_ms
         from order_refund where merchant_id = ?1 and order_refund_id = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(refund.bits())];
-    let found = statement.query_row(key, |row| refund_view(merchant, row)).optional()?;
+    let found = connection.find(sql, key, |row| refund_view(merchant, row))?;
     found.map(|found| with_parts(connection, found)).transpose()
 }
 
 /// Oldest first.
 pub(super) fn refunds(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     order: &str,
-) -> rusqlite::Result<Vec<OrderRefund>> {
+) -> Result<Vec<OrderRefund>> {
     let sql = "-- order_refunds
         select order_refund_id, order_ref, amount_minor, reason, note, key_text, refusal,
             created_at_ms
         from order_refund where merchant_id = ?1 and order_ref = ?2 and refusal is null
         order by order_refund_id limit ?3";
-    let mut statement = connection.prepare_cached(sql)?;
     let bounds = params![blob(merchant.bits()), order, ORDER_REFUNDS_MAX];
-    let found = statement.query_map(bounds, |row| refund_view(merchant, row))?;
-    found.map(|found| with_parts(connection, found?)).collect()
+    let found = connection.query(sql, bounds, |row| refund_view(merchant, row))?;
+    found.into_iter().map(|found| with_parts(connection, found)).collect()
 }
 
-fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<OrderRefund> {
+fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<OrderRefund> {
     Ok(OrderRefund {
         merchant,
         id: RefundId::new(id(row, 0)?),
@@ -110,7 +106,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<OrderRef
     })
 }
 
-fn with_parts(connection: &Connection, found: OrderRefund) -> rusqlite::Result<OrderRefund> {
+fn with_parts(connection: Sql<'_>, found: OrderRefund) -> Result<OrderRefund> {
     let sql = "-- order_refund_parts
         select payment_id, seen_seq, refund_id, amount_minor from order_refund_part
         where merchant_id = ?1 and order_refund_id = ?2 order by ordinal";
@@ -124,16 +120,15 @@ fn with_parts(connection: &Connection, found: OrderRefund) -> rusqlite::Result<O
         })
     };
     let key = params![blob(found.merchant.bits()), blob(found.id.bits())];
-    let mut statement = connection.prepare_cached(sql)?;
-    let payments = statement.query_map(key, part)?.collect::<rusqlite::Result<_>>()?;
+    let payments = connection.query(sql, key, part)?;
     Ok(OrderRefund { payments, ..found })
 }
 
 pub(super) fn put_return_reason(
-    transaction: &Transaction<'_>,
+    connection: Sql<'_>,
     merchant: MerchantId,
     reason: &ReasonView,
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let sql = "-- put_return_reason
         insert into return_reason (merchant_id, reason_id, code, label, description,
             created_at_ms, updated_at_ms, deleted_at_ms)
@@ -141,31 +136,33 @@ pub(super) fn put_return_reason(
         on conflict (merchant_id, reason_id) do update set code = excluded.code,
             label = excluded.label, description = excluded.description,
             updated_at_ms = excluded.updated_at_ms, deleted_at_ms = excluded.deleted_at_ms";
-    transaction.prepare_cached(sql)?.execute(params![
-        blob(merchant.bits()),
-        blob(reason.id.bits()),
-        reason.code,
-        reason.label,
-        reason.description,
-        reason.created_at_ms,
-        reason.updated_at_ms,
-        reason.deleted_at_ms,
-    ])?;
+    connection.execute(
+        sql,
+        params![
+            blob(merchant.bits()),
+            blob(reason.id.bits()),
+            reason.code,
+            reason.label,
+            reason.description,
+            reason.created_at_ms,
+            reason.updated_at_ms,
+            reason.deleted_at_ms,
+        ],
+    )?;
     Ok(())
 }
 
 /// Oldest first; `only`: this one alone.
 pub(super) fn return_reasons(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     only: Option<ReasonId>,
-) -> rusqlite::Result<Vec<ReasonView>> {
+) -> Result<Vec<ReasonView>> {
     let sql = "-- return_reasons
         select reason_id, code, label, description, created_at_ms, updated_at_ms, deleted_at_ms
         from return_reason
         where merchant_id = ?1 and deleted_at_ms is null and (?2 is null or reason_id = ?2)
         order by reason_id";
     let key = params![blob(merchant.bits()), only.map(|id| blob(id.bits()))];
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(key, |row| super::read::reason_view(row, 0))?.collect()
+    connection.query(sql, key, |row| super::read::reason_view(row, 0))
 }

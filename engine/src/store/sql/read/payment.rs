@@ -7,10 +7,9 @@ use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::Status;
 use requite_core::schedule;
-use rusqlite::{Connection, Row, params};
 
-use super::super::load::{currency, fault_of, minor, status};
-use super::super::{blob, corrupt, id};
+use super::super::book::{currency, fault_of, minor, status};
+use super::super::{Result, Row, Sql, blob, corrupt, id, params};
 use super::{REFUND_COLUMNS, refund_view};
 use crate::event::Kind;
 use crate::read::{
@@ -18,11 +17,11 @@ use crate::read::{
 };
 
 pub(super) fn payment_view(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
     as_of: Option<u32>,
-) -> rusqlite::Result<Option<PaymentView>> {
+) -> Result<Option<PaymentView>> {
     let sql = "-- payment_view
         select p.currency, p.exponent, p.connector, p.connector_payment, p.external_identifier,
             p.order_ref, p.customer, p.description, p.profile, p.created_at_ms,
@@ -30,11 +29,17 @@ pub(super) fn payment_view(
         from payment p join payment_head h using (merchant_id, payment_id)
         where p.merchant_id = ?1 and p.payment_id = ?2";
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(key)?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
+    let view = |row: &Row<'_>| view(connection, (merchant, payment), as_of, row);
+    connection.find(sql, key, view)
+}
+
+/// Reads the columns of `payment_view`, and what hangs on them.
+fn view(
+    connection: Sql<'_>,
+    (merchant, payment): (MerchantId, PaymentId),
+    as_of: Option<u32>,
+    row: &Row<'_>,
+) -> Result<PaymentView> {
     let head: u32 = row.get(11)?;
     let seq = as_of.unwrap_or(head).min(head);
     let at = Moment { merchant, payment, seq };
@@ -44,7 +49,7 @@ pub(super) fn payment_view(
     }
     let legs = legs(connection, at, &refunds)?;
     let Amended { name, metadata } = amended(connection, at)?;
-    Ok(Some(PaymentView {
+    Ok(PaymentView {
         merchant,
         id: payment,
         currency: currency(row, 0, 1)?,
@@ -68,7 +73,7 @@ pub(super) fn payment_view(
         updated_at_ms: event_time(connection, at)?,
         cancelled_at_ms: row.get(10)?,
         seq,
-    }))
+    })
 }
 
 /// A payment after one of its events.
@@ -92,23 +97,23 @@ struct Amended {
     metadata: Option<String>,
 }
 
-fn amended(connection: &Connection, at: Moment) -> rusqlite::Result<Amended> {
+fn amended(connection: Sql<'_>, at: Moment) -> Result<Amended> {
     let sql = "-- amendments
         select renames, external_identifier, metadata from amendment
         where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 order by seq";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(at.key())?;
     let mut amended = Amended::default();
-    while let Some(row) = rows.next()? {
+    let (merchant, payment, seq) = at.key();
+    connection.each(sql, params![merchant, payment, seq], |row| {
         if row.get(0)? {
             amended.name = Some(row.get(1)?);
         }
-        amended.metadata = row.get::<_, Option<String>>(2)?.or(amended.metadata);
-    }
+        amended.metadata = row.get::<Option<String>>(2)?.or(amended.metadata.take());
+        Ok(())
+    })?;
     Ok(amended)
 }
 
-fn operations(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<OperationView>> {
+fn operations(connection: Sql<'_>, at: Moment) -> Result<Vec<OperationView>> {
     // Kinds 4 (refund) and 7 (amended) are told elsewhere.
     let sql = "-- operations
         select e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text, e.actor,
@@ -123,7 +128,7 @@ fn operations(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<Opera
             Some(Kind::Captured) => Some(OperationKind::Capture),
             Some(Kind::Released) => Some(OperationKind::Void),
             Some(Kind::Extended) => Some(OperationKind::Extension),
-            _ => row.get::<_, Option<u8>>(8)?.and_then(OperationKind::from_number),
+            _ => row.get::<Option<u8>>(8)?.and_then(OperationKind::from_number),
         };
         let given_id: Option<[u8; 16]> = row.get(11)?;
         let day: Option<i64> = row.get(13)?;
@@ -143,12 +148,15 @@ fn operations(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<Opera
             reference: day.zip(number),
         })
     };
-    connection.prepare_cached(sql)?.query_map(at.key(), view)?.collect()
+    {
+        let (merchant, payment, seq) = at.key();
+        connection.query(sql, params![merchant, payment, seq], view)
+    }
 }
 
 /// The time of the event itself, or the payment's own time while nothing but its registration
 /// happened: the time by which lists are ordered. Captures of a registration have no operation row.
-fn event_time(connection: &Connection, at: Moment) -> rusqlite::Result<i64> {
+fn event_time(connection: Sql<'_>, at: Moment) -> Result<i64> {
     let sql = "-- event_time
         select coalesce(
             (select at_ms from event where merchant_id = ?1 and payment_id = ?2 and seq = ?3
@@ -157,50 +165,46 @@ fn event_time(connection: &Connection, at: Moment) -> rusqlite::Result<i64> {
                     or (kind = 2 and exists (select 1 from operation
                         where merchant_id = ?1 and payment_id = ?2 and seq = ?3)))),
             (select created_at_ms from payment where merchant_id = ?1 and payment_id = ?2))";
-    connection.prepare_cached(sql)?.query_row(at.key(), |row| row.get(0))
+    let (merchant, payment, seq) = at.key();
+    let found = connection.find(sql, params![merchant, payment, seq], |row| row.get(0))?;
+    found.ok_or_else(|| corrupt("a payment without events"))
 }
 
-fn aliases(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<String>> {
+fn aliases(connection: Sql<'_>, at: Moment) -> Result<Vec<String>> {
     let sql = "-- aliases
         select alias from alias where merchant_id = ?1 and payment_id = ?2 order by alias";
     let (merchant, payment, _) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(params![merchant, payment], |row| row.get(0))?.collect()
+    connection.query(sql, params![merchant, payment], |row| row.get(0))
 }
 
-fn refunds_of(connection: &Connection, at: Moment) -> rusqlite::Result<Vec<RefundView>> {
+fn refunds_of(connection: Sql<'_>, at: Moment) -> Result<Vec<RefundView>> {
     let sql = format!(
         "-- refunds_of
         {REFUND_COLUMNS}
         where r.merchant_id = ?1 and r.payment_id = ?2 and r.asked_seq <= ?3
         order by r.asked_seq"
     );
-    let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_map(at.key(), |row| refund_view(at.merchant, row))?.collect()
+    let (merchant, payment, seq) = at.key();
+    connection.query(&sql, params![merchant, payment, seq], |row| refund_view(at.merchant, row))
 }
 
 /// Puts refunds to what their newest event at or before the moment said. Also when that is the
 /// newest of all: a row may know more than its last event (a fault's newer text, the time of the
 /// last news in a batch, when it is looked at next), and what was answered must look the same for
 /// ever.
-fn as_they_were(
-    connection: &Connection,
-    at: Moment,
-    refunds: &mut [RefundView],
-) -> rusqlite::Result<()> {
+fn as_they_were(connection: Sql<'_>, at: Moment, refunds: &mut [RefundView]) -> Result<()> {
     let sql = "-- refund_events
         select subject, status, psp_refund, fault_code, fault_text, at_ms from event
         where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and kind = 4 order by seq";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(at.key())?;
     let places: HashMap<u128, usize> =
         refunds.iter().enumerate().map(|(place, refund)| (refund.id.bits(), place)).collect();
     for refund in refunds.iter_mut() {
         (refund.sent_at_ms, refund.unknown_at_ms, refund.sends) = (None, None, 0);
     }
-    while let Some(row) = rows.next()? {
+    let (merchant, payment, seq) = at.key();
+    connection.each(sql, params![merchant, payment, seq], |row| {
         let place = places.get(&id(row, 0)?).and_then(|&place| refunds.get_mut(place));
-        let Some(refund) = place else { continue };
+        let Some(refund) = place else { return Ok(()) };
         let at_ms: i64 = row.get(5)?;
         refund.status = status(row, 1)?;
         refund.psp_refund = row.get(2)?;
@@ -217,22 +221,17 @@ fn as_they_were(
         }
         refund.next_action_at_ms = schedule::next_action_at(refund.status, 0, at_ms);
         refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn legs(
-    connection: &Connection,
-    at: Moment,
-    refunds: &[RefundView],
-) -> rusqlite::Result<Vec<LegView>> {
+fn legs(connection: Sql<'_>, at: Moment, refunds: &[RefundView]) -> Result<Vec<LegView>> {
     let given = given_back(connection, at, refunds)?;
     let sql = "-- leg_views
         select leg_no, leg_id, amount_minor from leg
         where merchant_id = ?1 and payment_id = ?2 order by leg_no";
     let (merchant, payment, _) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![merchant, payment], |row| {
+    connection.query(sql, params![merchant, payment], |row| {
         let number: i64 = row.get(0)?;
         Ok(LegView {
             id: LegId::new(id(row, 1)?),
@@ -241,59 +240,53 @@ fn legs(
             captures: captures(connection, at, number, &given)?,
             releases: releases(connection, at, number)?,
         })
-    })?;
-    rows.collect()
+    })
 }
 
 fn captures(
-    connection: &Connection,
+    connection: Sql<'_>,
     at: Moment,
     leg: i64,
     given: &HashMap<CaptureId, Minor>,
-) -> rusqlite::Result<Vec<CaptureView>> {
+) -> Result<Vec<CaptureView>> {
     let sql = "-- capture_views
         select capture_id, captured_minor, captured_at_ms from capture
         where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
     let (merchant, payment, seq) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
+    connection.query(sql, params![merchant, payment, seq, leg], |row| {
         let id = CaptureId::new(id(row, 0)?);
         let refunded = given.get(&id).copied().unwrap_or_default();
         Ok(CaptureView { id, amount: minor(row, 1)?, refunded, at_ms: row.get(2)? })
-    })?;
-    rows.collect()
+    })
 }
 
-fn releases(connection: &Connection, at: Moment, leg: i64) -> rusqlite::Result<Vec<ReleaseView>> {
+fn releases(connection: Sql<'_>, at: Moment, leg: i64) -> Result<Vec<ReleaseView>> {
     let sql = "-- release_views
         select release_id, amount_minor, released_at_ms from release
         where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
     let (merchant, payment, seq) = at.key();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![merchant, payment, seq, leg], |row| {
+    connection.query(sql, params![merchant, payment, seq, leg], |row| {
         Ok(ReleaseView { id: id(row, 0)?, amount: minor(row, 1)?, at_ms: row.get(2)? })
-    })?;
-    rows.collect()
+    })
 }
 
 /// What succeeded refunds took from each capture, as of the moment.
 fn given_back(
-    connection: &Connection,
+    connection: Sql<'_>,
     at: Moment,
     refunds: &[RefundView],
-) -> rusqlite::Result<HashMap<CaptureId, Minor>> {
+) -> Result<HashMap<CaptureId, Minor>> {
     let mut given: HashMap<CaptureId, Minor> = HashMap::new();
     let sql = "-- parts
         select capture_id, amount_minor from allocation
         where merchant_id = ?1 and refund_id = ?2 order by ordinal";
-    let mut statement = connection.prepare_cached(sql)?;
     for refund in refunds.iter().filter(|refund| refund.status == Status::Succeeded) {
         let key = params![blob(at.merchant.bits()), blob(refund.id.bits())];
-        let mut rows = statement.query(key)?;
-        while let Some(row) = rows.next()? {
+        connection.each(sql, key, |row| {
             let sum = given.entry(CaptureId::new(id(row, 0)?)).or_default();
             *sum = sum.checked_add(minor(row, 1)?).unwrap_or(*sum);
-        }
+            Ok(())
+        })?;
     }
     Ok(given)
 }

@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 use requite_core::id::{CaptureId, MerchantId, PaymentId};
 use requite_core::journal::{Account, Entry};
 use requite_core::refund::Status;
-use rusqlite::{Connection, Row, params};
 
-use super::super::load::{fault_of, minor, status};
-use super::super::{blob, corrupt, id};
+use super::super::book::{fault_of, minor, status};
+use super::super::{Result, Row, Sql, blob, corrupt, id, params};
 use crate::event::{Event, Kind};
 use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
 
 pub(super) fn events(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
     page: &HistoryPage,
-) -> rusqlite::Result<Vec<EventView>> {
+) -> Result<Vec<EventView>> {
     let oldest_first = "-- event_views
         select e.seq, e.kind, e.subject, e.amount_minor, e.status, e.psp_refund, e.fault_code,
             e.fault_text, e.actor, e.at_ms, e.hash, b.hash
@@ -42,27 +41,26 @@ pub(super) fn events(
                 kind: kind(row, 1)?,
                 subject: id(row, 2)?,
                 amount: minor(row, 3)?,
-                status: row.get::<_, Option<u8>>(4)?.and_then(Status::from_number),
+                status: row.get::<Option<u8>>(4)?.and_then(Status::from_number),
                 psp_refund: row.get(5)?,
                 fault: fault_of(row, 6, 7)?,
                 actor: row.get(8)?,
                 at_ms: row.get(9)?,
                 hash: row.get(10)?,
             },
-            hash_before: row.get::<_, Option<[u8; 32]>>(11)?.unwrap_or_default(),
+            hash_before: row.get::<Option<[u8; 32]>>(11)?.unwrap_or_default(),
         })
     };
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits()), seq, page.limit.min(PAGE_MAX)];
-    statement.query_map(key, view)?.collect()
+    connection.query(sql, key, view)
 }
 
 pub(super) fn journal(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
     page: &HistoryPage,
-) -> rusqlite::Result<Journal> {
+) -> Result<Journal> {
     Ok(Journal {
         lines: lines(connection, merchant, payment, page)?,
         accounts: accounts(connection, merchant, payment)?,
@@ -70,11 +68,11 @@ pub(super) fn journal(
 }
 
 fn lines(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
     page: &HistoryPage,
-) -> rusqlite::Result<Vec<JournalView>> {
+) -> Result<Vec<JournalView>> {
     let oldest_first = "-- journal_views
         select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind, e.subject,
             e.status, e.actor, e.at_ms
@@ -92,7 +90,7 @@ fn lines(
     let view = |row: &Row<'_>| {
         let (debit, credit) = (account(row, 3)?, account(row, 4)?);
         let capture = CaptureId::new(id(row, 2)?);
-        let has_status = row.get::<_, Option<u8>>(8)?.is_some();
+        let has_status = row.get::<Option<u8>>(8)?.is_some();
         Ok(JournalView {
             seq: row.get(0)?,
             line: row.get(1)?,
@@ -105,25 +103,23 @@ fn lines(
         })
     };
     let limit = page.limit.min(PAGE_MAX);
-    let mut statement = connection.prepare_cached(sql)?;
     let key = params![blob(merchant.bits()), blob(payment.bits()), seq, line, limit];
-    statement.query_map(key, view)?.collect()
+    connection.query(sql, key, view)
 }
 
 /// Folds the whole journal, capture by capture.
 fn accounts(
-    connection: &Connection,
+    connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
-) -> rusqlite::Result<Vec<AccountsView>> {
+) -> Result<Vec<AccountsView>> {
     let sql = "-- account_views
-        select capture_id, debit, credit, sum(amount_minor) from journal
+        select capture_id, debit, credit, cast(sum(amount_minor) as bigint) from journal
         where merchant_id = ?1 and payment_id = ?2
         group by capture_id, debit, credit order by capture_id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![blob(merchant.bits()), blob(payment.bits())])?;
     let mut folded: BTreeMap<CaptureId, BTreeMap<Account, i64>> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
+    let key = params![blob(merchant.bits()), blob(payment.bits())];
+    connection.each(sql, key, |row| {
         let credits = folded.entry(CaptureId::new(id(row, 0)?)).or_default();
         let units: i64 = row.get(3)?;
         for (account, moved) in
@@ -132,15 +128,16 @@ fn accounts(
             let credit = credits.entry(account).or_default();
             *credit = credit.saturating_add(moved);
         }
-    }
+        Ok(())
+    })?;
     let view = |(capture, credits)| AccountsView { capture, credits };
     Ok(folded.into_iter().map(view).collect())
 }
 
-fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+fn kind(row: &Row<'_>, column: usize) -> Result<Kind> {
     Kind::from_number(row.get(column)?).ok_or_else(|| corrupt("an event of unknown kind"))
 }
 
-fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<Account> {
+fn account(row: &Row<'_>, column: usize) -> Result<Account> {
     Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
 }

@@ -4,17 +4,13 @@ mod history;
 mod lists;
 mod payment;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
 use requite_core::currency::Currency;
 use requite_core::id::{KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId};
 use requite_core::payment::LegKind;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::payment::payment_view;
-use super::load::{currency, fault_of, minor, status};
-use super::{Open, OpenFault, blob, connect, connector, id, order, session, settings, shop};
+use super::book::{currency, fault_of, minor, status};
+use super::{Readers, Result, Row, Sql, blob, connector, id, order, params, session, shop};
 use crate::order::OrderRefund;
 use crate::read::{
     CollectionView, ConnectorView, EventView, HistoryPage, Journal, KeptAnswer, KeyView,
@@ -22,59 +18,23 @@ use crate::read::{
     RefundFilter, RefundView, SessionView,
 };
 
-/// Idle connections that are kept for the next read.
-const IDLE_MAX: usize = 16;
-
-/// Reads of a SQLite store.
-pub struct SqliteReads {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+/// Reads of a store, whatever database it is in.
+pub struct SqlReads {
+    readers: Readers,
 }
 
-impl SqliteReads {
-    /// The store must have been opened for writing before, so that its schema is there.
-    pub fn open(path: &Path) -> Result<SqliteReads, OpenFault> {
-        let reads = SqliteReads { path: path.to_owned(), idle: Mutex::new(Vec::new()) };
-        let first = reads.connect()?;
-        reads.keep(first);
-        Ok(reads)
-    }
-
-    fn connect(&self) -> Result<Connection, OpenFault> {
-        let connection = connect(&self.path, Open::Existing)?;
-        let set =
-            settings(&connection).and_then(|()| connection.pragma_update(None, "query_only", "ON"));
-        set.map_err(|cause| OpenFault::Unreadable {
-            path: self.path.clone(),
-            cause: cause.to_string(),
-        })?;
-        Ok(connection)
-    }
-
-    fn keep(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push(connection);
-        }
+impl SqlReads {
+    pub(in crate::store) fn new(readers: Readers) -> SqlReads {
+        SqlReads { readers }
     }
 
     /// Runs `read` in one snapshot.
-    fn snapshot<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ReadFault> {
-        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match kept {
-            Some(connection) => connection,
-            None => self.connect().map_err(|fault| ReadFault(fault.to_string()))?,
-        };
-        let done = connection.transaction().and_then(|snapshot| read(&snapshot));
-        self.keep(connection);
-        done.map_err(|cause| ReadFault(cause.to_string()))
+    fn snapshot<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T, ReadFault> {
+        self.readers.snapshot(read).map_err(|fault| ReadFault(fault.to_string()))
     }
 }
 
-impl Reads for SqliteReads {
+impl Reads for SqlReads {
     fn payment(
         &self,
         merchant: MerchantId,
@@ -94,9 +54,8 @@ impl Reads for SqliteReads {
             {REFUND_COLUMNS} where r.merchant_id = ?1 and r.refund_id = ?2"
         );
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
             let key = params![blob(merchant.bits()), blob(refund.bits())];
-            statement.query_row(key, |row| refund_view(merchant, row)).optional()
+            connection.find(&sql, key, |row| refund_view(merchant, row))
         })
     }
 
@@ -108,10 +67,8 @@ impl Reads for SqliteReads {
         let sql = "-- payment_named
             select payment_id from alias where merchant_id = ?1 and alias = ?2 limit 2";
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement
-                .query_map(params![blob(merchant.bits()), text], |row| id(row, 0))?
-                .collect::<rusqlite::Result<Vec<u128>>>()?;
+            let key = params![blob(merchant.bits()), text];
+            let rows = connection.query(sql, key, |row| id(row, 0))?;
             let only = if rows.len() == 1 { rows.first() } else { None };
             Ok(only.map(|&bits| PaymentId::new(bits)))
         })
@@ -168,8 +125,7 @@ impl Reads for SqliteReads {
             select merchant_id, slug, name, profile, created_at_ms from merchant
             where merchant_id = ?1";
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row(params![blob(merchant.bits())], merchant_view).optional()
+            connection.find(sql, params![blob(merchant.bits())], merchant_view)
         })
     }
 
@@ -177,9 +133,7 @@ impl Reads for SqliteReads {
         let sql = "-- merchants
             select merchant_id, slug, name, profile, created_at_ms from merchant
             order by created_at_ms, merchant_id";
-        self.snapshot(|connection| {
-            connection.prepare_cached(sql)?.query_map([], merchant_view)?.collect()
-        })
+        self.snapshot(|connection| connection.query(sql, &[], merchant_view))
     }
 
     fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault> {
@@ -188,10 +142,7 @@ impl Reads for SqliteReads {
                 k.kind = 'publishable', k.title, k.redacted, k.created_by, k.created_at_ms,
                 k.revoked_at_ms, k.revoked_by
             from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1";
-        self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row(params![lookup], shop::key_view).optional()
-        })
+        self.snapshot(|connection| connection.find(sql, params![lookup], shop::key_view))
     }
 
     fn keys(&self, lookup: &[u8; 32]) -> Result<Vec<KeyView>, ReadFault> {
@@ -201,10 +152,7 @@ impl Reads for SqliteReads {
                 k.revoked_at_ms, k.revoked_by
             from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1
             order by l.merchant_id limit ?2";
-        self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_map(params![lookup, PAGE_MAX], shop::key_view)?.collect()
-        })
+        self.snapshot(|connection| connection.query(sql, params![lookup, PAGE_MAX], shop::key_view))
     }
 
     fn key_named(&self, merchant: MerchantId, key: KeyId) -> Result<Option<KeyView>, ReadFault> {
@@ -214,9 +162,8 @@ impl Reads for SqliteReads {
                 k.revoked_at_ms, k.revoked_by
             from api_key k where k.merchant_id = ?1 and k.key_id = ?2";
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
             let key = params![blob(merchant.bits()), blob(key.bits())];
-            statement.query_row(key, shop::key_view).optional()
+            connection.find(sql, key, shop::key_view)
         })
     }
 
@@ -229,9 +176,8 @@ impl Reads for SqliteReads {
             select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
             from person where merchant_id = ?1 and person_id = ?2";
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
             let key = params![blob(merchant.bits()), blob(person.bits())];
-            statement.query_row(key, person_view).optional()
+            connection.find(sql, key, person_view)
         })
     }
 
@@ -239,9 +185,7 @@ impl Reads for SqliteReads {
         let sql = "-- people
             select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
             from person where email = ?1 order by created_at_ms limit 16";
-        self.snapshot(|connection| {
-            connection.prepare_cached(sql)?.query_map(params![email], person_view)?.collect()
-        })
+        self.snapshot(|connection| connection.query(sql, params![email], person_view))
     }
 
     fn connector(
@@ -267,10 +211,7 @@ impl Reads for SqliteReads {
             from refund_reason where merchant_id = ?1 and deleted_at_ms is null
             order by reason_id";
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement
-                .query_map(params![blob(merchant.bits())], |row| reason_view(row, 0))?
-                .collect()
+            connection.query(sql, params![blob(merchant.bits())], |row| reason_view(row, 0))
         })
     }
 
@@ -285,9 +226,8 @@ impl Reads for SqliteReads {
             from refund_reason
             where merchant_id = ?1 and reason_id = ?2 and deleted_at_ms is null";
         self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
             let key = params![blob(merchant.bits()), blob(reason.bits())];
-            statement.query_row(key, |row| reason_view(row, 0)).optional()
+            connection.find(sql, key, |row| reason_view(row, 0))
         })
     }
 
@@ -355,14 +295,11 @@ impl Reads for SqliteReads {
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadFault> {
         let sql = "-- read_secret
             select secret from secret where name = ?1";
-        self.snapshot(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row(params![name], |row| row.get(0)).optional()
-        })
+        self.snapshot(|connection| connection.find(sql, params![name], |row| row.get(0)))
     }
 }
 
-fn merchant_view(row: &Row<'_>) -> rusqlite::Result<MerchantView> {
+fn merchant_view(row: &Row<'_>) -> Result<MerchantView> {
     Ok(MerchantView {
         id: MerchantId::new(id(row, 0)?),
         slug: row.get(1)?,
@@ -372,7 +309,7 @@ fn merchant_view(row: &Row<'_>) -> rusqlite::Result<MerchantView> {
     })
 }
 
-fn person_view(row: &Row<'_>) -> rusqlite::Result<PersonView> {
+fn person_view(row: &Row<'_>) -> Result<PersonView> {
     Ok(PersonView {
         id: PersonId::new(id(row, 0)?),
         merchant: MerchantId::new(id(row, 1)?),
@@ -383,7 +320,7 @@ fn person_view(row: &Row<'_>) -> rusqlite::Result<PersonView> {
     })
 }
 
-pub(super) fn reason_view(row: &Row<'_>, first: usize) -> rusqlite::Result<ReasonView> {
+pub(super) fn reason_view(row: &Row<'_>, first: usize) -> Result<ReasonView> {
     let at = |offset: usize| first.saturating_add(offset);
     Ok(ReasonView {
         id: ReasonId::new(id(row, at(0))?),
@@ -409,8 +346,8 @@ const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_
     join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
     left join refund_reason q on q.merchant_id = r.merchant_id and q.reason_id = r.reason_id";
 
-fn refund_view(merchant: MerchantId, row: &Row<'_>) -> rusqlite::Result<RefundView> {
-    let is_primary = row.get::<_, i64>(3)? == 0;
+fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<RefundView> {
+    let is_primary = row.get::<i64>(3)? == 0;
     let given_id: Option<[u8; 16]> = row.get(17)?;
     let day: Option<i64> = row.get(19)?;
     let number: Option<u32> = row.get(20)?;

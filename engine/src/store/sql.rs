@@ -1,0 +1,398 @@
+//! One text of SQL for every database: a thin layer over the client that carries it there.
+//!
+//! Statements are written once, with `?1` parameters and nothing that only one database knows:
+//! integers for truth values, `case` and `coalesce`, `on conflict` with the columns named, sums cast
+//! to `bigint`. SQL stands beside the function that runs it; its first line is its name.
+//!
+//! Start with [`Sql`], the connection that statements run on, and [`Row`], what they give back.
+
+pub(super) mod audit;
+pub(super) mod book;
+mod connector;
+mod inbox;
+mod order;
+mod read;
+mod registry;
+mod session;
+mod shop;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+pub use self::read::SqlReads;
+pub use self::registry::SqlRegistry;
+use crate::store::StoreFault;
+
+pub(super) type Result<T, E = SqlFault> = std::result::Result<T, E>;
+
+/// Why a statement has no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SqlFault {
+    /// A constraint refused the row.
+    #[error("{0}")]
+    Constraint(String),
+    /// A statement that must change a row changed none.
+    #[error("a statement changed no row")]
+    Unchanged,
+    /// A stored value that no writer of ours could have written.
+    #[error("the store holds {0}; run `requite verify`")]
+    Corrupt(String),
+    /// The database could not do it.
+    #[error("{0}")]
+    Database(String),
+}
+
+impl From<rusqlite::Error> for SqlFault {
+    fn from(cause: rusqlite::Error) -> SqlFault {
+        match cause.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                SqlFault::Constraint(cause.to_string())
+            }
+            _ => SqlFault::Database(cause.to_string()),
+        }
+    }
+}
+
+impl From<SqlFault> for StoreFault {
+    fn from(fault: SqlFault) -> StoreFault {
+        match fault {
+            SqlFault::Constraint(cause) => StoreFault::Constraint(cause),
+            fault => StoreFault::NotCommitted(fault.to_string()),
+        }
+    }
+}
+
+/// A stored value that no writer of ours could have written.
+pub(super) fn corrupt(what: &str) -> SqlFault {
+    SqlFault::Corrupt(what.to_owned())
+}
+
+/// A value on its way to the database. Nulls have a type as well: some databases ask for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'v> {
+    Integer(Option<i64>),
+    Text(Option<&'v str>),
+    Blob(Option<&'v [u8]>),
+}
+
+/// What can be given to a statement.
+pub(super) trait Bind {
+    fn value(&self) -> Value<'_>;
+}
+
+/// A statement's parameters, in order: `params![blob(id), "text", 5_i64]`.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$(&$value as &dyn $crate::store::sql::Bind),*]
+    };
+}
+pub(super) use params;
+
+pub(super) type Params<'p> = &'p [&'p dyn Bind];
+
+impl<T: Bind + ?Sized> Bind for &T {
+    fn value(&self) -> Value<'_> {
+        (**self).value()
+    }
+}
+
+impl Bind for str {
+    fn value(&self) -> Value<'_> {
+        Value::Text(Some(self))
+    }
+}
+
+impl Bind for [u8] {
+    fn value(&self) -> Value<'_> {
+        Value::Blob(Some(self))
+    }
+}
+
+/// `Type: Kind(value => what is sent)`, for the type and for an option of it.
+macro_rules! binds {
+    ($($type:ty: $kind:ident($it:ident => $sent:expr),)*) => {$(
+        impl Bind for $type {
+            fn value(&self) -> Value<'_> {
+                let $it = self;
+                Value::$kind(Some($sent))
+            }
+        }
+        binds! { option $type: $kind($it => $sent), }
+    )*};
+    ($(option $type:ty: $kind:ident($it:ident => $sent:expr),)*) => {$(
+        impl Bind for Option<$type> {
+            fn value(&self) -> Value<'_> {
+                Value::$kind(self.as_ref().map(|$it| $sent))
+            }
+        }
+    )*};
+}
+
+binds! {
+    i64: Integer(it => *it),
+    u32: Integer(it => i64::from(*it)),
+    u8: Integer(it => i64::from(*it)),
+    bool: Integer(it => i64::from(*it)),
+    String: Text(it => it.as_str()),
+    Vec<u8>: Blob(it => it.as_slice()),
+    [u8; 16]: Blob(it => it.as_slice()),
+    [u8; 32]: Blob(it => it.as_slice()),
+}
+
+binds! {
+    option &str: Text(it => *it),
+    option &String: Text(it => it.as_str()),
+}
+
+impl Bind for Value<'_> {
+    fn value(&self) -> Value<'_> {
+        *self
+    }
+}
+
+/// A connection within a transaction or snapshot. Cheap to copy.
+#[derive(Clone, Copy)]
+pub(super) enum Sql<'c> {
+    Sqlite(&'c rusqlite::Connection),
+}
+
+impl Sql<'_> {
+    /// Runs a statement and shows each row to `see`. It may run further statements.
+    pub(super) fn each(
+        self,
+        sql: &str,
+        params: Params<'_>,
+        mut see: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Sql::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                sqlite::bind(&mut statement, params)?;
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    see(&Row::Sqlite(row))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// All rows, as `view` reads them.
+    pub(super) fn query<T>(
+        self,
+        sql: &str,
+        params: Params<'_>,
+        mut view: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        self.each(sql, params, |row| {
+            all.push(view(row)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// The first row, if there is one.
+    pub(super) fn find<T>(
+        self,
+        sql: &str,
+        params: Params<'_>,
+        view: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match self {
+            Sql::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                sqlite::bind(&mut statement, params)?;
+                let mut rows = statement.raw_query();
+                rows.next()?.map(|row| view(&Row::Sqlite(row))).transpose()
+            }
+        }
+    }
+
+    /// As [`Sql::query`], for statements that are rarely the same twice: they would push the others
+    /// out of the cache of prepared statements.
+    pub(super) fn query_rare<T>(
+        self,
+        sql: &str,
+        params: Params<'_>,
+        mut view: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        match self {
+            Sql::Sqlite(connection) => {
+                let mut statement = connection.prepare(sql)?;
+                sqlite::bind(&mut statement, params)?;
+                let mut rows = statement.raw_query();
+                let mut all = Vec::new();
+                while let Some(row) = rows.next()? {
+                    all.push(view(&Row::Sqlite(row))?);
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    pub(super) fn exists(self, sql: &str, params: Params<'_>) -> Result<bool> {
+        Ok(self.find(sql, params, |_| Ok(()))?.is_some())
+    }
+
+    /// Runs a statement that gives no rows back. How many rows it changed.
+    pub(super) fn execute(self, sql: &str, params: Params<'_>) -> Result<u64> {
+        match self {
+            Sql::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                sqlite::bind(&mut statement, params)?;
+                let changed = statement.raw_execute()?;
+                Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+/// What SQLite's client needs.
+mod sqlite {
+    use super::{Params, Result, ToSqlOutput, Value, ValueRef};
+
+    pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, params: Params<'_>) -> Result<()> {
+        for (value, place) in params.iter().zip(1_usize..) {
+            let value = match value.value() {
+                Value::Integer(integer) => integer.map_or(ValueRef::Null, ValueRef::Integer),
+                Value::Text(text) => {
+                    text.map_or(ValueRef::Null, |text| ValueRef::Text(text.as_bytes()))
+                }
+                Value::Blob(blob) => blob.map_or(ValueRef::Null, ValueRef::Blob),
+            };
+            statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where connections for reading come from.
+pub(super) enum Readers {
+    Sqlite(super::sqlite::Readers),
+}
+
+impl Readers {
+    /// Runs `read` in one snapshot.
+    fn snapshot<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Readers::Sqlite(readers) => {
+                readers.snapshot(|connection| read(Sql::Sqlite(connection)))
+            }
+        }
+    }
+}
+
+/// Where a connection for writing comes from.
+pub(super) enum Writer {
+    Sqlite(super::sqlite::Writer),
+}
+
+impl Writer {
+    /// Runs a statement or several on their own.
+    fn look<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Writer::Sqlite(writer) => writer.look(|connection| read(Sql::Sqlite(connection))),
+        }
+    }
+
+    /// Runs `write` in one transaction: all of it is committed, or on a fault nothing.
+    fn transact<T>(&self, write: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Writer::Sqlite(writer) => writer.transact(|connection| write(Sql::Sqlite(connection))),
+        }
+    }
+}
+
+/// One row of a result.
+pub(super) enum Row<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+}
+
+impl Row<'_> {
+    /// The value in a column, counted from 0.
+    pub(super) fn get<T: Column>(&self, column: usize) -> Result<T> {
+        let wrong = || SqlFault::Corrupt(format!("a value of the wrong kind in column {column}"));
+        T::of(self.cell(column)?).ok_or_else(wrong)
+    }
+
+    /// The value in a column, as it lies there.
+    pub(super) fn cell(&self, column: usize) -> Result<Cell<'_>> {
+        match self {
+            Row::Sqlite(row) => Ok(match row.get_ref(column)? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(integer) => Cell::Integer(integer),
+                ValueRef::Blob(bytes) => Cell::Blob(bytes),
+                ValueRef::Text(bytes) => {
+                    let text = std::str::from_utf8(bytes);
+                    Cell::Text(text.map_err(|_| corrupt("a text that is not UTF-8"))?)
+                }
+                ValueRef::Real(_) => return Err(corrupt("a number with a fraction")),
+            }),
+        }
+    }
+}
+
+/// A value on its way from the database.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cell<'r> {
+    Null,
+    Integer(i64),
+    Text(&'r str),
+    Blob(&'r [u8]),
+}
+
+/// What a column can be read as.
+pub(super) trait Column: Sized {
+    /// `None`: it is of another kind.
+    fn of(cell: Cell<'_>) -> Option<Self>;
+}
+
+macro_rules! columns {
+    ($($type:ty => $kind:ident($it:ident) $read:expr),* $(,)?) => {$(
+        impl Column for $type {
+            fn of(cell: Cell<'_>) -> Option<$type> {
+                match cell {
+                    Cell::$kind($it) => $read,
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+columns! {
+    i64 => Integer(it) Some(it),
+    u32 => Integer(it) u32::try_from(it).ok(),
+    u8 => Integer(it) u8::try_from(it).ok(),
+    bool => Integer(it) Some(it != 0),
+    String => Text(it) Some(it.to_owned()),
+    Vec<u8> => Blob(it) Some(it.to_owned()),
+    [u8; 16] => Blob(it) it.try_into().ok(),
+    [u8; 32] => Blob(it) it.try_into().ok(),
+}
+
+impl<T: Column> Column for Option<T> {
+    fn of(cell: Cell<'_>) -> Option<Option<T>> {
+        match cell {
+            Cell::Null => Some(None),
+            cell => T::of(cell).map(Some),
+        }
+    }
+}
+
+/// A blob of 16 bytes as the number it spells.
+pub(super) fn id(row: &Row<'_>, column: usize) -> Result<u128> {
+    Ok(u128::from_be_bytes(row.get(column)?))
+}
+
+pub(super) fn blob(bits: u128) -> [u8; 16] {
+    bits.to_be_bytes()
+}
+
+/// Runs one statement that must change exactly one row.
+pub(super) fn write_one(connection: Sql<'_>, sql: &str, params: Params<'_>) -> Result<()> {
+    match connection.execute(sql, params)? {
+        1 => Ok(()),
+        _ => Err(corrupt("a row fewer than its references")),
+    }
+}
