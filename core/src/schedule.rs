@@ -20,6 +20,16 @@ pub const PENDING: [i64; 6] = [SECOND, 5_000, 30_000, 300_000, HOUR, 21_600_000]
 /// any call's own deadline, so that in a living process the outcome always comes first.
 pub const DISPATCH_GRACE: i64 = 60_000;
 
+/// Nothing is ever scheduled farther away than this: the longest wait of any schedule, and an hour for
+/// clocks that differ. What stands farther away in a store was written while the clock was ahead.
+pub const FARTHEST: i64 = 7 * HOUR;
+
+/// Has this time come? Also when it lies farther away than anything is scheduled: the clock was set
+/// back, and nobody may wait for money until it catches up.
+pub fn is_due(next_action_at_ms: i64, now_ms: i64) -> bool {
+    next_action_at_ms <= now_ms || next_action_at_ms > now_ms.saturating_add(FARTHEST)
+}
+
 /// Distance from a call that was not sent to the next one. `sends` counts the calls so far, at least 1:
 /// ten in the first hour.
 pub fn after_not_sent(sends: u32) -> i64 {

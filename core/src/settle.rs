@@ -3,6 +3,7 @@
 //! Invariants:
 //! - Nothing frees or pays money without proof: `Unknown` holds it, only `Absent` from a look-up
 //!   allows another try, and that try has the same key.
+//! - What a PSP says of another refund of its own than the one we know says nothing about ours.
 //! - A success is never lost. One that comes after the refund was closed is booked, and an alarm
 //!   raised.
 //! - While a capture has excess, nothing of it is refundable: money that comes free covers excess first.
@@ -159,6 +160,9 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
     if is_overtaken && !matches!(outcome, Outcome::Succeeded { .. }) {
         return None;
     }
+    if speaks_of_another(refund, outcome) {
+        return None;
+    }
     if refund.status == Status::Ready
         && matches!(outcome, Outcome::NotSent { .. } | Outcome::Absent)
     {
@@ -190,6 +194,14 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
         }
         _ => None,
     }
+}
+
+/// A PSP without idempotency keys has a refund of its own for every call: that it declined the first
+/// one takes nothing from the one it paid.
+fn speaks_of_another(refund: &Refund, outcome: &Outcome) -> bool {
+    let is_success = matches!(outcome, Outcome::Succeeded { .. });
+    let both = outcome.psp_refund().zip(refund.psp_refund.as_deref());
+    !is_success && both.is_some_and(|(named, known)| named != known)
 }
 
 fn settle_open(payment: &Payment, refund: &Refund, outcome: &Outcome, at_ms: i64) -> Change {
@@ -248,8 +260,10 @@ fn absent(refund: &Refund, at_ms: i64) -> Change {
     Change { alarm: was_seen.then_some(Alarm::Vanished), ..change }
 }
 
-/// Ready for another call with the same key, so many milliseconds from now.
+/// Ready for another call with the same key, so many milliseconds from now, however long a PSP wants
+/// to be left alone.
 fn resend(refund: Refund, distance_ms: i64, at_ms: i64) -> Change {
+    let distance_ms = distance_ms.min(schedule::FARTHEST);
     let change = moved(refund, Status::Ready, Vec::new(), at_ms);
     let next_action_at_ms = Some(at_ms.saturating_add(distance_ms));
     Change { refund: Refund { next_action_at_ms, ..change.refund }, ..change }
@@ -258,7 +272,7 @@ fn resend(refund: Refund, distance_ms: i64, at_ms: i64) -> Change {
 /// A refund whose time has come, and what is to be done with it. The returned change is to be
 /// committed before the step is taken. `None`: it is closed, or not yet due.
 pub fn wake(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
-    if refund.next_action_at_ms? > at_ms {
+    if !schedule::is_due(refund.next_action_at_ms?, at_ms) {
         return None;
     }
     Some(advance(refund, at_ms))
@@ -269,7 +283,7 @@ pub fn wake(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
 /// what the PSP has not yet received it truthfully does not know. `None`: it is closed, or not yet
 /// due.
 pub fn postpone(refund: &Refund, at_ms: i64) -> Option<Change> {
-    if refund.next_action_at_ms? > at_ms {
+    if !schedule::is_due(refund.next_action_at_ms?, at_ms) {
         return None;
     }
     let next_action_at_ms = schedule::next_action_at(Status::Dispatched, 0, at_ms);

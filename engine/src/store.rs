@@ -250,7 +250,8 @@ pub trait Store {
         decide: &mut dyn FnMut(Loaded) -> Changes,
     ) -> Result<(), StoreFault>;
 
-    /// Open refunds whose next action time is at or before `now_ms`, oldest first, at most `max`.
+    /// Open refunds whose next action time has come ([`requite_core::schedule::is_due`]): at or before
+    /// `now_ms`, oldest first, then those that lie beyond every schedule; at most `max`.
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault>;
 
     /// Open refunds with a call under way or waiting to be made, for recovery at start.

@@ -1,20 +1,30 @@
 //! Many runs: until enough refunds were simulated, or something is found.
 
+use std::collections::BTreeMap;
 use std::io::{Result, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use requite_core::refund::Status;
 
 use crate::bug::Bug;
 use crate::tally::Tally;
+use crate::weather::Climate;
 use crate::world::{Plan, Story, World};
 
 /// Every so many runs one is told twice, and must be the same both times.
 const REPLAY_EVERY: u64 = 25;
+/// Runs that are made before what came of them is looked at.
+const ROUND: u64 = 100;
 /// Refunds after which a planted bug must be found.
 pub const BUG_REFUNDS_MAX: u64 = 20_000;
 /// From so many refunds on, every kind of fault must have struck (R10).
 const FAULTS_FROM: u64 = 50_000;
+/// From so many refunds on, every move that can happen must have happened.
+const MOVES_FROM: u64 = 900_000;
 
 /// Faults that must have struck, by group and name.
-const FAULTS: [(&str, &str); 24] = [
+const FAULTS: [(&str, &str); 32] = [
     ("transaction", "load fails"),
     ("transaction", "save fails"),
     ("transaction", "constraint broken"),
@@ -38,7 +48,22 @@ const FAULTS: [(&str, &str); 24] = [
     ("PSP", "look-up without an answer"),
     ("PSP", "look-up found nothing"),
     ("PSP", "money came back"),
+    ("PSP", "notice that wanders"),
+    ("PSP", "paid what it had said was over"),
+    ("PSP", "proven failure"),
+    ("crash", "before its recovery"),
+    ("crash", "while it recovers"),
+    ("clock", "set back"),
+    ("clock", "set forward"),
+    ("sweep", "could not read"),
     ("store", "sqlite"),
+];
+
+/// Moves that the states allow and that no run makes, with the reason.
+const NOT_MADE: [(&str, &str, &str); 3] = [
+    ("requested awaiting_approval held", "", "nothing asks for a second person or waits yet"),
+    ("", "voided", "no PSP of ours cancels"),
+    ("voided", "succeeded", "nothing is voided"),
 ];
 
 /// Which runs to make.
@@ -48,43 +73,97 @@ pub struct Campaign {
     /// Refunds to simulate in all.
     pub refunds: u64,
     pub bug: Option<Bug>,
+    /// One climate for all runs; else each has its own.
+    pub climate: Option<Climate>,
+    /// Runs at a time.
+    pub threads: usize,
 }
 
 impl Campaign {
+    /// This many refunds, nothing planted, one run at a time.
+    pub fn of(refunds: u64) -> Campaign {
+        Campaign { first_seed: 1, refunds, bug: None, climate: None, threads: 1 }
+    }
+
     /// Makes them, and tells what came of it. `false`: something was found.
     pub fn run(&self, out: &mut dyn Write) -> Result<bool> {
-        let mut tally = Tally::default();
-        let mut refunds = 0;
-        let mut runs = 0;
-        let mut told = 0;
-        while refunds < self.refunds {
-            let seed = self.first_seed + runs;
-            let plan = Plan { seed, bug: self.bug, is_loud: false };
-            let story = World::run(plan);
-            if story.violation.is_some() {
-                return tell(out, &story, self.bug);
+        let mut sum = Sum::default();
+        while sum.refunds < self.refunds {
+            // Rounds of a fixed size: which seeds are told does not depend on the threads.
+            let first = self.first_seed + sum.runs;
+            for (story, is_same) in self.round(first) {
+                if story.violation.is_some() {
+                    return tell(out, &story, self.bug, self.climate);
+                }
+                if !is_same {
+                    writeln!(out, "seed {} tells two different stories", story.seed)?;
+                    return Ok(false);
+                }
+                sum.add(&story);
             }
-            if runs % REPLAY_EVERY == 0 && World::run(plan).trace.hash() != story.trace.hash() {
-                writeln!(out, "seed {seed} tells two different stories")?;
-                return Ok(false);
-            }
-            tally.merge(&story.tally);
-            refunds += story.refunds;
-            runs += 1;
-            if refunds / 10_000 > told {
-                told = refunds / 10_000;
-                writeln!(out, "{refunds} refunds in {runs} runs")?;
+            if sum.refunds / 100_000 > sum.told {
+                sum.told = sum.refunds / 100_000;
+                writeln!(out, "{} refunds in {} runs", sum.refunds, sum.runs)?;
                 out.flush()?;
             }
         }
-        summary(out, &tally, (refunds, runs))?;
-        all_struck(out, &tally, refunds)
+        summary(out, &sum)?;
+        Ok(all_struck(out, &sum)? && (self.climate.is_some() || all_moved(out, &sum)?))
+    }
+
+    /// The stories of so many seeds, in their order, each with whether it was told twice alike.
+    fn round(&self, first: u64) -> Vec<(Story, bool)> {
+        let next = AtomicU64::new(0);
+        let told = Mutex::new(BTreeMap::new());
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        if at >= ROUND {
+                            return;
+                        }
+                        let (bug, climate) = (self.bug, self.climate);
+                        let plan = Plan { seed: first + at, bug, climate, is_loud: false };
+                        let story = World::run(plan);
+                        let is_same = !(first + at).is_multiple_of(REPLAY_EVERY)
+                            || World::run(plan).trace.hash() == story.trace.hash();
+                        let mut told = told.lock().expect("nothing panics while it holds this");
+                        told.insert(at, (story, is_same));
+                    }
+                });
+            }
+        });
+        told.into_inner().expect("nothing panics while it holds this").into_values().collect()
     }
 }
 
-fn summary(out: &mut dyn Write, tally: &Tally, (refunds, runs): (u64, u64)) -> Result<()> {
+/// What many runs came to.
+#[derive(Default)]
+struct Sum {
+    tally: Tally,
+    refunds: u64,
+    runs: u64,
+    /// Progress that was told.
+    told: u64,
+}
+
+impl Sum {
+    fn add(&mut self, story: &Story) {
+        self.tally.merge(&story.tally);
+        self.refunds += story.refunds;
+        self.runs += 1;
+        if story.seed.is_multiple_of(REPLAY_EVERY) {
+            self.tally.add("check", "stories told twice, alike");
+        }
+    }
+}
+
+fn summary(out: &mut dyn Write, sum: &Sum) -> Result<()> {
+    let Sum { tally, refunds, runs, .. } = sum;
     writeln!(out, "\n{refunds} refunds in {runs} runs")?;
     let groups = [
+        "climate",
         "store",
         "command",
         "answer",
@@ -97,6 +176,7 @@ fn summary(out: &mut dyn Write, tally: &Tally, (refunds, runs): (u64, u64)) -> R
         "call",
         "outcome",
         "PSP",
+        "clock",
         "sweep",
         "check",
     ];
@@ -116,8 +196,11 @@ fn summary(out: &mut dyn Write, tally: &Tally, (refunds, runs): (u64, u64)) -> R
 }
 
 /// R10: a fault that never struck was not tested.
-fn all_struck(out: &mut dyn Write, tally: &Tally, refunds: u64) -> Result<bool> {
-    if refunds < FAULTS_FROM {
+fn all_struck(out: &mut dyn Write, sum: &Sum) -> Result<bool> {
+    let Sum { tally, refunds, .. } = sum;
+    // A single climate has its own few faults.
+    let is_wide = Climate::ALL.iter().all(|(name, _)| tally.count("climate", name) > 0);
+    if *refunds < FAULTS_FROM || !is_wide {
         return Ok(true);
     }
     let missed = FAULTS.iter().filter(|(group, what)| tally.count(group, what) == 0);
@@ -128,18 +211,60 @@ fn all_struck(out: &mut dyn Write, tally: &Tally, refunds: u64) -> Result<bool> 
     Ok(missed.is_empty())
 }
 
+/// Every move that the states allow and that can happen was made.
+fn all_moved(out: &mut dyn Write, sum: &Sum) -> Result<bool> {
+    if sum.refunds < MOVES_FROM {
+        return Ok(true);
+    }
+    let mut holds = true;
+    let (mut made, mut allowed) = (0, 0);
+    for ((from, _, from_word), (to, _, to_word)) in
+        Status::LISTED.iter().flat_map(|from| Status::LISTED.iter().map(move |to| (from, to)))
+    {
+        if !from.may_become(*to) {
+            continue;
+        }
+        allowed += 1;
+        let count = sum.tally.count("move", &format!("{from_word} -> {to_word}"));
+        made += u64::from(count > 0);
+        let excuse = NOT_MADE.iter().find(|(froms, tos, _)| {
+            let is_in = |words: &str, word: &str| words.is_empty() || words.split(' ').any(|w| w == word);
+            is_in(froms, from_word) && is_in(tos, to_word)
+        });
+        match (count, excuse) {
+            (0, None) => {
+                holds = false;
+                writeln!(out, "never happened: {from_word} -> {to_word}")?;
+            }
+            (1.., Some((_, _, why))) => {
+                holds = false;
+                writeln!(out, "{from_word} -> {to_word} happened, though it is said: {why}")?;
+            }
+            _ => {}
+        }
+    }
+    writeln!(out, "{made} of {allowed} moves that the states allow were made")?;
+    Ok(holds)
+}
+
 /// One story's end; with its last events when something was found.
-pub fn tell(out: &mut dyn Write, story: &Story, bug: Option<Bug>) -> Result<bool> {
+pub fn tell(
+    out: &mut dyn Write,
+    story: &Story,
+    bug: Option<Bug>,
+    climate: Option<Climate>,
+) -> Result<bool> {
     let Story { seed, refunds, trace, violation, .. } = story;
     for line in trace.lines() {
         writeln!(out, "{line}")?;
     }
     let planted = bug.map_or(String::new(), |bug| format!(" --bug {}", bug.name()));
+    let weather = climate.map_or(String::new(), |of| format!(" --climate {}", of.name()));
     match violation {
         None => writeln!(out, "seed {seed}: {refunds} refunds, trace {:016x}", trace.hash())?,
         Some(what) => {
             writeln!(out, "\nVIOLATION after {refunds} refunds: {what}")?;
-            writeln!(out, "again: requite-sim --seed {seed}{planted}")?;
+            writeln!(out, "again: requite-sim --seed {seed}{planted}{weather}")?;
         }
     }
     Ok(violation.is_none())
@@ -150,7 +275,7 @@ pub fn hunt(bug: Bug) -> Option<(u64, Story)> {
     let mut refunds = 0;
     let mut seed = 1;
     while refunds < BUG_REFUNDS_MAX {
-        let story = World::run(Plan { seed, bug: Some(bug), is_loud: false });
+        let story = World::run(Plan { seed, bug: Some(bug), climate: None, is_loud: false });
         refunds += story.refunds;
         if story.violation.is_some() {
             return Some((refunds, story));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use requite_core::id::{MerchantId, PaymentId, ReasonId};
 use requite_core::payment::Payment;
+use requite_core::schedule;
 use requite_engine::audit::{History, Report};
 use requite_engine::command::{RefundRef, Registration};
 use requite_engine::event::Event;
@@ -86,7 +87,9 @@ impl Store for Memory {
 
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
         let due = self.now.due.iter().take_while(|(at, _)| *at <= now_ms);
-        Ok(due.map(|(_, key)| *key).take(max as usize).collect())
+        let farthest_ms = now_ms.saturating_add(schedule::FARTHEST);
+        let beyond = self.now.due.iter().rev().take_while(|(at, _)| *at > farthest_ms);
+        Ok(due.chain(beyond).map(|(_, key)| *key).take(max as usize).collect())
     }
 
     fn in_flight(&mut self, max: u32) -> Result<Vec<RefundRef>, StoreFault> {

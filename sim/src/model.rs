@@ -45,6 +45,10 @@ pub struct LegSum {
     pub released: i64,
     /// Given back or promised.
     pub held: i64,
+    /// Given back beyond what was captured: the PSP paid what it had declined.
+    pub excess: i64,
+    /// How many times something was taken.
+    captures: usize,
 }
 
 impl Account {
@@ -65,8 +69,8 @@ pub struct Kept {
     pub due_ms: Option<i64>,
     /// Asked for with a key of the caller's own.
     is_keyed: bool,
-    /// The PSP named it once.
-    is_seen: bool,
+    /// What the PSP called it, once it did.
+    psp_refund: Option<String>,
 }
 
 /// What a key stands for.
@@ -231,14 +235,17 @@ impl Model {
             };
         }
         let taken = new.captures.iter().map(|(_, amount)| amount.units()).sum();
-        let primary = (new.primary, taken);
-        let cards = new.gift_cards.iter().map(|card| (*card, card.amount.units()));
-        let legs = std::iter::once(primary).chain(cards).map(|(leg, captured)| LegSum {
+        let primary = (new.primary, taken, new.captures.len());
+        let cards = new.gift_cards.iter().map(|card| (*card, card.amount.units(), 1));
+        let legs = std::iter::once(primary).chain(cards);
+        let legs = legs.map(|(leg, captured, captures)| LegSum {
             id: leg.id,
             authorised: leg.amount.units(),
             captured,
             released: 0,
             held: 0,
+            excess: 0,
+            captures,
         });
         let account = Account {
             code: new.currency.code().to_owned(),
@@ -277,6 +284,7 @@ impl Model {
         match (is_booked, request.booking) {
             (true, Booking::Capture { is_final }) => {
                 leg.captured += amount;
+                leg.captures += 1;
                 if is_final {
                     leg.released = leg.authorised - leg.captured;
                 }
@@ -505,7 +513,7 @@ impl Model {
             looks: 0,
             due_ms: schedule::next_action_at(status, 0, request.ask.at_ms),
             is_keyed: request.details.key_text.is_some(),
-            is_seen: false,
+            psp_refund: None,
         };
         if status.is_open() {
             self.open.insert(refund);
@@ -535,6 +543,11 @@ impl Model {
         if is_old || (!kept.status.is_open() && !changes_closed) {
             return;
         }
+        let named = finding.outcome.psp_refund();
+        let is_of_another = named.is_some() && kept.psp_refund.is_some();
+        if is_of_another && named != kept.psp_refund.as_deref() && !is_success {
+            return;
+        }
         let was = kept.status;
         let is_nothing = matches!(finding.outcome, Outcome::NotSent { .. } | Outcome::Absent);
         if was == Status::Ready && is_nothing {
@@ -557,7 +570,7 @@ impl Model {
                 Status::Ready
             }
             Outcome::NotSent { .. } | Outcome::Unknown { .. } if is_pending => was,
-            Outcome::Absent if was == Status::Unknown && !kept.is_seen => {
+            Outcome::Absent if was == Status::Unknown && kept.psp_refund.is_none() => {
                 again_ms = Some(schedule::after_absent(sends));
                 Status::Ready
             }
@@ -565,9 +578,10 @@ impl Model {
         };
         let sends_again = again_ms == Some(0);
         let to = if sends_again { Status::Dispatched } else { to };
-        let named = finding.outcome.psp_refund().is_some();
         let kept = self.refunds.get_mut(&refund).expect("it was just there");
-        kept.is_seen |= named;
+        if named.is_some() {
+            kept.psp_refund = named.map(str::to_owned);
+        }
         kept.looks = if to == was { kept.looks } else { 0 };
         if sends_again {
             kept.attempt += 1;
@@ -586,7 +600,7 @@ impl Model {
             return;
         };
         let Some(due_ms) = kept.due_ms else { return };
-        let is_due = due_ms <= at_ms;
+        let is_due = due_ms <= at_ms || due_ms > at_ms + schedule::FARTHEST;
         if self.under_way.contains_key(&refund) || self.called_now.contains(&refund) {
             if is_due {
                 kept.due_ms = Some(at_ms + schedule::DISPATCH_GRACE);
@@ -621,8 +635,17 @@ impl Model {
         let account = self.payments.get_mut(&(refund.merchant, refund.payment));
         let leg = &mut account.expect("a refund has its payment").legs[kept.leg];
         match (held, to.holds_money()) {
-            (true, false) => leg.held -= kept.amount,
-            (false, true) => leg.held += kept.amount,
+            // Money that comes free covers excess first.
+            (true, false) => {
+                let covers = kept.amount.min(leg.excess);
+                leg.excess -= covers;
+                leg.held -= kept.amount - covers;
+            }
+            (false, true) => {
+                let fits = kept.amount.min(leg.captured - leg.held);
+                leg.held += fits;
+                leg.excess += kept.amount - fits;
+            }
             _ => {}
         }
         if to.is_open() {
@@ -731,6 +754,16 @@ impl Model {
         changes.events.iter().filter_map(of).collect()
     }
 
+    /// May the PSP change its mind about a closed refund? Only where the leg was captured once, for
+    /// this model keeps sums per leg, and what of a late success is excess is a matter of captures.
+    pub fn may_turn(&self, refund: RefundRef) -> bool {
+        let Some(kept) = self.refunds.get(&refund) else { return false };
+        let account = &self.payments[&(refund.merchant, refund.payment)];
+        let leg = account.legs[kept.leg];
+        let is_whole = leg.captures == 1 && leg.captured + leg.released == leg.authorised;
+        is_whole && !kept.status.holds_money()
+    }
+
     /// The status of a refund after an event of its payment.
     pub fn status_as_of(&self, refund: RefundRef, seq: u32) -> Option<Status> {
         let account = self.payments.get(&(refund.merchant, refund.payment))?;
@@ -800,6 +833,8 @@ fn may_follow(from: Option<Status>, to: Status) -> bool {
             is_open || matches!(to, Succeeded | Declined | Failed | Voided)
         }
         Succeeded => to == Reversed,
+        // Paid after all, and an alarm.
+        Declined | Failed | Voided | Reversed => to == Succeeded,
         _ => false,
     }
 }

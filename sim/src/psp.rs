@@ -39,6 +39,8 @@ pub struct Policy {
     pub may_straggle: bool,
     /// A planted bug: a look-up does not see a refund before it is this old.
     pub look_up_lag_ms: i64,
+    /// What it tells unasked comes late, in any order and twice.
+    pub notices_wander: bool,
     pub rates: Rates,
 }
 
@@ -61,6 +63,8 @@ pub struct Rates {
     pub bounce: u64,
     pub notice: u64,
     pub deaf_look_up: u64,
+    /// Of a thousand steps: a refund that was over is paid all the same.
+    pub turn_about: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +87,16 @@ pub struct Execution {
     pub state: State,
     /// It never leaves its state by itself.
     pub is_for_ever: bool,
+    /// Which of the PSP's refunds it is: also under one key, where keys do not live for ever.
+    number: usize,
     key: String,
     /// The call that made it.
     attempt: u32,
     at_ms: i64,
     errs_for_ever: bool,
     declined_at_once: bool,
+    /// Paid after it had been told to be over.
+    pub is_turned: bool,
 }
 
 impl Execution {
@@ -98,7 +106,7 @@ impl Execution {
     }
 
     fn outcome(&self) -> Outcome {
-        let psp_refund = Some(format!("re_{}", &self.key[8..]));
+        let psp_refund = Some(format!("re_{}", self.number));
         match self.state {
             State::Paid => Outcome::Succeeded { psp_refund },
             State::Pending => Outcome::Pending { psp_refund },
@@ -128,6 +136,8 @@ enum Event {
     /// A pending refund is decided.
     Decides(usize, State),
     Bounces(usize),
+    /// What it said of a refund at some time gets here.
+    Notice(usize, Outcome),
 }
 
 #[derive(Clone, Debug)]
@@ -145,8 +155,8 @@ pub struct Psp {
     pub executions: Vec<Execution>,
     /// What broke the PSP's own rules, in words.
     pub violations: Vec<String>,
-    /// Refunds whose money came back; told again until they are on our books.
-    bounced: Vec<usize>,
+    /// Refunds whose money came back, or went after all; told again until they are on our books.
+    surprises: Vec<usize>,
     by_key: BTreeMap<String, Vec<usize>>,
     by_refund: BTreeMap<RefundRef, Vec<usize>>,
     counted: BTreeMap<PaymentId, i64>,
@@ -165,7 +175,7 @@ impl Psp {
             policy,
             executions: Vec::new(),
             violations: Vec::new(),
-            bounced: Vec::new(),
+            surprises: Vec::new(),
             by_key: BTreeMap::new(),
             by_refund: BTreeMap::new(),
             counted: BTreeMap::new(),
@@ -193,9 +203,10 @@ impl Psp {
         self.queue.first_key_value().map(|((at_ms, _), _)| *at_ms)
     }
 
-    /// Refunds whose money came back, as long as we may have to be told.
-    pub fn untold(&self) -> impl Iterator<Item = RefundRef> {
-        self.bounced.iter().map(|at| self.executions[*at].refund)
+    /// Refunds whose money came back or went after all, as long as we may have to be told.
+    pub fn untold(&self) -> impl Iterator<Item = (RefundRef, State)> {
+        let of = |at: &usize| (self.executions[*at].refund, self.executions[*at].state);
+        self.surprises.iter().map(of)
     }
 
     /// When the last thing that is under way happens.
@@ -290,6 +301,17 @@ impl Psp {
                     news.extend(self.notice(rng, tally, (at, at_ms)));
                 }
                 Event::Bounces(at) => self.bounce(tally, at),
+                // One that was turned about since is told as a surprise, which has the last word.
+                Event::Notice(at, _) if self.executions[at].is_turned => {}
+                Event::Notice(at, outcome) => {
+                    let Execution { refund, attempt, .. } = self.executions[at];
+                    // Without keys that live for ever a refund here may be one of several of ours:
+                    // then it says which call it was.
+                    let is_one = self.policy.key_life_ms == i64::MAX;
+                    let attempt = if is_one { u32::MAX } else { attempt };
+                    let kind = CallKind::Send;
+                    news.push(News { refund, attempt, outcome, at_ms, kind });
+                }
             }
         }
         news
@@ -300,8 +322,18 @@ impl Psp {
         if call.generation != self.generation {
             return None;
         }
-        call.is_ended = true;
-        Some(news(call, outcome, at_ms))
+        let is_late = std::mem::replace(&mut call.is_ended, true);
+        // What was said before it was turned about gets lost: without a version of its own, nobody
+        // could tell it from news.
+        let mut own = self.by_refund.get(&call.instruction.refund).into_iter().flatten();
+        let is_turned = own.any(|at| self.executions[*at].is_turned);
+        match outcome {
+            Outcome::Declined { .. } | Outcome::Failed { .. } if is_turned && is_late => None,
+            Outcome::Declined { .. } | Outcome::Failed { .. } if is_turned => {
+                Some(news(call, server_error(), at_ms))
+            }
+            outcome => Some(news(call, outcome, at_ms)),
+        }
     }
 
     fn give_up(&mut self, tally: &mut Tally, id: u64, at_ms: i64) -> Option<News> {
@@ -382,6 +414,9 @@ impl Psp {
         tally.add("PSP", state_word(state));
         let errs_for_ever = state != State::Declined && rng.chance(rates.error_for_ever);
         let at = self.book(call, (state, at_ms), errs_for_ever);
+        if self.policy.notices_wander {
+            self.notice(rng, tally, (at, at_ms));
+        }
         match state {
             State::Pending | State::Action if is_for_ever => self.executions[at].is_for_ever = true,
             State::Pending | State::Action => {
@@ -414,11 +449,13 @@ impl Psp {
             amount: amount.units(),
             state,
             is_for_ever: false,
+            number: self.executions.len(),
             key: call.key.clone(),
             attempt,
             at_ms,
             errs_for_ever,
             declined_at_once: state == State::Declined,
+            is_turned: false,
         };
         let counted = self.counted.entry(refund.payment).or_insert(0);
         let captured = self.captured.get(&refund.payment).copied().unwrap_or(0);
@@ -468,20 +505,33 @@ impl Psp {
         let execution = &mut self.executions[at];
         let counted = execution.counts();
         execution.state = state;
-        if counted && !execution.counts() {
+        if counted && !execution.counts() && !execution.is_turned {
             let sum = self.counted.entry(execution.refund.payment).or_insert(0);
             *sum -= execution.amount;
         }
     }
 
     /// The PSP tells us unasked, naming the call that made the refund.
-    fn notice(&self, rng: &mut Rng, tally: &mut Tally, (at, at_ms): (usize, i64)) -> Option<News> {
+    fn notice(
+        &mut self,
+        rng: &mut Rng,
+        tally: &mut Tally,
+        (at, at_ms): (usize, i64),
+    ) -> Option<News> {
         if !rng.chance(self.policy.rates.notice) {
             return None;
         }
         tally.add("PSP", "notice");
-        let Execution { refund, attempt, .. } = self.executions[at];
         let outcome = self.executions[at].outcome();
+        if self.policy.notices_wander {
+            for _ in 0..rng.between(1, 2) {
+                let at_ms = at_ms + rng.between(0, 5 * 60 * SECOND);
+                tally.add("PSP", "notice that wanders");
+                self.at(at_ms, Event::Notice(at, outcome.clone()));
+            }
+            return None;
+        }
+        let Execution { refund, attempt, .. } = self.executions[at];
         Some(News { refund, attempt, outcome, at_ms, kind: CallKind::Send })
     }
 
@@ -490,27 +540,64 @@ impl Psp {
         if self.executions[at].state == State::Paid {
             tally.add("PSP", "money came back");
             self.decide(at, State::Bounced);
-            self.bounced.push(at);
+            self.surprises.push(at);
         }
     }
 
-    /// The news of money that came back, until it is on our books. `is_due` says of which refunds
-    /// it is to be told: `None` when it is on the books already.
-    pub fn bounces(
+    /// It said that a refund was declined, had failed or had come back, and pays it all the same.
+    pub fn turn(&mut self, tally: &mut Tally, (refund, amount): (RefundRef, i64), now_ms: i64) {
+        let own = self.by_refund.entry(refund).or_default();
+        let at = match own.last() {
+            Some(at) => *at,
+            None => {
+                let at = self.executions.len();
+                own.push(at);
+                let key = requite_core::id::uuid_text(refund.refund.bits());
+                self.executions.push(Execution {
+                    refund,
+                    amount,
+                    state: State::Declined,
+                    is_for_ever: false,
+                    number: at,
+                    key: format!("requite-{key}"),
+                    attempt: 0,
+                    at_ms: now_ms,
+                    errs_for_ever: false,
+                    declined_at_once: true,
+                    is_turned: false,
+                });
+                at
+            }
+        };
+        let execution = &mut self.executions[at];
+        if matches!(execution.state, State::Declined | State::Bounced) {
+            tally.add("PSP", "paid what it had said was over");
+            execution.state = State::Paid;
+            execution.is_turned = true;
+            self.surprises.push(at);
+        }
+    }
+
+    /// The news of money that came back or went after all, until it is on our books. `is_due` says of
+    /// which refunds it is to be told: `None` when it is on the books already.
+    pub fn surprises(
         &mut self,
-        is_due: impl Fn(RefundRef) -> Option<bool>,
+        is_due: impl Fn(RefundRef, State) -> Option<bool>,
         now_ms: i64,
     ) -> Vec<News> {
         let mut told = Vec::new();
         let mut left = Vec::new();
-        for at in std::mem::take(&mut self.bounced) {
-            let Execution { refund, .. } = self.executions[at];
-            let Some(is_due) = is_due(refund) else {
+        for at in std::mem::take(&mut self.surprises) {
+            let Execution { refund, state, .. } = self.executions[at];
+            let Some(is_due) = is_due(refund, state) else {
                 continue;
             };
             left.push(at);
             if is_due {
-                let outcome = Outcome::Failed { fault: fault("sent back by the bank") };
+                let outcome = match state {
+                    State::Paid => self.executions[at].outcome(),
+                    _ => Outcome::Failed { fault: fault("sent back by the bank") },
+                };
                 told.push(News {
                     refund,
                     attempt: u32::MAX,
@@ -520,7 +607,7 @@ impl Psp {
                 });
             }
         }
-        self.bounced = left;
+        self.surprises = left;
         told
     }
 

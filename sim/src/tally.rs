@@ -8,21 +8,22 @@ const TRACE_SHOWN_MAX: usize = 120;
 /// Counts by name. Names are `group/what`.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    counts: BTreeMap<(&'static str, String), u64>,
+    counts: BTreeMap<&'static str, BTreeMap<String, u64>>,
 }
 
 impl Tally {
     pub fn add(&mut self, group: &'static str, what: &str) {
-        if let Some(count) = self.counts.get_mut(&(group, what.to_owned())) {
-            *count += 1;
-        } else {
-            self.counts.insert((group, what.to_owned()), 1);
+        let own = self.counts.entry(group).or_default();
+        match own.get_mut(what) {
+            Some(count) => *count += 1,
+            None => {
+                own.insert(what.to_owned(), 1);
+            }
         }
     }
 
     pub fn count(&self, group: &str, what: &str) -> u64 {
-        let of = self.group(group).find(|(name, _)| *name == what);
-        of.map_or(0, |(_, count)| count)
+        self.counts.get(group).and_then(|own| own.get(what)).copied().unwrap_or(0)
     }
 
     pub fn total(&self, group: &str) -> u64 {
@@ -30,13 +31,16 @@ impl Tally {
     }
 
     pub fn group(&self, group: &str) -> impl Iterator<Item = (&str, u64)> {
-        let own = self.counts.iter().filter(move |((of, _), _)| *of == group);
-        own.map(|((_, what), count)| (what.as_str(), *count))
+        let own = self.counts.get(group).into_iter().flatten();
+        own.map(|(what, count)| (what.as_str(), *count))
     }
 
     pub fn merge(&mut self, other: &Tally) {
-        for ((group, what), count) in &other.counts {
-            *self.counts.entry((group, what.clone())).or_insert(0) += count;
+        for (group, own) in &other.counts {
+            let sums = self.counts.entry(group).or_default();
+            for (what, count) in own {
+                *sums.entry(what.clone()).or_insert(0) += count;
+            }
         }
     }
 }

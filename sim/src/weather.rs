@@ -1,6 +1,6 @@
-//! What a run is like. Every run draws its own rates of everything, so that there are runs of many
-//! short crashes, of few long ones, of a slow PSP, of a store that fails all the time, and calm
-//! ones: an average mix would never get far into any corner.
+//! What a run is like. Every run draws its own rates of everything, and half of the runs have a
+//! [`Climate`] besides that pushes one thing to its end: many short crashes, few long ones, a slow
+//! PSP, a lying one, a clock that jumps. An average mix would never get far into any corner.
 
 use std::collections::VecDeque;
 
@@ -12,6 +12,69 @@ use crate::rng::Rng;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
+
+/// What a run is about, if about anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Climate {
+    /// Whatever the rates say.
+    Mixed,
+    /// Three answers of ten never come; nothing else is wrong.
+    LostAnswers,
+    /// The process dies every few steps, and again while it recovers.
+    ManyCrashes,
+    /// It dies seldom, and stays down for hours or days.
+    LongCrashes,
+    /// Answers come after the deadline, if at all.
+    SlowPsp,
+    /// What it said was over is not: declines and failures that are paid later, money that comes
+    /// back and goes again.
+    LyingPsp,
+    /// Neither idempotency keys nor a guard against giving back too much, and hardly an answer.
+    BarePsp,
+    /// It never tells anything unasked.
+    NoNotices,
+    /// Look-ups are hardly ever answered: news comes unasked or not at all.
+    OnlyNotices,
+    /// The store fails, conflicts, and commits without saying so.
+    BadStore,
+    /// Our clock is set, by hours and days, forwards and backwards.
+    ClockJumps,
+    /// Weeks go by.
+    LongTimes,
+}
+
+impl Climate {
+    pub const ALL: [(&'static str, Climate); 12] = [
+        ("mixed", Climate::Mixed),
+        ("lost-answers", Climate::LostAnswers),
+        ("many-crashes", Climate::ManyCrashes),
+        ("long-crashes", Climate::LongCrashes),
+        ("slow-psp", Climate::SlowPsp),
+        ("lying-psp", Climate::LyingPsp),
+        ("bare-psp", Climate::BarePsp),
+        ("no-notices", Climate::NoNotices),
+        ("only-notices", Climate::OnlyNotices),
+        ("bad-store", Climate::BadStore),
+        ("clock-jumps", Climate::ClockJumps),
+        ("long-times", Climate::LongTimes),
+    ];
+
+    /// Of a seed: every second run is mixed. Drawn beside the run's own chance, so that a mixed run
+    /// tells the same story however many climates there are.
+    pub fn of(seed: u64) -> Climate {
+        let mut rng = Rng::new(seed ^ 0x00C1_1A7E_5EED);
+        if rng.chance(500) { Climate::Mixed } else { rng.pick(&Climate::ALL[1..]).1 }
+    }
+
+    pub fn named(name: &str) -> Option<Climate> {
+        Climate::ALL.iter().find(|(word, _)| *word == name).map(|(_, climate)| *climate)
+    }
+
+    pub fn name(self) -> &'static str {
+        let listed = Climate::ALL.iter().find(|(_, climate)| *climate == self);
+        listed.expect("ALL lists every climate").0
+    }
+}
 
 /// Rates per thousand steps, unless said.
 #[derive(Clone, Debug)]
@@ -38,8 +101,18 @@ pub struct Weather {
     pub dies_answering: u64,
     pub dies_calling: u64,
     pub dies_idle: u64,
+    /// Restarts that die as well, before or after their recovery.
+    pub dies_recovering: u64,
+    /// How long a process stays down, in ms.
+    pub down_ms: &'static [i64],
+    /// Our clock is set.
+    pub clock_jumps: u64,
     pub audits: u64,
 }
+
+const DOWN_MS: &[i64] = &[0, 5, 300, 5_000, 600_000];
+const DOWN_SHORT_MS: &[i64] = &[0, 1, 5];
+const DOWN_LONG_MS: &[i64] = &[HOUR, 5 * HOUR, DAY, 11 * DAY];
 
 /// Nothing, little, some or much.
 fn rate(rng: &mut Rng, much: u64) -> u64 {
@@ -73,12 +146,15 @@ impl Weather {
             dies_answering: rate(rng, 20),
             dies_calling: rate(rng, 40),
             dies_idle: rate(rng, 20),
+            dies_recovering: 0,
+            down_ms: DOWN_MS,
+            clock_jumps: 0,
             audits: 4,
         }
     }
 
-    /// Faults stop; clients have stopped before.
-    pub fn calm(&mut self) {
+    /// Nothing goes wrong by itself; how shops behave stays as it was drawn.
+    fn is_fine(&mut self) {
         self.late_sweeps = 0;
         self.store_fails = 0;
         self.constraints = 0;
@@ -88,6 +164,81 @@ impl Weather {
         self.dies_answering = 0;
         self.dies_calling = 0;
         self.dies_idle = 0;
+        self.dies_recovering = 0;
+        self.clock_jumps = 0;
+    }
+
+    /// What a climate makes of a weather and of the PSP in it.
+    pub fn shape(&mut self, climate: Climate, policy: &mut Policy) {
+        let rates = &mut policy.rates;
+        use Climate::{LyingPsp, OnlyNotices, SlowPsp};
+        policy.notices_wander = matches!(climate, LyingPsp | OnlyNotices | SlowPsp);
+        match climate {
+            Climate::Mixed => {}
+            Climate::LostAnswers => {
+                self.is_fine();
+                *rates = Rates { lost_after: 300, ..Rates::default() };
+            }
+            Climate::ManyCrashes => {
+                self.dies_in_store = 80;
+                self.dies_answering = 60;
+                self.dies_calling = 80;
+                self.dies_idle = 60;
+                self.dies_recovering = 300;
+                self.down_ms = DOWN_SHORT_MS;
+            }
+            Climate::LongCrashes => {
+                self.dies_in_store = 4;
+                self.dies_calling = 8;
+                self.dies_answering = 2;
+                self.dies_idle = 4;
+                self.dies_recovering = 100;
+                self.down_ms = DOWN_LONG_MS;
+            }
+            Climate::SlowPsp => {
+                rates.slow = 600;
+                rates.pending = 300;
+                policy.deadline_ms = 2_000;
+            }
+            Climate::LyingPsp => {
+                rates.turn_about = 250;
+                rates.fail = 100;
+                rates.decline = 200;
+                rates.bounce = 100;
+                rates.notice = 500;
+            }
+            Climate::BarePsp => {
+                policy.key_life_ms = 0;
+                policy.has_guard = false;
+                policy.may_straggle = false;
+                policy.shows_declines = false;
+                rates.lost_after = 300;
+                rates.server_error = 150;
+                rates.deaf_look_up = 400;
+            }
+            Climate::NoNotices => rates.notice = 0,
+            Climate::OnlyNotices => {
+                rates.notice = 1_000;
+                rates.pending = 600;
+                rates.deaf_look_up = 900;
+            }
+            Climate::BadStore => {
+                self.store_fails = 150;
+                self.constraints = 60;
+                self.tries_again = 200;
+                self.loses_answers = 80;
+            }
+            Climate::ClockJumps => {
+                self.clock_jumps = 40;
+                self.dies_idle = 10;
+            }
+            Climate::LongTimes => self.long_waits = 200,
+        }
+    }
+
+    /// Faults stop; clients have stopped before.
+    pub fn calm(&mut self) {
+        self.is_fine();
         self.audits = 0;
         self.batch = 256;
     }
@@ -167,6 +318,7 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         bounce: rate(rng, 50),
         notice: rate(rng, 700),
         deaf_look_up: rate(rng, 400),
+        turn_about: 0,
     };
     if may_straggle {
         rates.refused_connection = 0;
@@ -178,6 +330,7 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         shows_declines: rng.chance(600),
         deadline_ms: rng.pick(&[2_000, 10_000, 30_000]),
         may_straggle,
+        notices_wander: false,
         look_up_lag_ms: if bug == Some(Bug::LaggingLookUp) { 5 * 60_000 } else { 0 },
         rates,
     }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use requite_core::refund::Status;
+use requite_core::schedule;
 use requite_core::settle::{Finding, Outcome};
 use requite_engine::command::{Command, RefundRef, RefundRequest};
 use requite_engine::lane::{BATCH_MAX, Lane};
@@ -23,11 +24,14 @@ use crate::desk::{SharedInbox, Ticket, Tickets, answer};
 use crate::disk::{Disk, Fate, Faulty, SharedTap, Transacted, tap};
 use crate::judge::{self, Acked, Shown};
 use crate::model::Model;
-use crate::psp::{News, Psp};
+use crate::psp::{News, Psp, State};
 use crate::rng::Rng;
 use crate::tally::{Tally, Trace};
-use crate::weather::{self, Weather};
+use crate::weather::{self, Climate, Weather};
 
+const HOUR: i64 = 3_600_000;
+/// Crashes within crashes.
+const NESTED_MAX: u32 = 5;
 /// Simulated time at the start: 2024-09-15.
 const START_MS: i64 = 1_726_400_000_000;
 /// Distance between sweeps, as the engine's.
@@ -42,14 +46,16 @@ const STEPS_MAX: u64 = 200_000;
 pub struct Plan {
     pub seed: u64,
     pub bug: Option<Bug>,
+    /// `None`: the seed's own.
+    pub climate: Option<Climate>,
     /// Tells the whole trace on standard error.
     pub is_loud: bool,
 }
 
 impl Plan {
-    /// A seed, and nothing planted.
+    /// A seed in its own climate, and nothing planted.
     pub fn of(seed: u64) -> Plan {
-        Plan { seed, bug: None, is_loud: false }
+        Plan { seed, bug: None, climate: None, is_loud: false }
     }
 }
 
@@ -63,7 +69,10 @@ pub struct Story {
 }
 
 pub struct World {
+    /// The true time, which PSPs and the network have.
     pub(crate) now_ms: i64,
+    /// What our own clock shows beyond that.
+    skew_ms: i64,
     pub(crate) rng: Rng,
     pub(crate) weather: Weather,
     pub(crate) bug: Option<Bug>,
@@ -88,6 +97,8 @@ pub struct World {
     news: VecDeque<Command>,
     /// News that the lane keeps because the store failed.
     backlog: Vec<Command>,
+    /// Refunds that ended without money, as a lying PSP remembers them.
+    over: Vec<RefundRef>,
     /// Wake-ups that come a step late.
     late: Vec<Command>,
     swept_at_ms: i64,
@@ -96,6 +107,8 @@ pub struct World {
     /// Client requests yet to come.
     wishes: u64,
     is_calm: bool,
+    /// Restarts within restarts.
+    nested: u32,
     /// Where a process that is dead after a step died.
     moment: &'static str,
 }
@@ -117,10 +130,14 @@ impl World {
     }
 
     fn new(plan: Plan) -> World {
-        let Plan { seed, bug, is_loud } = plan;
+        let Plan { seed, bug, climate, is_loud } = plan;
         let mut rng = Rng::new(seed);
-        let weather = Weather::draw(&mut rng);
-        let policy = weather::policy(&mut rng, bug);
+        let mut weather = Weather::draw(&mut rng);
+        let mut policy = weather::policy(&mut rng, bug);
+        // A planted bug needs no climate to show.
+        let own = if bug.is_some() { Climate::Mixed } else { Climate::of(seed) };
+        let climate = climate.unwrap_or(own);
+        weather.shape(climate, &mut policy);
         let clients = Clients::new(&mut rng, weather.habits.clone());
         // The real store for a tenth of the runs; a planted bug may need the one in memory.
         let is_file = rng.chance(100) && bug.is_none();
@@ -130,14 +147,17 @@ impl World {
         model.reasons.extend(clients.reasons());
         let mut trace = Trace::default();
         trace.is_loud = is_loud;
-        trace.say(format!("seed {seed}, store {}: {weather:?} {policy:?}", disk.word()));
+        let (kind, store) = (climate.name(), disk.word());
+        trace.say(format!("seed {seed}, {kind}, store {store}: {weather:?} {policy:?}"));
         let mut tally = Tally::default();
+        tally.add("climate", kind);
         tally.add("store", disk.word());
         let tap = SharedTap::default();
         let side = disk.second();
         let store = Faulty::new(disk, SharedTap::clone(&tap), bug);
         World {
             now_ms: START_MS,
+            skew_ms: 0,
             wishes: rng.pick(&[60, 300, 1_000, 3_000]),
             rng,
             weather,
@@ -158,10 +178,12 @@ impl World {
             news: VecDeque::new(),
             backlog: Vec::new(),
             late: Vec::new(),
+            over: Vec::new(),
             swept_at_ms: START_MS,
             numbers: 0,
             steps: 0,
             is_calm: false,
+            nested: 0,
             moment: "",
         }
     }
@@ -182,6 +204,9 @@ impl World {
         self.trace.say(String::from("faults stop"));
         self.is_calm = true;
         self.weather.calm();
+        if self.skew_ms != 0 {
+            self.set_clock(0);
+        }
         self.psp.calm();
         let last_decision = self.psp.last_at().unwrap_or(self.now_ms);
         let limit = last_decision.max(self.now_ms) + judge::SETTLED_WITHIN_MS;
@@ -202,7 +227,7 @@ impl World {
 
     /// When there is something to do again. `None`: all is quiet.
     fn next_happening(&self) -> Option<i64> {
-        let is_due = |refund| self.model.refunds[&refund].status == Status::Succeeded;
+        let is_due = |(refund, state)| is_news(&self.model, refund, state) == Some(true);
         let untold = self.psp.untold().any(is_due);
         let waits = !self.queue.is_empty() || !self.news.is_empty() || !self.backlog.is_empty();
         if waits || !self.late.is_empty() || untold {
@@ -210,7 +235,12 @@ impl World {
         }
         let expiring = self.tickets.values().filter_map(|ticket| ticket.expires_at_ms).min();
         let due = judge::unsettled(&self.model, &self.psp);
-        let due = due.iter().filter_map(|refund| self.model.refunds[refund].due_ms).min();
+        let due = due.iter().filter_map(|refund| self.model.refunds[refund].due_ms);
+        let wall_ms = self.wall_ms();
+        let is_far = |at_ms: &i64| *at_ms > wall_ms.saturating_add(schedule::FARTHEST);
+        // What lies beyond every schedule is due now: the clock was set back.
+        let due = due.map(|at_ms| if is_far(&at_ms) { wall_ms } else { at_ms }).min();
+        let due = due.map(|at_ms| at_ms - self.skew_ms);
         let happening = self.psp.next_at();
         // The sweep looks every quarter of a second; what is due before is found then.
         let due = due.map(|at_ms| at_ms.max(self.swept_at_ms + SWEEP_EVERY_MS));
@@ -223,6 +253,8 @@ impl World {
         if self.steps > STEPS_MAX {
             return Err(String::from("the run does not come to an end"));
         }
+        self.maybe_set_clock();
+        self.maybe_turn();
         self.hear_from_psp();
         self.sweep();
         self.clients_come();
@@ -245,21 +277,52 @@ impl World {
         self.maybe_die_idle()
     }
 
+    // --- Time ---
+
+    /// What our own clock shows.
+    fn wall_ms(&self) -> i64 {
+        self.now_ms + self.skew_ms
+    }
+
+    fn maybe_set_clock(&mut self) {
+        let jumps = self.weather.clock_jumps;
+        if jumps > 0 && self.rng.chance(jumps) {
+            let skew_ms = self.rng.pick(&[0, 2_000, -2_000, HOUR, -2 * HOUR, 30 * 24 * HOUR]);
+            self.set_clock(skew_ms);
+        }
+    }
+
+    fn set_clock(&mut self, skew_ms: i64) {
+        let word = if skew_ms < self.skew_ms { "set back" } else { "set forward" };
+        self.tally.add("clock", word);
+        self.trace.say(format!("  clock {word}: {} -> {skew_ms} ms off", self.skew_ms));
+        self.skew_ms = skew_ms;
+    }
+
     // --- What comes in ---
+
+    /// A lying PSP pays something that it had said was over.
+    fn maybe_turn(&mut self) {
+        let rate = self.psp.policy.rates.turn_about;
+        if rate == 0 || self.over.is_empty() || !self.rng.chance(rate) {
+            return;
+        }
+        let refund = self.over.swap_remove(self.rng.index(self.over.len()));
+        if self.model.may_turn(refund) {
+            let amount = self.model.refunds[&refund].amount;
+            self.psp.turn(&mut self.tally, (refund, amount), self.now_ms);
+        }
+    }
 
     fn hear_from_psp(&mut self) {
         let World { psp, rng, tally, model, .. } = self;
         let mut heard = psp.advance(rng, tally, self.now_ms);
         let is_quiet = heard.is_empty() && self.news.is_empty() && self.backlog.is_empty();
         if is_quiet && (self.is_calm || rng.chance(300)) {
-            // Of money that came back the PSP tells long after everything else, and again and
-            // again until we have it.
-            let is_due = |refund| match model.refunds.get(&refund)?.status {
-                Status::Succeeded => Some(true),
-                status if status.is_open() => Some(false),
-                _ => None,
-            };
-            heard.extend(psp.bounces(is_due, self.now_ms));
+            // Of money that came back, or went after all, the PSP tells long after everything else,
+            // and again and again until we have it.
+            let is_due = |refund, state| is_news(model, refund, state);
+            heard.extend(psp.surprises(is_due, self.now_ms));
         }
         for news in heard {
             let command = self.as_command(news);
@@ -280,7 +343,7 @@ impl World {
             (_, outcome) => outcome,
         };
         self.tally.add("outcome", outcome.word());
-        let finding = Finding { attempt, outcome, at_ms };
+        let finding = Finding { attempt, outcome, at_ms: at_ms + self.skew_ms };
         Command::Settle { refund, finding }
     }
 
@@ -293,7 +356,7 @@ impl World {
         if self.rng.chance(self.weather.store_fails) {
             return self.tally.add("sweep", "could not read");
         }
-        let at_ms = self.now_ms;
+        let at_ms = self.wall_ms();
         let wake = |refund| Command::Wake { refund, at_ms, is_restart: false };
         if self.bug == Some(Bug::DeafSweep) {
             return;
@@ -312,10 +375,11 @@ impl World {
             return;
         }
         let coming = self.rng.below(self.weather.burst + 1);
+        let wall_ms = self.wall_ms();
         for _ in 0..coming {
             self.wishes = self.wishes.saturating_sub(1);
             let World { clients, rng, model, .. } = self;
-            let command = clients.next(rng, model, self.now_ms);
+            let command = clients.next(rng, model, wall_ms);
             self.numbers += 1;
             let request = match &command {
                 Command::Refund(request) => Some(request.clone()),
@@ -459,6 +523,11 @@ impl World {
         }
         if is_committed {
             self.model.check_commit(&changes)?;
+            let ended = changes.refunds.iter().filter(|change| {
+                let status = change.record.refund.status;
+                matches!(status, Status::Declined | Status::Failed | Status::Reversed)
+            });
+            self.over.extend(ended.map(|change| change.key));
             for (from, to) in self.model.moves(&changes) {
                 self.tally.add("status", to.word());
                 let from = from.map_or("(new)", Status::word);
@@ -541,7 +610,7 @@ impl World {
         }
         if self.bug == Some(Bug::AbsentWithoutAsking) && call.kind == CallKind::LookUp {
             let Instruction { refund, attempt, .. } = call;
-            let finding = Finding { attempt, outcome: Outcome::Absent, at_ms: self.now_ms };
+            let finding = Finding { attempt, outcome: Outcome::Absent, at_ms: self.wall_ms() };
             return self.news.push_back(Command::Settle { refund, finding });
         }
         let World { psp, rng, .. } = self;
@@ -584,7 +653,7 @@ impl World {
         *self.inbox.lock().expect("one thread runs a simulation") = Default::default();
         *tap(&self.tap) = Default::default();
 
-        let down_ms = self.rng.pick(&[0, 5, 300, 5_000, 600_000]);
+        let down_ms = self.rng.pick(self.weather.down_ms);
         self.now_ms += down_ms;
         let unheard = self.psp.advance(&mut self.rng, &mut self.tally, self.now_ms);
         self.trace.say(format!("  down for {down_ms} ms, {} notices unheard", unheard.len()));
@@ -596,9 +665,47 @@ impl World {
             tap(&self.tap).fails_recovery = true;
         }
         // A recovery that cannot read leaves its work to the sweep.
-        self.news.extend(lane.recover(self.now_ms).unwrap_or_default());
+        self.news.extend(lane.recover(self.now_ms + self.skew_ms).unwrap_or_default());
         self.lane = Some(lane);
-        Ok(())
+        self.recover_or_die()
+    }
+
+    /// The first step of a process that was just started; it may die in that as well, again and
+    /// again.
+    fn recover_or_die(&mut self) -> Checked {
+        let rate = self.weather.dies_recovering;
+        if rate == 0 || self.nested == NESTED_MAX || !self.rng.chance(rate) {
+            return Ok(());
+        }
+        self.nested += 1;
+        let room = self.news.len().min(BATCH_MAX);
+        let woken: Vec<_> = self.news.drain(..room).map(|command| (command, None)).collect();
+        let done = if woken.is_empty() || self.rng.chance(300) {
+            self.restart("before its recovery")
+        } else {
+            self.step_lane(woken).and_then(|calls| {
+                // Half of the recovery's calls leave before it dies.
+                let leaving = calls.len() / 2;
+                for call in calls.into_iter().take(if self.is_dead() { 0 } else { leaving }) {
+                    self.check_attempt(&call)?;
+                    self.call(call);
+                }
+                self.restart("while it recovers")
+            })
+        };
+        self.nested -= 1;
+        done
+    }
+}
+
+/// Is a PSP's surprise still to be told? `None`: it is on the books already.
+fn is_news(model: &Model, refund: RefundRef, state: State) -> Option<bool> {
+    let status = model.refunds.get(&refund)?.status;
+    let is_paid = state == State::Paid;
+    match status {
+        status if status.is_open() => Some(false),
+        Status::Succeeded => (!is_paid).then_some(true),
+        _ => is_paid.then_some(true),
     }
 }
 

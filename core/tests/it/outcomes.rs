@@ -4,7 +4,7 @@ use requite_core::money::Minor;
 use requite_core::payment::Payment;
 use requite_core::refund::{Fault, Refund, Status};
 use requite_core::schedule::{self, Step};
-use requite_core::settle::{Alarm, Finding, Outcome, revive, send, settle, wake};
+use requite_core::settle::{Alarm, Finding, Outcome, postpone, revive, send, settle, wake};
 
 use crate::support::{ask, minor, payment};
 
@@ -257,4 +257,58 @@ fn a_psp_that_wants_to_be_left_alone_is() {
     assert!(wake(&change.refund, 2_089_999).is_none());
     let (next, step) = wake(&change.refund, 2_090_000).expect("its time has come");
     assert_eq!((step, next.refund.sends, next.refund.id), (Step::Send, 2, refund.id));
+}
+
+/// A PSP that knows no idempotency keys declined the first call, hid that from the look-up, and paid the
+/// second. Its notice about the first one comes last.
+#[test]
+fn what_is_said_of_another_refund_of_the_psp_moves_no_money() {
+    for known in ["succeeded", "pending", "requires_action"] {
+        let (payment, refund, _) = told(&[known]);
+        let other = Some("re_0".to_owned());
+        for outcome in [
+            Outcome::Declined { psp_refund: other.clone(), fault: fault() },
+            Outcome::Pending { psp_refund: other.clone() },
+            Outcome::RequiresAction { psp_refund: other.clone() },
+        ] {
+            let finding = Finding { attempt: u32::MAX, outcome, at_ms: 3_000_000 };
+            assert_eq!(settle(&payment, &refund, &finding), None, "{known}: {finding:?}");
+        }
+        let success = Outcome::Succeeded { psp_refund: other };
+        let finding = Finding { attempt: u32::MAX, outcome: success, at_ms: 3_000_000 };
+        let is_new = settle(&payment, &refund, &finding).is_some();
+        assert_eq!(is_new, known != "succeeded", "a success is never lost");
+    }
+}
+
+/// The clock ran thirty days ahead when the time was written down, and was set right since.
+#[test]
+fn a_time_beyond_every_schedule_has_come() {
+    let longest = schedule::UNKNOWN.iter().chain(&schedule::PENDING).max().expect("they have rows");
+    assert!(*longest < schedule::FARTHEST);
+    let (_, refund, _) = told(&["unknown"]);
+    let next = refund.next_action_at_ms.expect("it is open");
+    for (now_ms, is_due) in [
+        (next - 30 * 86_400_000, true),
+        (next - schedule::FARTHEST - 1, true),
+        (next - schedule::FARTHEST, false),
+        (next - 1, false),
+        (next, true),
+        (next + 1, true),
+    ] {
+        assert_eq!(wake(&refund, now_ms).is_some(), is_due, "{}", next - now_ms);
+        assert_eq!(postpone(&refund, now_ms).is_some(), is_due, "{}", next - now_ms);
+        assert_eq!(schedule::is_due(next, now_ms), is_due);
+    }
+}
+
+/// However long a PSP asks to be left alone: a refund is looked at again within the schedules' reach.
+#[test]
+fn a_psp_is_not_left_alone_for_longer_than_any_schedule() {
+    let (payment, refund) = sent();
+    let outcome = Outcome::NotSent { fault: fault(), retry_after_ms: i64::MAX };
+    let finding = Finding { attempt: refund.attempt, outcome, at_ms: 2_000_000 };
+    let change = settle(&payment, &refund, &finding).expect("it is news");
+    let next = change.refund.next_action_at_ms.expect("it is open");
+    assert_eq!(next, 2_000_000 + schedule::FARTHEST);
 }

@@ -237,7 +237,15 @@ impl Store for Sqlite {
             select merchant_id, payment_id, refund_id from refund
             where next_action_at_ms is not null and next_action_at_ms <= ?1
             order by next_action_at_ms limit ?2";
-        refs(&self.connection, sql, params![now_ms, max])
+        let mut due = refs(&self.connection, sql, params![now_ms, max])?;
+        let left = max.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+        let sql = "-- refunds_beyond_schedule
+            select merchant_id, payment_id, refund_id from refund
+            where next_action_at_ms is not null and next_action_at_ms > ?1
+            order by next_action_at_ms desc limit ?2";
+        let farthest_ms = now_ms.saturating_add(requite_core::schedule::FARTHEST);
+        due.extend(refs(&self.connection, sql, params![farthest_ms, left])?);
+        Ok(due)
     }
 
     fn in_flight(&mut self, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
