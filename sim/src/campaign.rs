@@ -228,7 +228,8 @@ fn all_moved(out: &mut dyn Write, sum: &Sum) -> Result<bool> {
         let count = sum.tally.count("move", &format!("{from_word} -> {to_word}"));
         made += u64::from(count > 0);
         let excuse = NOT_MADE.iter().find(|(froms, tos, _)| {
-            let is_in = |words: &str, word: &str| words.is_empty() || words.split(' ').any(|w| w == word);
+            let is_in =
+                |words: &str, word: &str| words.is_empty() || words.split(' ').any(|w| w == word);
             is_in(froms, from_word) && is_in(tos, to_word)
         });
         match (count, excuse) {

@@ -89,7 +89,6 @@ pub struct Execution {
     pub is_for_ever: bool,
     /// Which of the PSP's refunds it is: also under one key, where keys do not live for ever.
     number: usize,
-    key: String,
     /// The call that made it.
     attempt: u32,
     at_ms: i64,
@@ -450,7 +449,6 @@ impl Psp {
             state,
             is_for_ever: false,
             number: self.executions.len(),
-            key: call.key.clone(),
             attempt,
             at_ms,
             errs_for_ever,
@@ -552,14 +550,12 @@ impl Psp {
             None => {
                 let at = self.executions.len();
                 own.push(at);
-                let key = requite_core::id::uuid_text(refund.refund.bits());
                 self.executions.push(Execution {
                     refund,
                     amount,
                     state: State::Declined,
                     is_for_ever: false,
                     number: at,
-                    key: format!("requite-{key}"),
                     attempt: 0,
                     at_ms: now_ms,
                     errs_for_ever: false,

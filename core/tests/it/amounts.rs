@@ -157,3 +157,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_never_stored_is_no_currency() {
+    for (code, exponent) in
+        [("eur", 2), ("EUR", 5), ("eur", 5), ("EURO", 2), ("EU", 2), ("E\u{a3}", 2)]
+    {
+        assert_eq!(Currency::stored(code, exponent), None, "{code} {exponent}");
+    }
+    // The exponent that a payment was registered with stays, whatever the table says by now.
+    let kept = Currency::stored("EUR", 3).expect("it could have been stored");
+    assert_eq!((kept.code(), kept.exponent(), kept.to_string()), ("EUR", 3, "EUR".to_owned()));
+}

@@ -1,5 +1,5 @@
 use requite_core::decide::{
-    Amount, Ask, BookingRefusal, Plan, Refusal, Target, capture, decide, release,
+    Amount, Ask, BookingRefusal, Plan, Refusal, Target, capture, decide, extend, release,
 };
 use requite_core::id::{CaptureId, LegId, PaymentId};
 use requite_core::journal::Account;
@@ -160,4 +160,23 @@ fn captures_and_releases_share_what_was_authorised() {
         capture(&less, id, None),
         Err(BookingRefusal::ExceedsCapturable { asked: None, capturable: minor(0) })
     );
+}
+
+#[test]
+fn an_extension_says_how_much_more_is_wished_for_and_takes_nothing() {
+    let open = payment("SAR", 10_000, &[(6_000, 0, 0)]);
+    let capturable = minor(4_000);
+    for (asked, expected) in [
+        (None, Ok(minor(0))),
+        (Some(0), Ok(minor(0))),
+        (Some(1), Ok(minor(1))),
+        (Some(99_999), Ok(minor(99_999))),
+        (Some(-1), Err(BookingRefusal::NotPositive)),
+        (Some(i64::MAX), Err(BookingRefusal::ExceedsCapturable { asked: None, capturable })),
+    ] {
+        assert_eq!(extend(&open, asked), expected, "{asked:?}");
+    }
+    let taken = payment("SAR", 10_000, &[(10_000, 0, 0)]);
+    let nothing = BookingRefusal::ExceedsCapturable { asked: None, capturable: minor(0) };
+    assert_eq!(extend(&taken, Some(1)), Err(nothing));
 }

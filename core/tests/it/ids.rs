@@ -10,6 +10,8 @@ fn one_id_has_three_spellings() {
     assert_eq!(uuid_text(bits), "0191f5a7-44d3-7430-8739-2d80821416bf");
     assert_eq!(prefixed_text("pay_", bits), "pay_01J7TTEH6KEGR8EE9DG21185NZ");
     assert_eq!(base62_text(bits), "2xh9aYsdWnTCESU6GxOlL");
+    assert_eq!(parse_prefixed("pay_", "pay_01J7TTEH6KEGR8EE9DG21185NZ"), Some(bits));
+    assert_eq!(parse_prefixed("ref_", "pay_01J7TTEH6KEGR8EE9DG21185NZ"), None);
     let other = parse_uuid("fe26475d-ec3e-4884-9553-f7356683f7f9").expect("a UUID");
     assert_eq!(base62_text(other), "7jZXl4gBUNl0CnaLEnfXbt");
     assert_eq!(base62_text(0), "0");
