@@ -63,6 +63,8 @@ pub struct Rates {
     pub bounce: u64,
     pub notice: u64,
     pub deaf_look_up: u64,
+    /// Of those that are decided: cancelled.
+    pub cancel: u64,
     /// Of a thousand steps: a refund that was over is paid all the same.
     pub turn_about: u64,
 }
@@ -74,6 +76,8 @@ pub enum State {
     Action,
     Paid,
     Declined,
+    /// Cancelled before anything moved.
+    Voided,
     /// Paid, and the bank sent it back.
     Bounced,
 }
@@ -113,6 +117,7 @@ impl Execution {
             State::Declined | State::Bounced => {
                 Outcome::Declined { psp_refund, fault: fault("declined") }
             }
+            State::Voided => Outcome::Voided { psp_refund, fault: fault("canceled") },
         }
     }
 }
@@ -228,13 +233,10 @@ impl Psp {
         let generation = self.generation;
         let call = Call { instruction: call, key, generation, is_ended: false };
         let refund = call.instruction.refund;
-        if let Some(other) = self.newest.insert(refund, id) {
-            let other = &self.calls[&other];
-            if !other.is_ended && other.generation == generation {
-                let what = format!("two calls at once for {refund:?}");
-                self.violations.push(what);
-            }
+        if self.is_called(refund) {
+            self.violations.push(format!("two calls at once for {refund:?}"));
         }
+        self.newest.insert(refund, id);
         self.calls.insert(id, call);
         self.at(now_ms + self.policy.deadline_ms, Event::Deadline(id));
         let rates = &self.policy.rates;
@@ -252,6 +254,12 @@ impl Psp {
             let at_ms = now_ms + rng.between(0, on_the_way);
             self.at(at_ms, Event::Arrives(id));
         }
+    }
+
+    /// Is a call of the living process for this refund under way?
+    fn is_called(&self, refund: RefundRef) -> bool {
+        let newest = self.newest.get(&refund).map(|id| &self.calls[id]);
+        newest.is_some_and(|call| !call.is_ended && call.generation == self.generation)
     }
 
     /// Our process died: what it sent is there, or lost on the way; what comes back reaches nobody.
@@ -302,6 +310,10 @@ impl Psp {
                 Event::Bounces(at) => self.bounce(tally, at),
                 // One that was turned about since is told as a surprise, which has the last word.
                 Event::Notice(at, _) if self.executions[at].is_turned => {}
+                // Whoever takes a notice in keeps it until the call that is under way is over.
+                Event::Notice(at, outcome) if self.is_called(self.executions[at].refund) => {
+                    self.at(at_ms + SECOND, Event::Notice(at, outcome));
+                }
                 Event::Notice(at, outcome) => {
                     let Execution { refund, attempt, .. } = self.executions[at];
                     // Without keys that live for ever a refund here may be one of several of ours:
@@ -327,9 +339,10 @@ impl Psp {
         let mut own = self.by_refund.get(&call.instruction.refund).into_iter().flatten();
         let is_turned = own.any(|at| self.executions[*at].is_turned);
         match outcome {
-            Outcome::Declined { .. } | Outcome::Failed { .. } if is_turned && is_late => None,
-            Outcome::Declined { .. } | Outcome::Failed { .. } if is_turned => {
-                Some(news(call, server_error(), at_ms))
+            Outcome::Declined { .. } | Outcome::Failed { .. } | Outcome::Voided { .. }
+                if is_turned =>
+            {
+                (!is_late).then(|| news(call, server_error(), at_ms))
             }
             outcome => Some(news(call, outcome, at_ms)),
         }
@@ -420,6 +433,8 @@ impl Psp {
             State::Pending | State::Action if is_for_ever => self.executions[at].is_for_ever = true,
             State::Pending | State::Action => {
                 let to = if rng.chance(700) { State::Paid } else { State::Declined };
+                let cancel = self.policy.rates.cancel;
+                let to = if cancel > 0 && rng.chance(cancel) { State::Voided } else { to };
                 let days = if rng.chance(30) { 10 * DAY } else { 2 * 60 * SECOND };
                 let decided_at = at_ms + rng.between(1, days);
                 self.at(decided_at, Event::Decides(at, to));
@@ -428,7 +443,7 @@ impl Psp {
                 let bounced_at = at_ms + rng.between(2 * HOUR, 5 * DAY);
                 self.at(bounced_at, Event::Bounces(at));
             }
-            State::Paid | State::Declined | State::Bounced => {}
+            State::Paid | State::Declined | State::Voided | State::Bounced => {}
         }
         let execution = &self.executions[at];
         if errs_for_ever { server_error() } else { execution.outcome() }
@@ -566,7 +581,7 @@ impl Psp {
             }
         };
         let execution = &mut self.executions[at];
-        if matches!(execution.state, State::Declined | State::Bounced) {
+        if matches!(execution.state, State::Declined | State::Voided | State::Bounced) {
             tally.add("PSP", "paid what it had said was over");
             execution.state = State::Paid;
             execution.is_turned = true;
@@ -633,6 +648,7 @@ fn state_word(state: State) -> &'static str {
         State::Action => "requires action",
         State::Paid => "paid",
         State::Declined => "declined",
+        State::Voided => "cancelled",
         State::Bounced => "bounced",
     }
 }

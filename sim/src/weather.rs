@@ -173,6 +173,7 @@ impl Weather {
         let rates = &mut policy.rates;
         use Climate::{LyingPsp, OnlyNotices, SlowPsp};
         policy.notices_wander = matches!(climate, LyingPsp | OnlyNotices | SlowPsp);
+        rates.cancel = if policy.notices_wander { 150 } else { 0 };
         match climate {
             Climate::Mixed => {}
             Climate::LostAnswers => {
@@ -318,6 +319,7 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         bounce: rate(rng, 50),
         notice: rate(rng, 700),
         deaf_look_up: rate(rng, 400),
+        cancel: 0,
         turn_about: 0,
     };
     if may_straggle {

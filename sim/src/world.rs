@@ -525,7 +525,7 @@ impl World {
             self.model.check_commit(&changes)?;
             let ended = changes.refunds.iter().filter(|change| {
                 let status = change.record.refund.status;
-                matches!(status, Status::Declined | Status::Failed | Status::Reversed)
+                !status.is_open() && status != Status::Succeeded
             });
             self.over.extend(ended.map(|change| change.key));
             for (from, to) in self.model.moves(&changes) {
