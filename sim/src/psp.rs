@@ -37,6 +37,8 @@ pub struct Policy {
     /// live for ever and no failures: where the first request may still arrive, "nothing is there"
     /// proves nothing without them.
     pub may_straggle: bool,
+    /// Per thousand requests, where they may.
+    pub straggles: u64,
     /// A planted bug: a look-up does not see a refund before it is this old.
     pub look_up_lag_ms: i64,
     /// What it tells unasked comes late, in any order and twice.
@@ -63,6 +65,10 @@ pub struct Rates {
     pub bounce: u64,
     pub notice: u64,
     pub deaf_look_up: u64,
+    /// Look-ups that do not see what they showed before.
+    pub forgets: u64,
+    /// Of those that wait: wait for somebody else in between.
+    pub wavers: u64,
     /// Of those that are decided: cancelled.
     pub cancel: u64,
     /// Of a thousand steps: a refund that was over is paid all the same.
@@ -100,6 +106,8 @@ pub struct Execution {
     declined_at_once: bool,
     /// Paid after it had been told to be over.
     pub is_turned: bool,
+    /// Its end is told as a failure, without a name.
+    is_failure: bool,
 }
 
 impl Execution {
@@ -114,6 +122,7 @@ impl Execution {
             State::Paid => Outcome::Succeeded { psp_refund },
             State::Pending => Outcome::Pending { psp_refund },
             State::Action => Outcome::RequiresAction { psp_refund },
+            State::Declined if self.is_failure => Outcome::Failed { fault: fault("failed") },
             State::Declined | State::Bounced => {
                 Outcome::Declined { psp_refund, fault: fault("declined") }
             }
@@ -248,7 +257,8 @@ impl Psp {
             return self.at(soon, Event::Answers(id, refused));
         }
         if !rng.chance(rates.lost_before) {
-            let straggles = self.policy.may_straggle && is_send && rng.chance(60);
+            let straggles =
+                self.policy.may_straggle && is_send && rng.chance(self.policy.straggles);
             let latest = if straggles { 200 * SECOND } else { self.policy.deadline_ms / 2 };
             let on_the_way = if rng.chance(800) { 30 } else { latest };
             let at_ms = now_ms + rng.between(0, on_the_way);
@@ -435,8 +445,14 @@ impl Psp {
                 let to = if rng.chance(700) { State::Paid } else { State::Declined };
                 let cancel = self.policy.rates.cancel;
                 let to = if cancel > 0 && rng.chance(cancel) { State::Voided } else { to };
+                self.executions[at].is_failure = cancel > 0 && rng.chance(300);
                 let days = if rng.chance(30) { 10 * DAY } else { 2 * 60 * SECOND };
                 let decided_at = at_ms + rng.between(1, days);
+                let wavers = self.policy.rates.wavers;
+                if wavers > 0 && rng.chance(wavers) {
+                    let other = if state == State::Action { State::Pending } else { State::Action };
+                    self.at(rng.between(at_ms, decided_at), Event::Decides(at, other));
+                }
                 self.at(decided_at, Event::Decides(at, to));
             }
             State::Paid if rng.chance(rates.bounce) => {
@@ -469,6 +485,7 @@ impl Psp {
             errs_for_ever,
             declined_at_once: state == State::Declined,
             is_turned: false,
+            is_failure: false,
         };
         let counted = self.counted.entry(refund.payment).or_insert(0);
         let captured = self.captured.get(&refund.payment).copied().unwrap_or(0);
@@ -500,6 +517,11 @@ impl Psp {
         if rng.chance(self.policy.rates.deaf_look_up) {
             tally.add("PSP", "look-up without an answer");
             return server_error();
+        }
+        let forgets = self.policy.rates.forgets;
+        if forgets > 0 && call.instruction.psp_refund.is_some() && rng.chance(forgets) {
+            tally.add("PSP", "look-up did not see what it had shown");
+            return Outcome::Absent;
         }
         let known = self.by_key.get(&call.key).into_iter().flatten();
         let mut shown = known.map(|at| &self.executions[*at]).filter(|execution| {
@@ -576,6 +598,7 @@ impl Psp {
                     errs_for_ever: false,
                     declined_at_once: true,
                     is_turned: false,
+                    is_failure: false,
                 });
                 at
             }

@@ -173,7 +173,11 @@ impl Weather {
         let rates = &mut policy.rates;
         use Climate::{LyingPsp, OnlyNotices, SlowPsp};
         policy.notices_wander = matches!(climate, LyingPsp | OnlyNotices | SlowPsp);
-        rates.cancel = if policy.notices_wander { 150 } else { 0 };
+        if policy.notices_wander {
+            rates.cancel = 150;
+            rates.wavers = 300;
+            rates.forgets = 100;
+        }
         match climate {
             Climate::Mixed => {}
             Climate::LostAnswers => {
@@ -218,11 +222,7 @@ impl Weather {
                 rates.deaf_look_up = 400;
             }
             Climate::NoNotices => rates.notice = 0,
-            Climate::OnlyNotices => {
-                rates.notice = 1_000;
-                rates.pending = 600;
-                rates.deaf_look_up = 900;
-            }
+            Climate::OnlyNotices => only_notices(policy),
             Climate::BadStore => {
                 self.store_fails = 150;
                 self.constraints = 60;
@@ -295,6 +295,22 @@ impl Weather {
     }
 }
 
+/// Requests are lost or late, look-ups hardly ever answered: what becomes of a refund is told unasked.
+fn only_notices(policy: &mut Policy) {
+    // What is on its way may arrive after we gave it up.
+    policy.key_life_ms = i64::MAX;
+    policy.may_straggle = true;
+    policy.straggles = 500;
+    let rates = &mut policy.rates;
+    rates.refused_connection = 0;
+    rates.fail = 0;
+    rates.notice = 1_000;
+    rates.pending = 600;
+    rates.action = 100;
+    rates.deaf_look_up = 500;
+    rates.lost_before = 500;
+}
+
 /// A PSP of some kind; a planted bug gets the kind of PSP that lets it show.
 pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
     let key_life_ms = match bug {
@@ -319,6 +335,8 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         bounce: rate(rng, 50),
         notice: rate(rng, 700),
         deaf_look_up: rate(rng, 400),
+        forgets: 0,
+        wavers: 0,
         cancel: 0,
         turn_about: 0,
     };
@@ -332,6 +350,7 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         shows_declines: rng.chance(600),
         deadline_ms: rng.pick(&[2_000, 10_000, 30_000]),
         may_straggle,
+        straggles: 60,
         notices_wander: false,
         look_up_lag_ms: if bug == Some(Bug::LaggingLookUp) { 5 * 60_000 } else { 0 },
         rates,
