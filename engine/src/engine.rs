@@ -18,7 +18,7 @@ use requite_core::settle::{Finding, Outcome};
 
 use crate::clock::Clock;
 use crate::command::{Answer, Command, CommandError, RefundRef, Wait};
-use crate::lane::{BATCH_MAX, Lane};
+use crate::lane::Lane;
 use crate::psp::{Instruction, Psp};
 use crate::store::Store;
 
@@ -142,23 +142,23 @@ impl Engine {
                 tracing::error!(%fault, "recovery could not read the store; the sweep will")
             }
         }
-        while let Some(batch) = self.next_batch(lane.has_backlog()) {
+        while let Some(batch) = self.next_batch(lane.has_backlog(), lane.batch_max()) {
             for instruction in lane.step(batch) {
                 self.call(instruction);
             }
         }
     }
 
-    /// Waits for work; everything that is there, up to [`BATCH_MAX`], news first. `None`: stop.
+    /// Waits for work; everything that is there, up to `max`, news first. `None`: stop.
     /// With a backlog the wait ends by itself: what was not committed is tried again.
-    fn next_batch(&self, has_backlog: bool) -> Option<Vec<(Command, Answer)>> {
+    fn next_batch(&self, has_backlog: bool, max: usize) -> Option<Vec<(Command, Answer)>> {
         let mut queue = self.queue();
         loop {
             if !queue.news.is_empty() || !queue.clients.is_empty() {
-                let news = queue.news.len().min(BATCH_MAX);
+                let news = queue.news.len().min(max);
                 let mut batch: Vec<(Command, Answer)> =
                     queue.news.drain(..news).map(|command| (command, no_answer())).collect();
-                let clients = queue.clients.len().min(BATCH_MAX.saturating_sub(batch.len()));
+                let clients = queue.clients.len().min(max.saturating_sub(batch.len()));
                 batch.extend(queue.clients.drain(..clients));
                 return Some(batch);
             }

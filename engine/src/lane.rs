@@ -14,14 +14,15 @@
 
 pub(crate) mod batch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use self::batch::{Batch, Decided, Heard, Hold, Verdict};
 use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
 use crate::psp::{Connectors, Instruction};
-use crate::store::{Store, StoreFault};
+use crate::store::{Commit, Store, StoreFault};
 
-/// Commands that one transaction carries at most. More buys little and costs every p50.
+/// Commands that one transaction carries at most; a store may want fewer. More buys little and costs
+/// every p50.
 pub const BATCH_MAX: usize = 256;
 /// Refunds that recovery wakes at start; the sweep wakes the rest.
 pub const RECOVER_MAX: u32 = 10_000;
@@ -88,12 +89,20 @@ impl<S: Store> Lane<S> {
     /// Decides and commits a batch, answers it, and returns what is now to be sent.
     pub fn step(&mut self, batch: Vec<(Command, Answer)>) -> Vec<Instruction> {
         let kept = std::mem::take(&mut self.backlog).into_iter().map(|news| (news, no_answer()));
-        let (commands, answers): (Vec<Command>, Vec<Answer>) = kept.chain(batch).unzip();
-        if commands.is_empty() {
-            return Vec::new();
+        let mut todo: VecDeque<(Command, Answer)> = kept.chain(batch).collect();
+        let mut instructions = Vec::new();
+        while !todo.is_empty() {
+            let now = todo.drain(..todo.len().min(self.batch_max()));
+            let (commands, answers): (Vec<Command>, Vec<Answer>) = now.unzip();
+            self.calls_end(&commands);
+            instructions.extend(self.decide_all(commands, answers));
         }
-        self.calls_end(&commands);
-        self.decide_all(commands, answers)
+        instructions
+    }
+
+    /// Commands of one transaction at most.
+    pub fn batch_max(&self) -> usize {
+        self.store.batch_max().clamp(1, BATCH_MAX)
     }
 
     /// A call whose outcome is here is over, whatever becomes of the outcome.
@@ -137,7 +146,7 @@ impl<S: Store> Lane<S> {
         let wanted = batch::wanted(commands, &self.waiters);
         let Lane { store, connectors, waiters, under_way, .. } = self;
         let mut decided = Decided::default();
-        store.transact(&wanted, &mut |loaded| {
+        let commit = store.transact(&wanted, &mut |loaded| {
             let mut batch = Batch::new(loaded, connectors.as_ref(), waiters, under_way);
             for command in commands {
                 batch.take(command);
@@ -146,6 +155,9 @@ impl<S: Store> Lane<S> {
             decided = outcome;
             changes
         })?;
+        if commit == Commit::ReadBack {
+            decided.make_no_calls();
+        }
         Ok(decided)
     }
 
@@ -191,7 +203,7 @@ impl<S: Store> Lane<S> {
         }
     }
 
-    /// Nothing was committed. Clients are told so; news is kept.
+    /// Nothing was committed, or nobody knows. Clients are told so; news is kept.
     fn fail(&mut self, commands: Vec<Command>, answers: Vec<Answer>, fault: &StoreFault) {
         tracing::error!(%fault, commands = commands.len(), "a batch was not committed");
         let is_lasting = matches!(fault, StoreFault::Constraint(_));

@@ -3,6 +3,7 @@
 //! A batch is the unit: [`Store::transact`] loads what a batch wants, lets the lane decide, and
 //! saves every change in one transaction. Nothing else writes money.
 
+pub mod postgres;
 mod sql;
 pub mod sqlite;
 
@@ -237,6 +238,20 @@ pub enum StoreFault {
     /// One of the batch's rows broke a constraint; alone, the others may succeed.
     #[error("a row was refused by the store: {0}")]
     Constraint(String),
+    /// The commit was sent, and it could not be found out what became of it. Nobody may be told that
+    /// it failed.
+    #[error("nobody knows whether it was committed: {0}")]
+    Unheard(String),
+}
+
+/// How it is known that a batch is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The store said so, or there was nothing to write.
+    Heard,
+    /// The store's answer was lost, and the batch was found there later. Somebody else may have found
+    /// it first: its calls must not be made.
+    ReadBack,
 }
 
 /// Where everything is kept.
@@ -248,7 +263,12 @@ pub trait Store {
         &mut self,
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
-    ) -> Result<(), StoreFault>;
+    ) -> Result<Commit, StoreFault>;
+
+    /// Commands that one transaction carries at most.
+    fn batch_max(&self) -> usize {
+        crate::lane::BATCH_MAX
+    }
 
     /// Open refunds whose next action time has come ([`requite_core::schedule::is_due`]): at or before
     /// `now_ms`, oldest first, then those that lie beyond every schedule; at most `max`.

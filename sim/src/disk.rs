@@ -15,7 +15,7 @@ use requite_engine::read::{MerchantView, ReasonView};
 use requite_engine::registry::Registry;
 use requite_engine::store::SqlReads;
 use requite_engine::store::sqlite::{self, Open, Sqlite};
-use requite_engine::store::{Changes, Loaded, RefundRecord, Store, StoreFault, Wanted};
+use requite_engine::store::{Changes, Commit, Loaded, RefundRecord, Store, StoreFault, Wanted};
 use tempfile::TempDir;
 
 use crate::bug::Bug;
@@ -111,7 +111,7 @@ impl Store for Disk {
         &mut self,
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Commit, StoreFault> {
         match self {
             Disk::Memory(memory) => lock(memory).transact(wanted, decide),
             Disk::File { store, .. } => store.transact(wanted, decide),
@@ -275,7 +275,7 @@ impl Faulty {
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
         spoil: &dyn Fn(&Changes) -> Changes,
-    ) -> (Option<Changes>, Result<(), StoreFault>) {
+    ) -> (Option<Changes>, Result<Commit, StoreFault>) {
         let Faulty { disk, bug, old_refunds, old_payments, .. } = self;
         let mut decided = None;
         let done = disk.transact(wanted, &mut |mut loaded| {
@@ -300,11 +300,11 @@ impl Faulty {
         fate: Fate,
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
-    ) -> (Transacted, Result<(), StoreFault>) {
+    ) -> (Transacted, Result<Commit, StoreFault>) {
         let asis = |changes: &Changes| changes.clone();
         let nothing = |_: &Changes| Changes::default();
         let (changes, done) = match fate {
-            Fate::DieBeforeLoad | Fate::FailLoad => (None, Ok(())),
+            Fate::DieBeforeLoad | Fate::FailLoad => (None, Ok(Commit::Heard)),
             Fate::DieBeforeSave | Fate::FailSave => self.run(wanted, decide, &nothing),
             Fate::DieBeforeCommit | Fate::Constraint => match self.disk {
                 Disk::Memory(_) => self.run(wanted, decide, &nothing),
@@ -324,7 +324,7 @@ impl Faulty {
         let refused = done.as_ref().err().filter(|_| commits).map(ToString::to_string);
         let answer = match done {
             Err(fault) if commits => Err(fault),
-            _ if is_told => Ok(()),
+            _ if is_told => Ok(Commit::Heard),
             _ if fate == Fate::Constraint => Err(StoreFault::Constraint(String::from("simulated"))),
             _ => Err(StoreFault::NotCommitted(String::from("simulated"))),
         };
@@ -344,7 +344,7 @@ impl Store for Faulty {
         &mut self,
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Commit, StoreFault> {
         if tap(&self.tap).is_dead {
             return Err(StoreFault::NotCommitted(String::from("dead")));
         }
@@ -356,7 +356,7 @@ impl Store for Faulty {
             && matches!(fate, Fate::DieBeforeSave | Fate::DieBeforeCommit);
         if lies {
             tap.dies_after_step = true;
-            answer = Ok(());
+            answer = Ok(Commit::Heard);
         } else if fate.is_death() {
             tap.is_dead = true;
             answer = Err(StoreFault::NotCommitted(String::from("dead")));

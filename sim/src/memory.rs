@@ -12,7 +12,7 @@ use requite_engine::event::Event;
 use requite_engine::key::{KeyOutcome, KeyRecord};
 use requite_engine::psp::CallKind;
 use requite_engine::store::{
-    Book, Changes, JournalLine, Loaded, RefundRecord, Store, StoreFault, Wanted,
+    Book, Changes, Commit, JournalLine, Loaded, RefundRecord, Store, StoreFault, Wanted,
 };
 
 type Of = (MerchantId, PaymentId);
@@ -73,16 +73,16 @@ impl Store for Memory {
         &mut self,
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Commit, StoreFault> {
         let changes = decide(self.now.load(wanted));
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Commit::Heard);
         }
         if self.keeps_before {
             self.before = Some(Box::new(self.now.clone()));
         }
         self.now.save(changes);
-        Ok(())
+        Ok(Commit::Heard)
     }
 
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {

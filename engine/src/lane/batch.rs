@@ -11,8 +11,8 @@ use requite_core::settle::Change;
 
 use super::{UnderWay, Waiters};
 use crate::command::{
-    Command, CommandError, Mark, Notice, Noticed, Reason, RefundRef, RefundReply, RefundRequest,
-    Reply,
+    Command, CommandError, Mark, Notice, Noticed, Obstacle, Reason, RefundRef, RefundReply,
+    RefundRequest, Reply,
 };
 use crate::event::{Event, Kind};
 use crate::key::KeyRecord;
@@ -74,6 +74,19 @@ pub(super) struct Decided {
     pub settled: BTreeMap<RefundRef, RefundReply>,
     pub heard: Vec<Heard>,
     pub instructions: Vec<Instruction>,
+}
+
+impl Decided {
+    /// Its calls count as lost, and their refunds are looked up when their time comes.
+    pub(super) fn make_no_calls(&mut self) {
+        self.instructions.clear();
+        let later = Noticed::Later(Obstacle::CallUnderWay);
+        for verdict in &mut self.verdicts {
+            if matches!(verdict, Verdict::Hear { .. }) {
+                *verdict = Verdict::Answer(Ok(Reply::Noticed(later)));
+            }
+        }
+    }
 }
 
 /// What these commands need to see.

@@ -24,7 +24,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub(super) use self::connections::{Readers, Writer};
 use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params};
-use super::{Changes, Loaded, Store, StoreFault, Wanted};
+use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
 use crate::audit::Report;
 use crate::command::RefundRef;
 use crate::read::ReadFault;
@@ -217,7 +217,7 @@ impl Store for Sqlite {
         &mut self,
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Commit, StoreFault> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -226,10 +226,11 @@ impl Store for Sqlite {
         let changes = decide(loaded);
         if changes.is_empty() {
             // Attempt outcomes alone change nothing that is worth a commit of their own.
-            return Ok(());
+            return Ok(Commit::Heard);
         }
         save::save(Sql::Sqlite(&transaction), &changes)?;
-        Ok(transaction.commit().map_err(SqlFault::from)?)
+        transaction.commit().map_err(SqlFault::from)?;
+        Ok(Commit::Heard)
     }
 
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {

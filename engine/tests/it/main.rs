@@ -4,6 +4,7 @@ mod audit;
 mod files;
 mod history;
 mod keys;
+mod nodes;
 mod notices;
 mod operations;
 mod orders;

@@ -17,8 +17,8 @@ use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::lane::Lane;
 use requite_engine::psp::{BookingAsked, Connectors, Instruction};
 use requite_engine::read::{PaymentView, Reads};
-use requite_engine::store::SqlReads;
 use requite_engine::store::sqlite::{self, Open, Sqlite, audit};
+use requite_engine::store::{SqlReads, Store};
 
 pub(crate) const MERCHANT: MerchantId = MerchantId::new(1);
 pub(crate) const PAYMENT: PaymentId = PaymentId::new(7);
@@ -79,16 +79,7 @@ impl Bench {
 
     /// One batch; what each command heard so far, in order.
     pub(crate) fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
-        let heard: Vec<Heard> = commands.iter().map(|_| Heard::default()).collect();
-        let batch = commands.into_iter().zip(&heard).map(|(command, heard)| {
-            let heard = Arc::clone(heard);
-            let answer: Answer = Box::new(move |reply| {
-                heard.lock().expect("one thread").push(reply);
-            });
-            (command, answer)
-        });
-        let batch = batch.collect();
-        let instructions = self.lane().step(batch);
+        let (heard, instructions) = send_batch(self.lane(), commands);
         self.sent.extend(instructions);
         heard
     }
@@ -138,6 +129,23 @@ impl Bench {
         let report = audit(&self.path(), &mut |_, _| ()).expect("readable");
         assert_eq!(report.violations, Vec::new());
     }
+}
+
+/// One batch through a lane: what each command heard so far, and what is to be sent.
+pub(crate) fn send_batch<S: Store>(
+    lane: &mut Lane<S>,
+    commands: Vec<Command>,
+) -> (Vec<Heard>, Vec<Instruction>) {
+    let heard: Vec<Heard> = commands.iter().map(|_| Heard::default()).collect();
+    let batch = commands.into_iter().zip(&heard).map(|(command, heard)| {
+        let heard = Arc::clone(heard);
+        let answer: Answer = Box::new(move |reply| {
+            heard.lock().expect("one thread").push(reply);
+        });
+        (command, answer)
+    });
+    let instructions = lane.step(batch.collect());
+    (heard, instructions)
 }
 
 pub(crate) fn only(heard: &Heard) -> Option<Result<Reply, CommandError>> {

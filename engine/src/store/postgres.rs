@@ -1,0 +1,306 @@
+//! The store for several servers: a PostgreSQL database, used by any number of equal nodes.
+//!
+//! Invariants:
+//! - A batch is one transaction with a constant number of statements (READ COMMITTED). Rows are
+//!   locked in the order of their ids, and what is decided is decided in memory on locked rows.
+//! - What broke before the commit was sent is not committed, and tried again. A commit without an
+//!   answer is read back, and then is one or is none; only if that cannot be found out in time the
+//!   caller is told so.
+//! - Works behind a pooler that hands out connections by transaction: statements have no names, and
+//!   settings end with their transaction.
+//! - A node that stops in the middle of a transaction holds its locks for 5 s at most ([`BEGIN`]).
+//!
+//! SQL stands beside the function that runs it; its first line is its name. Start at
+//! [`Postgres::transact`].
+
+mod link;
+mod load;
+mod migrate;
+mod rows;
+mod save;
+
+use std::time::{Duration, Instant};
+
+use postgres::types::Type;
+use postgres::{Config, Row};
+use requite_core::id::{MerchantId, PaymentId, RefundId};
+
+use self::link::{Link, Session, Trouble, query};
+use self::rows::{Read, Rows, row};
+use self::save::Before;
+use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
+use crate::command::RefundRef;
+use crate::event::Event;
+
+pub use migrate::OpenFault;
+
+/// Commands of one transaction. More make every answer wait longer and bring little.
+const BATCH_MAX: usize = 128;
+/// How often a batch is tried that other transactions got in the way of.
+const CONFLICTS_MAX: u32 = 10;
+/// How often a batch is tried whose new rows were there already.
+const TAKEN_MAX: u32 = 4;
+/// How long a batch waits for a database that is away.
+const AWAY_MAX: Duration = Duration::from_secs(1);
+/// How long a commit without an answer is asked after.
+const UNHEARD_MAX: Duration = Duration::from_secs(8);
+/// Distance between tries while the database is away.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Begins a transaction. A node that stands still, or one that waits for its locks, must not stop
+/// the others for long.
+const BEGIN: &str = "begin isolation level read committed;
+    set local idle_in_transaction_session_timeout = 5000;
+    set local lock_timeout = 7000; set local statement_timeout = 10000";
+
+/// Where a database is and who may use it. Its `Debug` hides the password.
+#[derive(Clone, Debug)]
+pub struct Address {
+    config: Config,
+}
+
+impl Address {
+    /// `postgres://user:password@host:port/database?...`, or the `key=value` form.
+    pub fn parse(text: &str) -> Result<Address, OpenFault> {
+        let config: Config = text.parse().map_err(|cause: postgres::Error| {
+            // The text may hold a password: say where it points to, not what it is.
+            OpenFault::Address("the address".to_owned(), cause.to_string())
+        })?;
+        Ok(Address { config })
+    }
+
+    /// Brings the schema up to date. Any number of processes may do so at once.
+    ///
+    /// On a thread of its own, for the database's client must not run inside another runtime.
+    pub fn migrate(&self) -> Result<(), OpenFault> {
+        let work = || migrate::migrate(&self.config);
+        let done = std::thread::scope(|scope| scope.spawn(work).join());
+        done.unwrap_or_else(|_| Err(OpenFault::Unusable("the migration panicked".to_owned())))
+    }
+}
+
+/// The writing side, for a lane or for the sweep. Must be used, and dropped, on a thread that runs
+/// no asynchronous tasks.
+pub struct Postgres {
+    link: Link,
+}
+
+impl Postgres {
+    /// Connects when it is first used: a server may start while its database is away.
+    pub fn new(address: &Address) -> Postgres {
+        Postgres { link: Link::new(address.config.clone()) }
+    }
+
+    fn try_once(
+        &mut self,
+        wanted: &Wanted,
+        decide: &mut dyn FnMut(Loaded) -> Changes,
+    ) -> Result<(), Failed> {
+        let client = self.link.client()?;
+        let mut session = Session::begin(client, BEGIN)?;
+        let loaded = load::load(&mut session, wanted)?;
+        let before = Before::of(&loaded);
+        let changes = decide(loaded);
+        if changes.is_empty() {
+            // Attempt outcomes alone change nothing that is worth a commit of their own.
+            session.roll_back()?;
+            return Ok(());
+        }
+        save::save(&mut session, &changes, &before)?;
+        match session.commit() {
+            Ok(()) => Ok(()),
+            Err(Trouble::Away(text)) => Err(Failed::Unheard { text, changes: Box::new(changes) }),
+            Err(trouble) => Err(Failed::Before(trouble)),
+        }
+    }
+
+    /// Finds out whether a commit without an answer was one.
+    fn read_back(&mut self, text: &str, changes: &Changes) -> Result<bool, StoreFault> {
+        let unheard = |why: &str| {
+            Err(StoreFault::Unheard(format!("{text}; what became of the commit: {why}")))
+        };
+        let Some(proof) = proof(changes) else {
+            return unheard("it wrote nothing that tells it from another's");
+        };
+        let since = Instant::now();
+        loop {
+            self.link.drop_connection();
+            let found = self.link.client().and_then(|client| is_there(client, proof));
+            match found {
+                Ok(Some(is_there)) => return Ok(is_there),
+                Ok(None) => return unheard("it is not there yet"),
+                Err(trouble) if since.elapsed() >= UNHEARD_MAX => return unheard(&trouble.text()),
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
+/// A transaction that did not end well.
+enum Failed {
+    /// Nothing of it is committed.
+    Before(Trouble),
+    /// The commit was sent, and nothing came back.
+    Unheard { text: String, changes: Box<Changes> },
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Failed {
+        Failed::Before(trouble)
+    }
+}
+
+/// An event of the batch, by which it can be told whether the batch was committed: of a payment that
+/// was there before if there is one, for its head can be waited for.
+fn proof(changes: &Changes) -> Option<(&Event, bool)> {
+    let is_new = |event: &Event| {
+        let new = changes.books.iter().filter(|book| book.is_new);
+        let mut new = new.map(|book| (book.merchant, book.book.payment.id()));
+        new.any(|of| of == (event.merchant, event.payment))
+    };
+    let known = changes.events.iter().find(|event| !is_new(event));
+    known.map(|event| (event, false)).or_else(|| changes.events.first().map(|event| (event, true)))
+}
+
+/// Is this event on the books? `None`: not yet, and it may come, as the transaction may be running
+/// still.
+fn is_there(
+    client: &mut postgres::Client,
+    (event, is_new): (&Event, bool),
+) -> Result<Option<bool>, Trouble> {
+    let mut session = Session::begin(client, BEGIN)?;
+    let payment = Rows::of([row![event.merchant.bits(), event.payment.bits()]]);
+    // Waits for the transaction whose end nobody heard of, if it is running still.
+    let sql = "-- wait_for_head
+        select h.seq from unnest($1, $2) as w (merchant_id, payment_id)
+        join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+        for update of h";
+    session.select(sql, &payment)?;
+    let sql = "-- event_of_batch
+        select e.hash from unnest($1, $2, $3) as w (merchant_id, payment_id, seq)
+        join event e on e.merchant_id = w.merchant_id and e.payment_id = w.payment_id
+            and e.seq = w.seq";
+    let wanted = Rows::of([row![event.merchant.bits(), event.payment.bits(), event.seq]]);
+    let rows = session.select(sql, &wanted)?;
+    session.roll_back()?;
+    match rows.first() {
+        Some(row) => Ok(Some(row.bytes::<32>(0)? == event.hash)),
+        None if is_new => Ok(None),
+        None => Ok(Some(false)),
+    }
+}
+
+/// How long a batch is tried again.
+struct Patience {
+    conflicts: u32,
+    taken: u32,
+    away_since: Option<Instant>,
+}
+
+impl Patience {
+    /// Waits before the next try, or says why there is none.
+    fn wait(&mut self, trouble: Trouble) -> Result<(), StoreFault> {
+        match trouble {
+            Trouble::Conflict { text, is_taken } => {
+                let (count, max) = match is_taken {
+                    true => (&mut self.taken, TAKEN_MAX),
+                    false => (&mut self.conflicts, CONFLICTS_MAX),
+                };
+                *count = count.saturating_add(1);
+                if *count >= max {
+                    return Err(match is_taken {
+                        true => StoreFault::Constraint(text),
+                        false => StoreFault::NotCommitted(text),
+                    });
+                }
+                tracing::debug!(%text, "a batch is decided again");
+                if !is_taken {
+                    std::thread::sleep(Duration::from_millis(1 << *count));
+                }
+                Ok(())
+            }
+            Trouble::Away(text) => {
+                let since = *self.away_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= AWAY_MAX {
+                    return Err(StoreFault::NotCommitted(text));
+                }
+                std::thread::sleep(PAUSE);
+                Ok(())
+            }
+            Trouble::Refused(text) => Err(StoreFault::Constraint(text)),
+            Trouble::Lasting(text) => Err(StoreFault::NotCommitted(text)),
+        }
+    }
+}
+
+impl Store for Postgres {
+    fn transact(
+        &mut self,
+        wanted: &Wanted,
+        decide: &mut dyn FnMut(Loaded) -> Changes,
+    ) -> Result<Commit, StoreFault> {
+        let mut patience = Patience { conflicts: 0, taken: 0, away_since: None };
+        loop {
+            let trouble = match self.try_once(wanted, decide) {
+                Ok(()) => return Ok(Commit::Heard),
+                Err(Failed::Before(trouble)) => trouble,
+                Err(Failed::Unheard { text, changes }) => {
+                    tracing::warn!(%text, "a commit was not answered: it is read back");
+                    if self.read_back(&text, &changes)? {
+                        return Ok(Commit::ReadBack);
+                    }
+                    Trouble::Away(text)
+                }
+            };
+            self.after(&trouble);
+            patience.wait(trouble)?;
+        }
+    }
+
+    fn batch_max(&self) -> usize {
+        BATCH_MAX
+    }
+
+    fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        let sql = "-- due_refunds
+            select merchant_id, payment_id, refund_id from refund
+            where next_action_at_ms is not null and next_action_at_ms <= $1
+            order by next_action_at_ms limit $2";
+        let (now, max) = (now_ms, i64::from(max));
+        let found = self
+            .link
+            .client()
+            .and_then(|client| query(client, sql, &vec![(&now, Type::INT8), (&max, Type::INT8)]));
+        let found = found.and_then(|rows| rows.iter().map(refund_ref).collect());
+        found.map_err(|trouble| {
+            self.after(&trouble);
+            StoreFault::NotCommitted(trouble.text())
+        })
+    }
+
+    /// None: what is under way may be so on another node, which is alive. What a dead one left is
+    /// found when its next action time comes.
+    fn in_flight(&mut self, _: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        Ok(Vec::new())
+    }
+}
+
+impl Postgres {
+    /// A connection on which something went wrong that its transaction cannot explain is not used
+    /// again; on any other the transaction is rolled back.
+    fn after(&mut self, trouble: &Trouble) {
+        let is_sound = matches!(trouble, Trouble::Conflict { .. } | Trouble::Refused(_));
+        let is_back = is_sound
+            && self.link.client().is_ok_and(|client| client.batch_execute("rollback").is_ok());
+        if !is_back {
+            self.link.drop_connection();
+        }
+    }
+}
+
+fn refund_ref(row: &Row) -> Result<RefundRef, Trouble> {
+    Ok(RefundRef {
+        merchant: MerchantId::new(row.id(0)?),
+        payment: PaymentId::new(row.id(1)?),
+        refund: RefundId::new(row.id(2)?),
+    })
+}

@@ -1,0 +1,209 @@
+//! A connection that is made anew when it broke, and what its failures mean.
+//!
+//! Statements are sent with their types and without a name, so nothing of them outlives its
+//! transaction: any two transactions may run on different connections of a pooler.
+
+use std::time::{Duration, Instant};
+
+use postgres::config::TargetSessionAttrs;
+use postgres::error::SqlState;
+use postgres::{Client, Config, NoTls, Row};
+
+use super::rows::{Parameters, Rows};
+
+/// How long it may take to reach the database.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// How long what was sent may stay unconfirmed before the connection counts as broken.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
+/// While the database is away it is tried this often; in between the answer is at once.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Why a transaction did not come to its end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Rolled back because of another transaction: the same again may succeed. A row that another
+    /// transaction wrote first counts as such, for the next try will see it.
+    Conflict { text: String, is_taken: bool },
+    /// The database, or the way to it, went away. Nothing is committed, unless it went away during
+    /// the commit.
+    Away(String),
+    /// Refused, and it would be again: a constraint, or a value that cannot be stored.
+    Refused(String),
+    /// Rolled back for another reason.
+    Lasting(String),
+}
+
+impl Trouble {
+    pub(super) fn text(self) -> String {
+        match self {
+            Trouble::Conflict { text, .. }
+            | Trouble::Away(text)
+            | Trouble::Refused(text)
+            | Trouble::Lasting(text) => text,
+        }
+    }
+}
+
+impl From<postgres::Error> for Trouble {
+    fn from(cause: postgres::Error) -> Trouble {
+        let text = chain(&cause);
+        let Some(code) = cause.code() else {
+            // Not from the server: the connection is gone, or it answered what nobody understands.
+            return Trouble::Away(text);
+        };
+        let class = code.code().get(..2).unwrap_or_default();
+        let is = |codes: &[SqlState]| codes.contains(code);
+        match class {
+            "40" => Trouble::Conflict { text, is_taken: false },
+            "23" if is(&[SqlState::UNIQUE_VIOLATION]) => Trouble::Conflict { text, is_taken: true },
+            "22" | "23" => Trouble::Refused(text),
+            "08" | "53" => Trouble::Away(text),
+            "57" if !is(&[SqlState::QUERY_CANCELED]) => Trouble::Away(text),
+            // An old primary, a pooler in front of one, or a session that slept in a transaction.
+            _ if is(&[
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            ]) =>
+            {
+                Trouble::Away(text)
+            }
+            _ => Trouble::Lasting(text),
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(cause: &postgres::Error) -> String {
+    let code = cause.code().map(|code| format!(" ({})", code.code()));
+    let mut text = format!("{cause}{}", code.unwrap_or_default());
+    let mut source = std::error::Error::source(cause);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The way to a database. Connects when it is first used.
+pub(super) struct Link {
+    config: Config,
+    client: Option<Client>,
+    /// When it was last tried in vain, and what came of it.
+    away: Option<(Instant, String)>,
+}
+
+impl Link {
+    pub(super) fn new(mut config: Config) -> Link {
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_MAX);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNCONFIRMED_MAX);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("requite");
+        }
+        // After a failover the old primary may answer still, and must not be believed.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Link { config, client: None, away: None }
+    }
+
+    /// The connection, made anew where it broke.
+    pub(super) fn client(&mut self) -> Result<&mut Client, Trouble> {
+        if self.client.as_ref().is_some_and(Client::is_closed) {
+            self.client = None;
+        }
+        if self.client.is_none() {
+            self.connect()?;
+        }
+        self.client.as_mut().ok_or_else(|| Trouble::Away("no connection".to_owned()))
+    }
+
+    fn connect(&mut self) -> Result<(), Trouble> {
+        if let Some((since, text)) = &self.away
+            && since.elapsed() < RETRY_EVERY
+        {
+            return Err(Trouble::Away(text.clone()));
+        }
+        match self.config.connect(NoTls) {
+            Ok(client) => {
+                self.away = None;
+                self.client = Some(client);
+                Ok(())
+            }
+            Err(cause) => {
+                let text = chain(&cause);
+                self.away = Some((Instant::now(), text.clone()));
+                Err(Trouble::Away(text))
+            }
+        }
+    }
+
+    /// Never uses this connection again: nobody knows what it would do.
+    pub(super) fn drop_connection(&mut self) {
+        self.client = None;
+    }
+}
+
+/// One transaction's statements.
+pub(super) struct Session<'a> {
+    client: &'a mut Client,
+}
+
+impl<'a> Session<'a> {
+    /// Begins. `limits` are settings of this one transaction.
+    pub(super) fn begin(client: &'a mut Client, limits: &str) -> Result<Session<'a>, Trouble> {
+        client.batch_execute(limits)?;
+        Ok(Session { client })
+    }
+
+    /// Rows that match those wanted. Nothing wanted, nothing asked.
+    pub(super) fn select(&mut self, sql: &str, wanted: &Rows<'_>) -> Result<Vec<Row>, Trouble> {
+        if wanted.len() == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.client.query_typed(sql, &wanted.parameters())?)
+    }
+
+    /// Writes all rows, or none: one row that is not written rolls back the transaction.
+    pub(super) fn write(&mut self, sql: &str, rows: &Rows<'_>) -> Result<(), Trouble> {
+        let written = self.write_some(sql, rows)?;
+        if written == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
+            return Ok(());
+        }
+        let name = sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
+        let text = format!("{name}: {written} of {} rows were as they were read", rows.len());
+        Err(Trouble::Conflict { text, is_taken: true })
+    }
+
+    /// Writes rows, of which some may be there already.
+    pub(super) fn write_some(&mut self, sql: &str, rows: &Rows<'_>) -> Result<u64, Trouble> {
+        if rows.len() == 0 {
+            return Ok(0);
+        }
+        Ok(self.client.execute_typed(sql, &rows.parameters())?)
+    }
+
+    /// Statements without parameters, in one go.
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), Trouble> {
+        Ok(self.client.batch_execute(sql)?)
+    }
+
+    pub(super) fn commit(self) -> Result<(), Trouble> {
+        Ok(self.client.batch_execute("commit")?)
+    }
+
+    pub(super) fn roll_back(self) -> Result<(), Trouble> {
+        Ok(self.client.batch_execute("rollback")?)
+    }
+}
+
+/// A statement with parameters that are no rows.
+pub(super) fn query(
+    client: &mut Client,
+    sql: &str,
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Row>, Trouble> {
+    Ok(client.query_typed(sql, parameters)?)
+}

@@ -1,0 +1,354 @@
+//! What a batch wants to see: a few statements, however much it is.
+//!
+//! The order matters. Whoever changes anything of a payment holds the lock of its head, so what is
+//! read after the heads are locked stays as it is until the commit. Locks are taken heads first, then
+//! counters, then keys, each sorted: two batches never wait for each other in a circle.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use postgres::Row;
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
+use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
+use requite_core::refund::{Allocation, Refund};
+
+use super::link::{Session, Trouble};
+use super::rows::{Read, Rows, corrupt, row};
+use crate::command::{EXTERNAL, RefundRef};
+use crate::key::{KeyOutcome, KeyRecord, refused_of};
+use crate::store::{Book, Loaded, NAMELESS_MAX, RefundRecord, Wanted};
+
+type Of = (MerchantId, PaymentId);
+
+struct Head {
+    seq: u32,
+    hash: [u8; 32],
+    calls: u32,
+}
+
+pub(super) fn load(session: &mut Session<'_>, wanted: &Wanted) -> Result<Loaded, Trouble> {
+    let mut loaded = Loaded::default();
+    let mut payments = wanted.payments.clone();
+    for (merchant, text, payment) in named(session, wanted)? {
+        payments.insert((merchant, payment));
+        loaded.external_identifiers.insert((merchant, text), payment);
+    }
+    let payments = Rows::of(payments.iter().map(|of| row![of.0.bits(), of.1.bits()]));
+    let heads = lock_heads(session, &payments)?;
+    loaded.counters = lock_counters(session, wanted)?;
+    loaded.keys = lock_keys(session, wanted)?;
+    loaded.books = books(session, &payments, heads)?;
+    let refunds = refunds_wanted(session, wanted, &loaded)?;
+    let refunds = Rows::of(
+        refunds.iter().map(|of| row![of.merchant.bits(), of.refund.bits(), of.payment.bits()]),
+    );
+    loaded.refunds = self::refunds(session, &refunds)?;
+    let reasons = Rows::of(wanted.reasons.iter().map(|of| row![of.0.bits(), of.1.bits()]));
+    let sql = "-- reasons
+        select r.merchant_id, r.reason_id
+        from unnest($1, $2) as w (merchant_id, reason_id)
+        join refund_reason r on r.merchant_id = w.merchant_id and r.reason_id = w.reason_id
+        where r.deleted_at_ms is null";
+    for row in session.select(sql, &reasons)? {
+        loaded.reasons.insert((merchant(&row)?, ReasonId::new(row.id(1)?)));
+    }
+    Ok(loaded)
+}
+
+fn merchant(row: &Row) -> Result<MerchantId, Trouble> {
+    Ok(MerchantId::new(row.id(0)?))
+}
+
+/// Merchant and payment, which stand in the first two columns.
+fn of(row: &Row) -> Result<Of, Trouble> {
+    Ok((merchant(row)?, PaymentId::new(row.id(1)?)))
+}
+
+/// Payments by the names that they have or had.
+fn named(
+    session: &mut Session<'_>,
+    wanted: &Wanted,
+) -> Result<Vec<(MerchantId, String, PaymentId)>, Trouble> {
+    let names = wanted.external_identifiers.iter();
+    let names = Rows::of(names.map(|(merchant, name)| row![merchant.bits(), name]));
+    let sql = "-- payments_named
+        select r.merchant_id, r.payment_id, r.external_identifier
+        from unnest($1, $2) as w (merchant_id, external_identifier)
+        join renamed r on r.merchant_id = w.merchant_id
+            and r.external_identifier = w.external_identifier";
+    let rows = session.select(sql, &names)?;
+    let named = rows.iter().map(|row| {
+        let (merchant, payment) = of(row)?;
+        Ok((merchant, row.text(2)?, payment))
+    });
+    named.collect()
+}
+
+fn lock_heads(
+    session: &mut Session<'_>,
+    payments: &Rows<'_>,
+) -> Result<HashMap<Of, Head>, Trouble> {
+    let sql = "-- lock_heads
+        select h.merchant_id, h.payment_id, h.seq, h.hash, h.calls
+        from unnest($1, $2) as w (merchant_id, payment_id)
+        join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+        order by h.merchant_id, h.payment_id for update of h";
+    let rows = session.select(sql, payments)?;
+    let heads = rows.iter().map(|row| {
+        let head = Head { seq: row.count(2)?, hash: row.bytes(3)?, calls: row.count(4)? };
+        Ok((of(row)?, head))
+    });
+    heads.collect()
+}
+
+fn lock_counters(
+    session: &mut Session<'_>,
+    wanted: &Wanted,
+) -> Result<HashMap<(MerchantId, i64), u32>, Trouble> {
+    let counters = Rows::of(wanted.counters.iter().map(|of| row![of.0.bits(), of.1]));
+    let sql = "-- lock_counters
+        select c.merchant_id, c.day, c.last_no
+        from unnest($1, $2) as w (merchant_id, day)
+        join reference_counter c on c.merchant_id = w.merchant_id and c.day = w.day
+        order by c.merchant_id, c.day for update of c";
+    let rows = session.select(sql, &counters)?;
+    rows.iter().map(|row| Ok(((merchant(row)?, row.integer(1)?), row.count(2)?))).collect()
+}
+
+fn lock_keys(
+    session: &mut Session<'_>,
+    wanted: &Wanted,
+) -> Result<HashMap<(MerchantId, [u8; 16]), KeyRecord>, Trouble> {
+    let keys = Rows::of(wanted.keys.iter().map(|of| row![of.0.bits(), of.1]));
+    let sql = "-- lock_keys
+        select i.merchant_id, i.key_hash, i.fingerprint, i.at_ms, i.payment_id, i.refund_id,
+            i.answered_seq, i.answered_status, i.refusal, i.was_present
+        from unnest($1, $2) as w (merchant_id, key_hash)
+        join idempotency i on i.merchant_id = w.merchant_id and i.key_hash = w.key_hash
+        order by i.merchant_id, i.key_hash for update of i";
+    let rows = session.select(sql, &keys)?;
+    let keys = rows.iter().map(|row| {
+        let merchant = merchant(row)?;
+        let outcome = match row.maybe_text(8)? {
+            Some(text) => refused_of(&text).ok_or_else(|| corrupt("an unknown refusal"))?,
+            None => made(merchant, row)?,
+        };
+        let record = KeyRecord { fingerprint: row.bytes(2)?, at_ms: row.integer(3)?, outcome };
+        Ok(((merchant, row.bytes(1)?), record))
+    });
+    keys.collect()
+}
+
+fn made(merchant: MerchantId, row: &Row) -> Result<KeyOutcome, Trouble> {
+    let payment = PaymentId::new(row.id(4)?);
+    let answered_seq = match row.maybe_integer(6)? {
+        Some(_) => Some(row.count(6)?),
+        None => None,
+    };
+    let Some(refund) = row.maybe_id(5)? else {
+        let seq = answered_seq.ok_or_else(|| corrupt("a key that stands for nothing"))?;
+        return Ok(match row.flag(9)? {
+            true => KeyOutcome::Present { payment, seq },
+            false => KeyOutcome::Booked { payment, seq },
+        });
+    };
+    let refund = RefundRef { merchant, payment, refund: RefundId::new(refund) };
+    let answered = match answered_seq {
+        Some(seq) => Some((seq, row.status(7)?)),
+        None => None,
+    };
+    Ok(KeyOutcome::Refund { refund, answered })
+}
+
+fn books(
+    session: &mut Session<'_>,
+    payments: &Rows<'_>,
+    mut heads: HashMap<Of, Head>,
+) -> Result<HashMap<Of, Book>, Trouble> {
+    let mut legs = legs(session, payments)?;
+    let sql = "-- books
+        select p.merchant_id, p.payment_id, p.currency, p.exponent,
+            case when p.cancelled_at_ms is null and p.fault_code is null then 0::bigint
+                else 1::bigint end,
+            p.connector, p.connector_payment, p.connector_settings, p.fingerprint
+        from unnest($1, $2) as w (merchant_id, payment_id)
+        join payment p on p.merchant_id = w.merchant_id and p.payment_id = w.payment_id";
+    let mut books = HashMap::new();
+    for row in session.select(sql, payments)? {
+        let of = of(&row)?;
+        // One that was registered after the heads were locked is not there yet: registering it
+        // again will meet it.
+        let Some(head) = heads.remove(&of) else { continue };
+        let legs = legs.remove(&of).unwrap_or_default();
+        let payment = Payment::new(of.1, row.currency(2, 3)?, row.flag(4)?, legs);
+        let book = Book {
+            payment: payment.ok_or_else(|| corrupt("a payment with impossible legs"))?,
+            seq: head.seq,
+            hash: head.hash,
+            calls: head.calls,
+            connector: row.text(5)?,
+            connector_payment: row.maybe_text(6)?,
+            connector_settings: row.maybe_text(7)?,
+            registration_fingerprint: row.bytes(8)?,
+        };
+        books.insert(of, book);
+    }
+    Ok(books)
+}
+
+fn legs(session: &mut Session<'_>, payments: &Rows<'_>) -> Result<HashMap<Of, Vec<Leg>>, Trouble> {
+    let mut captures = captures(session, payments)?;
+    let sql = "-- legs
+        select l.merchant_id, l.payment_id, l.leg_no, l.leg_id, l.amount_minor, l.released_minor
+        from unnest($1, $2) as w (merchant_id, payment_id)
+        join leg l on l.merchant_id = w.merchant_id and l.payment_id = w.payment_id
+        order by l.merchant_id, l.payment_id, l.leg_no";
+    let mut legs: HashMap<Of, Vec<Leg>> = HashMap::new();
+    for row in session.select(sql, payments)? {
+        let (of, number) = (of(&row)?, row.integer(2)?);
+        let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
+        let own = captures.remove(&(of, number)).unwrap_or_default();
+        let leg = Leg::new(LegId::new(row.id(3)?), kind, row.minor(4)?, row.minor(5)?, own);
+        let leg = leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))?;
+        legs.entry(of).or_default().push(leg);
+    }
+    Ok(legs)
+}
+
+fn captures(
+    session: &mut Session<'_>,
+    payments: &Rows<'_>,
+) -> Result<HashMap<(Of, i64), Vec<Capture>>, Trouble> {
+    let sql = "-- captures
+        select c.merchant_id, c.payment_id, c.leg_no, c.capture_id, c.captured_minor,
+            c.voided_minor, c.refunded_minor, c.reserved_minor, c.disputed_minor, c.excess_minor
+        from unnest($1, $2) as w (merchant_id, payment_id)
+        join capture c on c.merchant_id = w.merchant_id and c.payment_id = w.payment_id
+        order by c.merchant_id, c.payment_id, c.seq";
+    let mut captures: HashMap<(Of, i64), Vec<Capture>> = HashMap::new();
+    for row in session.select(sql, payments)? {
+        let balance = Balance::new(Sums {
+            captured: row.minor(4)?,
+            voided: row.minor(5)?,
+            refunded: row.minor(6)?,
+            reserved: row.minor(7)?,
+            disputed: row.minor(8)?,
+            excess: row.minor(9)?,
+        });
+        let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
+        let capture = Capture { id: CaptureId::new(row.id(3)?), balance };
+        captures.entry((of(&row)?, row.integer(2)?)).or_default().push(capture);
+    }
+    Ok(captures)
+}
+
+/// Refunds that are named, that a key stands for, or that a PSP means.
+fn refunds_wanted(
+    session: &mut Session<'_>,
+    wanted: &Wanted,
+    loaded: &Loaded,
+) -> Result<BTreeSet<RefundRef>, Trouble> {
+    let mut refunds = wanted.refunds.clone();
+    refunds.extend(loaded.keys.values().filter_map(|record| match record.outcome {
+        KeyOutcome::Refund { refund, .. } => Some(refund),
+        _ => None,
+    }));
+    let told =
+        |told: &'_ BTreeSet<(MerchantId, PaymentId, String)>| {
+            Rows::of(told.iter().map(|(merchant, payment, told)| {
+                row![merchant.bits(), payment.bits(), told.clone()]
+            }))
+        };
+    let sql = "-- refunds_by_psp_refund
+        select r.merchant_id, r.payment_id, r.refund_id
+        from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund)
+        join refund r on r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
+            and r.psp_refund = w.psp_refund";
+    let mut found = session.select(sql, &told(&wanted.psp_refunds))?;
+    let sql = "-- external_refunds
+        select r.merchant_id, r.payment_id, r.refund_id
+        from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund)
+        join refund r on r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
+            and r.psp_refund = w.psp_refund and r.face = 'external'";
+    found.extend(session.select(sql, &told(&wanted.externals))?);
+    let nameless = wanted.nameless.iter();
+    let max = i64::from(NAMELESS_MAX);
+    let nameless = Rows::of(nameless.map(|of| row![of.0.bits(), of.1.bits(), max]));
+    let sql = "-- nameless_refunds
+        select o.merchant_id, o.payment_id, o.refund_id
+        from unnest($1, $2, $3) as w (merchant_id, payment_id, max),
+            lateral (select r.merchant_id, r.payment_id, r.refund_id from refund r
+                where r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
+                    and r.psp_refund is null and r.next_action_at_ms is not null
+                order by r.refund_id limit w.max) as o";
+    found.extend(session.select(sql, &nameless)?);
+    for row in &found {
+        let (merchant, payment) = of(row)?;
+        refunds.insert(RefundRef { merchant, payment, refund: RefundId::new(row.id(2)?) });
+    }
+    Ok(refunds)
+}
+
+/// Rows of `refunds`: merchant, refund and the payment under which it is wanted.
+fn refunds(
+    session: &mut Session<'_>,
+    refunds: &Rows<'_>,
+) -> Result<HashMap<RefundRef, RefundRecord>, Trouble> {
+    let allocations = allocations(session, refunds)?;
+    let sql = "-- refunds
+        select r.merchant_id, w.payment_id, r.refund_id, r.payment_id, r.leg_id, r.amount_minor,
+            r.status, r.attempt, r.sends, r.looks, r.next_action_at_ms, r.psp_refund,
+            r.fault_code, r.fault_text, r.call_no, coalesce(r.reason_text, r.reason_code),
+            case when r.key_text is null then 0::bigint else 1::bigint end, r.asked_at_ms,
+            r.face, r.heard_at_ms
+        from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
+        join refund r on r.merchant_id = w.merchant_id and r.refund_id = w.refund_id";
+    let mut records = HashMap::new();
+    for row in session.select(sql, refunds)? {
+        let (merchant, payment) = of(&row)?;
+        let id = RefundId::new(row.id(2)?);
+        let refund = Refund {
+            id,
+            payment: PaymentId::new(row.id(3)?),
+            leg: LegId::new(row.id(4)?),
+            amount: row.minor(5)?,
+            allocations: allocations.get(&(merchant, id)).cloned().unwrap_or_default(),
+            status: row.status(6)?,
+            attempt: row.count(7)?,
+            sends: row.count(8)?,
+            looks: row.count(9)?,
+            next_action_at_ms: row.maybe_integer(10)?,
+            psp_refund: row.maybe_text(11)?,
+            fault: row.fault(12, 13)?,
+        };
+        let record = RefundRecord {
+            refund,
+            call_no: row.count(14)?,
+            reason: row.maybe_text(15)?,
+            is_keyed: row.flag(16)?,
+            asked_at_ms: row.integer(17)?,
+            is_external: row.text(18)? == EXTERNAL,
+            heard_at_ms: row.maybe_integer(19)?,
+        };
+        records.insert(RefundRef { merchant, payment, refund: id }, record);
+    }
+    Ok(records)
+}
+
+fn allocations(
+    session: &mut Session<'_>,
+    refunds: &Rows<'_>,
+) -> Result<BTreeMap<(MerchantId, RefundId), Vec<Allocation>>, Trouble> {
+    // $3 is the payment: the same rows are asked for the refunds themselves.
+    let sql = "-- allocations
+        select a.merchant_id, a.refund_id, a.capture_id, a.amount_minor
+        from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
+        join allocation a on a.merchant_id = w.merchant_id and a.refund_id = w.refund_id
+        order by a.merchant_id, a.refund_id, a.ordinal";
+    let mut allocations: BTreeMap<(MerchantId, RefundId), Vec<Allocation>> = BTreeMap::new();
+    for row in session.select(sql, refunds)? {
+        let of = (merchant(&row)?, RefundId::new(row.id(1)?));
+        let part = Allocation { capture: CaptureId::new(row.id(2)?), amount: row.minor(3)? };
+        allocations.entry(of).or_default().push(part);
+    }
+    Ok(allocations)
+}

@@ -1,0 +1,399 @@
+//! What a batch changes: a few statements, however much it is.
+//!
+//! Every row that is changed was locked when it was read, or is new. That nothing came in between is
+//! held by conditions all the same: a head that moved on, a key or a name that somebody else took, a
+//! row that is not there roll the batch back, and it is decided again on what is there now.
+
+mod books;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use requite_core::id::{MerchantId, PaymentId};
+use requite_core::refund::Status;
+
+use self::books::{insert_payments, save_captures, save_heads, save_releases, take_names};
+
+use super::link::{Session, Trouble};
+use super::rows::{Cell, Rows, row};
+use crate::command::Reason;
+use crate::event::Event;
+use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
+use crate::psp::CallKind;
+use crate::store::{
+    AttemptOutcome, Changes, JournalLine, Loaded, NewAlarm, NewAmendment, NewAttempt, NewOperation,
+    NewRefund, RefundChange,
+};
+
+/// What there was when the batch was read.
+pub(super) struct Before {
+    heads: HashMap<(MerchantId, PaymentId), u32>,
+    keys: HashSet<(MerchantId, [u8; 16])>,
+    counters: HashSet<(MerchantId, i64)>,
+}
+
+impl Before {
+    pub(super) fn of(loaded: &Loaded) -> Before {
+        Before {
+            heads: loaded.books.iter().map(|(of, book)| (*of, book.seq)).collect(),
+            keys: loaded.keys.keys().copied().collect(),
+            counters: loaded.counters.keys().copied().collect(),
+        }
+    }
+}
+
+pub(super) fn save(
+    session: &mut Session<'_>,
+    changes: &Changes,
+    before: &Before,
+) -> Result<(), Trouble> {
+    insert_payments(session, &changes.registered)?;
+    save_heads(session, &changes.books, before)?;
+    save_releases(session, &changes.books)?;
+    save_captures(session, &changes.books)?;
+    insert_refunds(session, &changes.new_refunds)?;
+    update_refunds(session, &changes.refunds)?;
+    save_attempts(session, &changes.attempts, &changes.attempt_outcomes)?;
+    insert_events(session, &changes.events)?;
+    insert_journal(session, &changes.journal)?;
+    save_counters(session, &changes.counters, before)?;
+    save_keys(session, &changes.keys, before)?;
+    insert_operations(session, &changes.operations)?;
+    insert_amendments(session, &changes.amendments)?;
+    insert_alarms(session, &changes.alarms)
+}
+
+fn insert_refunds(session: &mut Session<'_>, refunds: &[NewRefund]) -> Result<(), Trouble> {
+    let sql = "-- insert_allocations
+        insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
+        select * from unnest($1, $2, $3, $4, $5)";
+    let parts = refunds.iter().flat_map(|new| {
+        new.record.refund.allocations.iter().zip(0_i64..).map(|(part, ordinal)| {
+            let (merchant, refund) = (new.key.merchant.bits(), new.key.refund.bits());
+            row![merchant, refund, ordinal, part.capture.bits(), part.amount.units()]
+        })
+    });
+    session.write(sql, &Rows::of(parts))?;
+    let sql = "-- insert_refunds
+        insert into refund (merchant_id, refund_id, payment_id, leg_id, amount_minor,
+            allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
+            psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
+            note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+            $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
+            $33)";
+    session.write(sql, &Rows::of(refunds.iter().map(refund_row)))
+}
+
+fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
+    let NewRefund { key, record, details, reference, asked_seq, asked_at_ms } = new;
+    let refund = &record.refund;
+    let parts = refund.allocations.iter();
+    let allocated = parts.fold(0_i64, |sum, part| sum.saturating_add(part.amount.units()));
+    let fault = refund.fault.as_ref();
+    let reason = match details.reason {
+        Reason::Kept(id) => Some(id.bits()),
+        Reason::None | Reason::Unknown => None,
+    };
+    row![
+        key.merchant.bits(),
+        key.refund.bits(),
+        key.payment.bits(),
+        refund.leg.bits(),
+        refund.amount.units(),
+        allocated,
+        refund.status.number(),
+        refund.attempt,
+        refund.sends,
+        refund.looks,
+        record.call_no,
+        refund.next_action_at_ms,
+        refund.psp_refund.as_ref(),
+        fault.map(|fault| &fault.code),
+        fault.map(|fault| &fault.text),
+        &details.face,
+        &details.actor,
+        details.reason_code.as_ref(),
+        details.reason_text.as_ref(),
+        reason,
+        details.note.as_ref(),
+        details.external_identifier.as_ref(),
+        details.given_id,
+        details.key_text.as_ref(),
+        reference.map(|(day, _)| day),
+        reference.map(|(_, number)| number),
+        *asked_seq,
+        *asked_at_ms,
+        (refund.sends > 0).then_some(*asked_at_ms),
+        (!refund.status.is_open()).then_some(*asked_at_ms),
+        *asked_at_ms,
+        details.metadata.as_ref(),
+        record.heard_at_ms,
+    ]
+}
+
+fn update_refunds(session: &mut Session<'_>, refunds: &[RefundChange]) -> Result<(), Trouble> {
+    let sql = "-- update_refunds
+        update refund r set status = n.status, attempt = n.attempt, sends = n.sends,
+            looks = n.looks, call_no = n.call_no, next_action_at_ms = n.next_action_at_ms,
+            psp_refund = n.psp_refund, fault_code = n.fault_code, fault_text = n.fault_text,
+            sent_at_ms = coalesce(r.sent_at_ms, case when n.sends > 0 then n.at_ms end),
+            unknown_at_ms = coalesce(r.unknown_at_ms, case when n.status = 6 then n.at_ms end),
+            settled_at_ms = case when n.next_action_at_ms is not null then null
+                when r.status = n.status then r.settled_at_ms else n.at_ms end,
+            updated_at_ms = case when r.status = n.status then r.updated_at_ms else n.at_ms end,
+            heard_at_ms = n.heard_at_ms
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+            as n (merchant_id, refund_id, status, attempt, sends, looks, call_no,
+                next_action_at_ms, psp_refund, fault_code, fault_text, at_ms, heard_at_ms)
+        where r.merchant_id = n.merchant_id and r.refund_id = n.refund_id
+            and r.attempt <= n.attempt";
+    let rows = refunds.iter().map(|RefundChange { key, record, at_ms }| {
+        let refund = &record.refund;
+        let fault = refund.fault.as_ref();
+        row![
+            key.merchant.bits(),
+            key.refund.bits(),
+            refund.status.number(),
+            refund.attempt,
+            refund.sends,
+            refund.looks,
+            record.call_no,
+            refund.next_action_at_ms,
+            refund.psp_refund.as_ref(),
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.text),
+            *at_ms,
+            record.heard_at_ms,
+        ]
+    });
+    session.write(sql, &Rows::of(rows))
+}
+
+fn save_attempts(
+    session: &mut Session<'_>,
+    attempts: &[NewAttempt],
+    outcomes: &[AttemptOutcome],
+) -> Result<(), Trouble> {
+    let sql = "-- insert_attempts
+        insert into attempt (merchant_id, refund_id, attempt, kind, call_no, prepared_at_ms)
+        select * from unnest($1, $2, $3, $4, $5, $6)";
+    let rows = attempts.iter().map(|NewAttempt { key, attempt, kind, call_no, at_ms }| {
+        let kind: i64 = match kind {
+            CallKind::Send => 1,
+            CallKind::LookUp => 2,
+        };
+        row![key.merchant.bits(), key.refund.bits(), *attempt, kind, *call_no, *at_ms]
+    });
+    session.write(sql, &Rows::of(rows))?;
+    // An outcome may come twice, or for a call that another process made: the first one stands.
+    let mut first = BTreeMap::new();
+    for AttemptOutcome { key, attempt, outcome, at_ms } in outcomes {
+        let of = (key.merchant, key.refund, *attempt);
+        first.entry(of).or_insert((*outcome, *at_ms));
+    }
+    let sql = "-- update_attempts
+        update attempt a set outcome = n.outcome, answered_at_ms = n.at_ms
+        from unnest($1, $2, $3, $4, $5) as n (merchant_id, refund_id, attempt, outcome, at_ms)
+        where a.merchant_id = n.merchant_id and a.refund_id = n.refund_id
+            and a.attempt = n.attempt and a.outcome is null";
+    let rows = first.iter().map(|((merchant, refund, attempt), (outcome, at_ms))| {
+        row![merchant.bits(), refund.bits(), *attempt, *outcome, *at_ms]
+    });
+    session.write_some(sql, &Rows::of(rows)).map(|_| ())
+}
+
+fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trouble> {
+    let sql = "-- insert_events
+        insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
+            psp_refund, fault_code, fault_text, actor, at_ms, hash)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    let rows = events.iter().map(|event| {
+        let fault = event.fault.as_ref();
+        row![
+            event.merchant.bits(),
+            event.payment.bits(),
+            event.seq,
+            event.kind.number(),
+            event.subject,
+            event.amount.units(),
+            event.status.map(Status::number),
+            event.psp_refund.as_ref(),
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.text),
+            &event.actor,
+            event.at_ms,
+            event.hash,
+        ]
+    });
+    session.write(sql, &Rows::of(rows))
+}
+
+fn insert_journal(session: &mut Session<'_>, journal: &[JournalLine]) -> Result<(), Trouble> {
+    let sql = "-- insert_journal
+        insert into journal (merchant_id, payment_id, seq, line, capture_id, debit, credit,
+            amount_minor)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)";
+    let rows = journal.iter().map(|JournalLine { merchant, payment, seq, line, entry }| {
+        row![
+            merchant.bits(),
+            payment.bits(),
+            *seq,
+            *line,
+            entry.capture.bits(),
+            entry.debit.number(),
+            entry.credit.number(),
+            entry.amount.units(),
+        ]
+    });
+    session.write(sql, &Rows::of(rows))
+}
+
+fn save_counters(
+    session: &mut Session<'_>,
+    counters: &[((MerchantId, i64), u32)],
+    before: &Before,
+) -> Result<(), Trouble> {
+    let mut counters: Vec<_> = counters.to_vec();
+    counters.sort_unstable();
+    let (known, new): (Vec<_>, Vec<_>) =
+        counters.iter().partition(|(of, _)| before.counters.contains(of));
+    let rows = |counters: Vec<((MerchantId, i64), u32)>| {
+        Rows::of(counters.into_iter().map(|(of, last)| row![of.0.bits(), of.1, last]))
+    };
+    let sql = "-- insert_counters
+        insert into reference_counter (merchant_id, day, last_no)
+        select * from unnest($1, $2, $3)";
+    session.write(sql, &rows(new))?;
+    let sql = "-- update_counters
+        update reference_counter c set last_no = n.last_no
+        from unnest($1, $2, $3) as n (merchant_id, day, last_no)
+        where c.merchant_id = n.merchant_id and c.day = n.day";
+    session.write(sql, &rows(known))
+}
+
+/// A key that was free when the batch was read is inserted: if another lane has used it since, the
+/// batch is decided again, and now sees what it stands for.
+fn save_keys(
+    session: &mut Session<'_>,
+    keys: &[((MerchantId, [u8; 16]), KeyRecord)],
+    before: &Before,
+) -> Result<(), Trouble> {
+    let mut keys: Vec<&((MerchantId, [u8; 16]), KeyRecord)> = keys.iter().collect();
+    keys.sort_unstable_by_key(|(of, _)| *of);
+    let mut new = Rows::default();
+    let mut known = Rows::default();
+    for ((merchant, hash), record) in keys {
+        let is_known = before.keys.contains(&(*merchant, *hash));
+        let rows = if is_known { &mut known } else { &mut new };
+        rows.push(key_row(*merchant, *hash, record));
+    }
+    let sql = "-- insert_keys
+        insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
+            answered_seq, answered_status, refusal, was_present)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    session.write(sql, &new)?;
+    let sql = "-- update_keys
+        update idempotency i set fingerprint = n.fingerprint, at_ms = n.at_ms,
+            payment_id = n.payment_id, refund_id = n.refund_id, answered_seq = n.answered_seq,
+            answered_status = n.answered_status, refusal = n.refusal, was_present = n.was_present
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            as n (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id, answered_seq,
+                answered_status, refusal, was_present)
+        where i.merchant_id = n.merchant_id and i.key_hash = n.key_hash";
+    session.write(sql, &known)
+}
+
+fn key_row<'a>(merchant: MerchantId, hash: [u8; 16], record: &KeyRecord) -> [Cell<'a>; 10] {
+    let (mut payment, mut refund, mut seq, mut status) = (None, None, None, None);
+    let mut refusal: Option<String> = None;
+    match &record.outcome {
+        KeyOutcome::Refund { refund: of, answered } => {
+            payment = Some(of.payment);
+            refund = Some(of.refund);
+            seq = answered.map(|(seq, _)| seq);
+            status = answered.map(|(_, status)| status);
+        }
+        KeyOutcome::Booked { payment: of, seq: at }
+        | KeyOutcome::Present { payment: of, seq: at } => {
+            payment = Some(*of);
+            seq = Some(*at);
+        }
+        KeyOutcome::Refused(why) => refusal = refusal_text(why),
+        KeyOutcome::BookingRefused(why) => refusal = booking_refusal_text(why),
+    }
+    let was_present = matches!(record.outcome, KeyOutcome::Present { .. });
+    row![
+        merchant.bits(),
+        hash,
+        record.fingerprint,
+        record.at_ms,
+        payment.map(PaymentId::bits),
+        refund.map(requite_core::id::RefundId::bits),
+        seq,
+        status.map(Status::number),
+        refusal,
+        was_present,
+    ]
+}
+
+fn insert_operations(
+    session: &mut Session<'_>,
+    operations: &[NewOperation],
+) -> Result<(), Trouble> {
+    let sql = "-- insert_operations
+        insert into operation (merchant_id, payment_id, seq, kind, is_final, face, given_id,
+            external_identifier, reference_day, reference_no)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let rows = operations.iter().map(|new| {
+        row![
+            new.merchant.bits(),
+            new.payment.bits(),
+            new.seq,
+            new.kind.number(),
+            new.is_final,
+            &new.trace.face,
+            new.trace.given_id,
+            new.trace.external_identifier.as_ref(),
+            new.reference.map(|(day, _)| day),
+            new.reference.map(|(_, number)| number),
+        ]
+    });
+    session.write(sql, &Rows::of(rows))
+}
+
+fn insert_amendments(
+    session: &mut Session<'_>,
+    amendments: &[NewAmendment],
+) -> Result<(), Trouble> {
+    let sql = "-- insert_amendments
+        insert into amendment (merchant_id, payment_id, seq, renames, external_identifier,
+            metadata)
+        select * from unnest($1, $2, $3, $4, $5, $6)";
+    let rows = amendments.iter().map(|new| {
+        let (merchant, payment) = (new.merchant.bits(), new.payment.bits());
+        let renames = new.external_identifier.is_some();
+        let name = new.external_identifier.as_ref().and_then(Option::as_ref);
+        row![merchant, payment, new.seq, renames, name, new.metadata.as_ref()]
+    });
+    session.write(sql, &Rows::of(rows))?;
+    let names = amendments.iter().filter_map(|new| {
+        let name = new.external_identifier.as_ref()?.as_deref()?;
+        Some((new.merchant, name, new.payment))
+    });
+    take_names(session, names.collect())
+}
+
+/// One that is raised again in the same moment is one.
+fn insert_alarms(session: &mut Session<'_>, alarms: &[NewAlarm]) -> Result<(), Trouble> {
+    let mut alarms: Vec<&NewAlarm> = alarms.iter().collect();
+    alarms.sort_by_key(|new| (new.key, new.at_ms));
+    let sql = "-- insert_alarms
+        insert into alarm (merchant_id, at_ms, refund_id, alarm, payment_id)
+        select * from unnest($1, $2, $3, $4, $5) on conflict do nothing";
+    let rows = alarms.iter().map(|NewAlarm { key, alarm, at_ms }| {
+        let (merchant, refund) = (key.merchant.bits(), key.refund.bits());
+        row![merchant, *at_ms, refund, alarm.word(), key.payment.bits()]
+    });
+    session.write_some(sql, &Rows::of(rows)).map(|_| ())
+}

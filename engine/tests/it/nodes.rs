@@ -1,0 +1,188 @@
+//! Several lanes over one PostgreSQL database, as several servers have them.
+
+use std::sync::{Arc, Barrier};
+
+use requite_cluster::Cluster;
+use requite_core::id::PaymentId;
+use requite_core::refund::Status;
+use requite_core::settle::Finding;
+use requite_engine::command::{
+    Command, CommandError, RefundReply, RefundRequest, Registration, Reply,
+};
+use requite_engine::lane::Lane;
+use requite_engine::psp::Instruction;
+use requite_engine::store::postgres::{Address, OpenFault, Postgres};
+
+use crate::support::{
+    Heard, NOW, PAYMENT, key, keyed, only, registration, request, send_batch, succeeded, told,
+};
+
+/// A database with our schema, and the text of its address.
+fn database() -> (String, Address) {
+    let text = Cluster::shared().database();
+    let address = Address::parse(&text).expect("an address");
+    address.migrate().expect("an empty database");
+    (text, address)
+}
+
+fn client(text: &str) -> postgres::Client {
+    postgres::Client::connect(text, postgres::NoTls).expect("it is there")
+}
+
+fn count(text: &str, sql: &str) -> i64 {
+    client(text).query_one(sql, &[]).expect(sql).get(0)
+}
+
+struct Node {
+    lane: Lane<Postgres>,
+    sent: Vec<Instruction>,
+}
+
+impl Node {
+    fn new(address: &Address) -> Node {
+        Node { lane: Lane::new(Postgres::new(address), ["manual"]), sent: Vec::new() }
+    }
+
+    fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
+        let (heard, sent) = send_batch(&mut self.lane, commands);
+        self.sent.extend(sent);
+        heard
+    }
+
+    fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
+        let heard = self.batch(vec![command]);
+        only(heard.first().expect("one command")).expect("answered at once")
+    }
+
+    fn register(&mut self, payment: u128, connector: &str) {
+        let new = Registration {
+            payment: PaymentId::new(payment),
+            external_identifier: None,
+            gift_cards: Vec::new(),
+            primary: requite_engine::command::NewLeg {
+                id: requite_core::id::LegId::new(payment),
+                amount: crate::support::minor(10_000),
+            },
+            ..registration(connector, &[10_000])
+        };
+        let reply = self.ask(Command::Register(Box::new(new)));
+        assert!(matches!(reply, Ok(Reply::Registered(_))), "{reply:?}");
+    }
+
+    fn refund(&mut self, request: RefundRequest) -> Result<RefundReply, CommandError> {
+        match self.ask(Command::Refund(Box::new(request)))? {
+            Reply::Refund(reply) => Ok(reply),
+            other => panic!("a refund is answered with one, not {other:?}"),
+        }
+    }
+}
+
+fn at_payment(request: RefundRequest, payment: PaymentId) -> RefundRequest {
+    RefundRequest { payment, ..request }
+}
+
+#[test]
+fn three_servers_that_start_at_once_make_one_schema() {
+    let text = Cluster::shared().database();
+    let address = Address::parse(&text).expect("an address");
+    let start = Barrier::new(3);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                start.wait();
+                address.migrate().expect("one migrates, the others find it done");
+            });
+        }
+    });
+    assert_eq!(count(&text, "select count(*) from requite_schema"), 1);
+    address.migrate().expect("nothing is left to do");
+}
+
+#[test]
+fn an_older_program_refuses_a_newer_schema_and_leaves_it_alone() {
+    let (text, address) = database();
+    client(&text).batch_execute("update requite_schema set version = 1000").expect("ours");
+    let refused = address.migrate();
+    assert!(matches!(refused, Err(OpenFault::Newer { found: 1_000, .. })), "{refused:?}");
+    assert_eq!(count(&text, "select version from requite_schema"), 1_000);
+}
+
+#[test]
+fn another_programs_tables_are_left_alone() {
+    let text = Cluster::shared().database();
+    client(&text).batch_execute("create table payment (id bigint)").expect("an empty database");
+    let refused = Address::parse(&text).expect("an address").migrate();
+    assert!(matches!(refused, Err(OpenFault::Foreign)), "{refused:?}");
+    assert_eq!(count(&text, "select count(*) from payment"), 0);
+}
+
+#[test]
+fn a_database_that_may_lose_commits_is_refused() {
+    let text = Cluster::shared().database();
+    let name = text.rsplit('/').next().expect("a name");
+    let sql = format!("alter database {name} set synchronous_commit = off");
+    client(&text).batch_execute(&sql).expect("a superuser may");
+    let refused = Address::parse(&text).expect("an address").migrate();
+    assert!(matches!(refused, Err(OpenFault::Unusable(_))), "{refused:?}");
+}
+
+#[test]
+fn a_refund_through_one_lane_is_seen_by_the_other() {
+    let (text, address) = database();
+    let (mut one, mut two) = (Node::new(&address), Node::new(&address));
+    one.register(7, "psp");
+    let heard = one.batch(vec![Command::Refund(Box::new(keyed(1, 4_000, "k1")))]);
+    let refund = Command::Refund(Box::new(request(2, 7_000)));
+    let refused = two.ask(refund);
+    assert!(matches!(refused, Err(CommandError::Refused { .. })), "{refused:?}");
+    let call = one.sent.first().expect("a call").clone();
+    let finding = Finding { attempt: call.attempt, outcome: succeeded(), at_ms: NOW + 10 };
+    let settled = one.ask(Command::Settle { refund: call.refund, finding });
+    assert_eq!(settled, Ok(Reply::Noted));
+    let first = told(&heard[0]).expect("answered");
+    assert_eq!(first.status, Status::Succeeded);
+    let again = two.refund(keyed(3, 4_000, "k1")).expect("a replay");
+    assert_eq!((again.refund, again.as_of), (first.refund, first.as_of));
+    assert_eq!(count(&text, "select count(*) from refund"), 1);
+}
+
+/// One key, two payments, two lanes: the key's row is inserted by both, and one of them is decided
+/// again.
+#[test]
+fn the_first_use_of_one_key_on_two_lanes_is_one_execution() {
+    let (text, address) = database();
+    let mut nodes: Vec<Node> = (0..2).map(|_| Node::new(&address)).collect();
+    for payment in [7, 8] {
+        nodes[0].register(payment, "manual");
+    }
+    let rounds = 100;
+    for round in 0..rounds {
+        let start = Arc::new(Barrier::new(2));
+        let results: Vec<Result<RefundReply, CommandError>> = std::thread::scope(|scope| {
+            let tries: Vec<_> = nodes
+                .iter_mut()
+                .zip([PAYMENT, PaymentId::new(8)])
+                .zip(0_u128..)
+                .map(|((node, payment), number)| {
+                    let start = Arc::clone(&start);
+                    let text = format!("key-{round}");
+                    let own = key(&text, &format!("{payment:?}"));
+                    let wish = RefundRequest {
+                        keys: vec![own],
+                        ..at_payment(request(1_000 + round * 2 + number, 10), payment)
+                    };
+                    scope.spawn(move || {
+                        start.wait();
+                        node.refund(wish)
+                    })
+                })
+                .collect();
+            tries.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let made = results.iter().filter(|result| result.is_ok()).count();
+        let reused =
+            results.iter().filter(|result| **result == Err(CommandError::KeyReused)).count();
+        assert_eq!((made, reused), (1, 1), "round {round}: {results:?}");
+    }
+    assert_eq!(count(&text, "select count(*) from refund"), i64::try_from(rounds).expect("few"));
+}
