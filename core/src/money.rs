@@ -15,7 +15,7 @@ use crate::currency::Currency;
 pub const MINOR_MAX: i64 = 9_007_199_254_740_991;
 
 /// More digits than this before or after normalising are no amount of money.
-const DIGITS_MAX: usize = 400;
+pub const DIGITS_MAX: usize = 400;
 
 /// An amount in minor units, 0 to [`MINOR_MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,6 +18,7 @@ use requite_core::settle::{Finding, Outcome};
 
 use crate::clock::Clock;
 use crate::command::{Answer, Command, CommandError, RefundRef, Wait};
+use crate::fault::{self, Point};
 use crate::lane::Lane;
 use crate::psp::{Instruction, Psp};
 use crate::store::Store;
@@ -137,14 +138,21 @@ impl Engine {
 
     fn run_lane<S: Store>(&self, mut lane: Lane<S>) {
         match lane.recover(self.shared.clock.now_ms()) {
-            Ok(news) => self.tell(news),
+            Ok(news) => {
+                if !news.is_empty() {
+                    fault::pass(Point::RecoveryFound);
+                }
+                self.tell(news);
+            }
             Err(fault) => {
                 tracing::error!(%fault, "recovery could not read the store; the sweep will")
             }
         }
         while let Some(batch) = self.next_batch(lane.has_backlog(), lane.batch_max()) {
             for instruction in lane.step(batch) {
+                fault::pass(Point::CallLeave);
                 self.call(instruction);
+                fault::pass(Point::CallLeft);
             }
         }
     }
@@ -189,11 +197,13 @@ impl Engine {
         while !self.queue().is_stopping {
             let now_ms = self.shared.clock.now_ms();
             match store.due(now_ms, SWEEP_MAX) {
-                Ok(due) => self.tell(due.into_iter().map(|refund| Command::Wake {
-                    refund,
-                    at_ms: now_ms,
-                    is_restart: false,
-                })),
+                Ok(due) => {
+                    if !due.is_empty() {
+                        fault::pass(Point::SweepFound);
+                    }
+                    let wake = |refund| Command::Wake { refund, at_ms: now_ms, is_restart: false };
+                    self.tell(due.into_iter().map(wake));
+                }
                 Err(fault) => tracing::warn!(%fault, "the sweep could not read the store"),
             }
             std::thread::park_timeout(SWEEP_EVERY);
@@ -211,6 +221,7 @@ struct Call {
 
 impl Call {
     fn end(mut self, outcome: Outcome) {
+        fault::pass(Point::OutcomeHere);
         self.outcome = Some(outcome);
     }
 }

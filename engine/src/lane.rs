@@ -18,6 +18,7 @@ use std::collections::{HashMap, VecDeque};
 
 use self::batch::{Batch, Decided, Heard, Hold, Verdict};
 use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
+use crate::fault::{self, Point};
 use crate::psp::{Connectors, Instruction};
 use crate::store::{Commit, Store, StoreFault};
 
@@ -163,6 +164,7 @@ impl<S: Store> Lane<S> {
 
     /// After the commit: everyone hears what became of their wish.
     fn tell(&mut self, decided: Decided, answers: Vec<Answer>) -> Vec<Instruction> {
+        fault::pass(Point::LaneAnswer);
         for (refund, reply) in decided.settled {
             for waiter in self.waiters.remove(&refund).unwrap_or_default() {
                 let reply = RefundReply { is_replay: waiter.is_replay, ..reply };
@@ -186,6 +188,7 @@ impl<S: Store> Lane<S> {
         }
         let calls = decided.instructions.iter();
         self.under_way.extend(calls.map(|call| (call.refund, call.attempt)));
+        fault::pass(Point::LaneAnswered);
         decided.instructions
     }
 

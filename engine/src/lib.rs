@@ -12,6 +12,7 @@ pub mod clock;
 pub mod command;
 pub mod engine;
 pub mod event;
+pub mod fault;
 pub mod inbox;
 pub mod key;
 pub mod lane;

@@ -287,7 +287,9 @@ impl World {
     fn maybe_set_clock(&mut self) {
         let jumps = self.weather.clock_jumps;
         if jumps > 0 && self.rng.chance(jumps) {
-            let skew_ms = self.rng.pick(&[0, 2_000, -2_000, HOUR, -2 * HOUR, 30 * 24 * HOUR]);
+            // Less than a key's life: with more, old and new keys would mix within one batch, and the
+            // model would have to know in which order.
+            let skew_ms = self.rng.pick(&[0, 2_000, -2_000, HOUR, -2 * HOUR, 20 * 24 * HOUR]);
             self.set_clock(skew_ms);
         }
     }

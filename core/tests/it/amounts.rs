@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use requite_core::currency::Currency;
-use requite_core::money::{Decimal, MINOR_MAX, Minor, TooLarge, major_text, major_text_padded};
+use requite_core::money::{
+    DIGITS_MAX, Decimal, MINOR_MAX, Minor, TooLarge, major_text, major_text_padded,
+};
 
 use crate::support::{currency, minor};
 
@@ -168,4 +170,37 @@ fn what_was_never_stored_is_no_currency() {
     // The exponent that a payment was registered with stays, whatever the table says by now.
     let kept = Currency::stored("EUR", 3).expect("it could have been stored");
     assert_eq!((kept.code(), kept.exponent(), kept.to_string()), ("EUR", 3, "EUR".to_owned()));
+}
+
+#[test]
+fn a_number_may_be_as_long_as_any_amount_and_no_longer() {
+    let longest = "0".repeat(DIGITS_MAX - 1) + "7";
+    assert!(Decimal::parse(&longest).is_some());
+    assert_eq!(Decimal::parse(&format!("0{longest}")), None);
+    let fraction = format!("1.{}", "2".repeat(DIGITS_MAX - 1));
+    assert!(Decimal::parse(&fraction).is_some());
+    assert_eq!(Decimal::parse(&format!("{fraction}2")), None);
+}
+
+#[test]
+fn nothing_and_less_than_nothing_echo_nothing() {
+    for (text, left) in [("0", 0), ("0.00", 0), ("-1", 100), ("-0.001", 0), ("9e99", 1)] {
+        let read = Decimal::parse(text).expect("a number");
+        assert!(!read.echoes(minor(left), currency("USD")), "{text} of {left}");
+    }
+}
+
+#[test]
+fn a_fraction_of_the_smallest_unit_is_above_it() {
+    for (text, is_above) in [
+        ("1", false),
+        ("1.00", false),
+        ("1.0000001", true),
+        ("1.01", true),
+        ("0.999", false),
+        ("-2", false),
+    ] {
+        let read = Decimal::parse(text).expect("a number");
+        assert_eq!(read.is_above(minor(100), currency("USD")), is_above, "{text}");
+    }
 }

@@ -2,7 +2,7 @@ use requite_core::decide::{
     Amount, Ask, BookingRefusal, Plan, Refusal, Target, capture, decide, extend, release,
 };
 use requite_core::id::{CaptureId, LegId, PaymentId};
-use requite_core::journal::Account;
+use requite_core::journal::{Account, Entry};
 use requite_core::money::Decimal;
 use requite_core::payment::{LegKind, Payment};
 use requite_core::refund::Status;
@@ -179,4 +179,19 @@ fn an_extension_says_how_much_more_is_wished_for_and_takes_nothing() {
     let taken = payment("SAR", 10_000, &[(10_000, 0, 0)]);
     let nothing = BookingRefusal::ExceedsCapturable { asked: None, capturable: minor(0) };
     assert_eq!(extend(&taken, Some(1)), Err(nothing));
+}
+
+#[test]
+fn what_is_let_go_of_a_capture_is_not_refundable() {
+    let mut open = payment("SAR", 10_000, &[(6_000, 0, 0)]);
+    let capture = open.primary().captures()[0].id;
+    let void = Entry::new(capture, Account::Refundable, Account::PspClearing, minor(1_000));
+    open.post(&[void]).expect("it is there");
+    let sums = open.primary().captures()[0].balance.sums();
+    assert_eq!((sums.voided, sums.captured), (minor(1_000), minor(6_000)));
+    assert_eq!(open.primary().refundable(), minor(5_000));
+    let leg = open.primary().id();
+    open.release(leg, minor(4_000)).expect("it was not taken");
+    assert_eq!((open.primary().released(), open.primary().capturable()), (minor(4_000), minor(0)));
+    assert_eq!(open.release(leg, minor(1)), None);
 }

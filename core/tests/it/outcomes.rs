@@ -312,3 +312,67 @@ fn a_psp_is_not_left_alone_for_longer_than_any_schedule() {
     let next = change.refund.next_action_at_ms.expect("it is open");
     assert_eq!(next, 2_000_000 + schedule::FARTHEST);
 }
+
+#[test]
+fn outcomes_are_recorded_under_their_words() {
+    for word in [
+        "succeeded",
+        "pending",
+        "requires_action",
+        "declined",
+        "failed",
+        "voided",
+        "unknown",
+        "not_sent",
+        "absent",
+    ] {
+        assert_eq!(outcome(word).word(), word);
+        assert_eq!(outcome(word).is_told(), !matches!(word, "unknown" | "not_sent"));
+        let names = !matches!(word, "failed" | "unknown" | "not_sent" | "absent");
+        assert_eq!(outcome(word).psp_refund().is_some(), names, "{word}");
+    }
+}
+
+/// What a PSP complained of stays with the refund until it says something better.
+#[test]
+fn a_refund_keeps_what_was_complained_of() {
+    for (words, has_fault) in [
+        (&["declined"][..], true),
+        (&["failed"], true),
+        (&["voided"], true),
+        (&["unknown"], true),
+        (&["not_sent"], true),
+        (&["unknown", "pending"], false),
+        (&["unknown", "succeeded"], false),
+        (&["pending", "unknown"], true),
+        (&["succeeded", "failed"], true),
+        (&["succeeded", "declined"], true),
+        (&["succeeded", "voided"], true),
+    ] {
+        let (_, refund, _) = told(words);
+        assert_eq!(refund.fault, has_fault.then(fault), "{words:?}");
+    }
+}
+
+#[test]
+fn open_refunds_and_paid_ones_hold_money() {
+    for (status, _, word) in Status::LISTED {
+        let is_over = matches!(word, "declined" | "failed" | "voided" | "reversed");
+        assert_eq!(status.holds_money(), !is_over, "{word}");
+        assert_eq!(status.is_open(), !is_over && word != "succeeded", "{word}");
+    }
+}
+
+#[test]
+fn every_word_and_number_is_its_own() {
+    let accounts: Vec<&str> = Account::NUMBERED.iter().map(|(account, _)| account.word()).collect();
+    let expected = ["refundable", "reserved", "refunded", "disputed", "psp_clearing", "excess"];
+    assert_eq!(accounts, expected);
+    for (account, number) in Account::NUMBERED {
+        assert_eq!(Account::from_number(number), Some(account));
+    }
+    for (alarm, word) in Alarm::LISTED {
+        assert_eq!((alarm.word(), Alarm::from_word(word)), (word, Some(alarm)));
+    }
+    assert_eq!((Alarm::from_word("none"), Account::from_number(0)), (None, None));
+}

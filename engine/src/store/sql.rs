@@ -20,6 +20,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 
 pub use self::read::SqlReads;
 pub use self::registry::SqlRegistry;
+use crate::fault::{self, Point, Struck};
 use crate::store::StoreFault;
 
 pub(super) type Result<T, E = SqlFault> = std::result::Result<T, E>;
@@ -49,6 +50,12 @@ impl From<rusqlite::Error> for SqlFault {
             }
             _ => SqlFault::Database(cause.to_string()),
         }
+    }
+}
+
+impl From<Struck> for SqlFault {
+    fn from(struck: Struck) -> SqlFault {
+        SqlFault::Database(struck.to_string())
     }
 }
 
@@ -163,6 +170,7 @@ impl Sql<'_> {
         params: Params<'_>,
         mut see: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
+        fault::attempt(Point::StoreRead)?;
         match self {
             Sql::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -198,6 +206,7 @@ impl Sql<'_> {
         params: Params<'_>,
         view: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
+        fault::attempt(Point::StoreRead)?;
         match self {
             Sql::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -236,6 +245,7 @@ impl Sql<'_> {
 
     /// Runs a statement that gives no rows back. How many rows it changed.
     pub(super) fn execute(self, sql: &str, params: Params<'_>) -> Result<u64> {
+        fault::attempt(Point::StoreWrite)?;
         match self {
             Sql::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;

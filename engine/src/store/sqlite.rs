@@ -27,6 +27,7 @@ use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params}
 use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
 use crate::audit::Report;
 use crate::command::RefundRef;
+use crate::fault::{self, Point};
 use crate::read::ReadFault;
 
 /// `requ` in ASCII: marks the file as ours.
@@ -202,6 +203,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
         return Err(OpenFault::Newer { path: path.to_owned(), found, known });
     }
     for sql in MIGRATIONS.iter().skip(found) {
+        fault::pass(Point::Migration);
         transaction.execute_batch(sql).map_err(unreadable)?;
     }
     if found < known {
@@ -209,6 +211,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
         transaction.pragma_update(None, "user_version", known).map_err(unreadable)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(unreadable)?;
     }
+    fault::pass(Point::Migrated);
     transaction.commit().map_err(unreadable)
 }
 
@@ -218,6 +221,7 @@ impl Store for Sqlite {
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
     ) -> Result<Commit, StoreFault> {
+        fault::attempt(Point::StoreBegin).map_err(SqlFault::from)?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -229,7 +233,11 @@ impl Store for Sqlite {
             return Ok(Commit::Heard);
         }
         save::save(Sql::Sqlite(&transaction), &changes)?;
+        fault::attempt(Point::StoreCommit).map_err(SqlFault::from)?;
         transaction.commit().map_err(SqlFault::from)?;
+        // Committed, and reported as failed: what a test makes of this is what a connection that
+        // breaks at the wrong moment makes of it.
+        fault::attempt(Point::StoreCommitted).map_err(SqlFault::from)?;
         Ok(Commit::Heard)
     }
 

@@ -1,6 +1,7 @@
 //! The lane over a real database file: what is answered is on disk, and what is on disk adds up.
 
 mod audit;
+mod failing;
 mod files;
 mod history;
 mod keys;

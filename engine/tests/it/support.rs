@@ -77,6 +77,11 @@ impl Bench {
         self.lane.as_mut().expect("restart made one")
     }
 
+    /// Another way to the same data, as the sweep has.
+    pub(crate) fn store(&self) -> Sqlite {
+        Sqlite::open(&self.path(), Open::Existing).expect("our own file")
+    }
+
     /// One batch; what each command heard so far, in order.
     pub(crate) fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
         let (heard, instructions) = send_batch(self.lane(), commands);
