@@ -311,6 +311,28 @@ pub enum Command {
     Expire {
         refund: RefundRef,
     },
+    /// Somebody waits here for this refund, and no call of this process is under way for it: another
+    /// node may have settled it.
+    Learn {
+        refund: RefundRef,
+    },
+}
+
+impl Command {
+    /// The payment that it is about.
+    pub fn payment(&self) -> (MerchantId, PaymentId) {
+        match self {
+            Command::Register(new) => (new.merchant, new.payment),
+            Command::Book(request) => (request.merchant, request.payment),
+            Command::Amend(request) => (request.merchant, request.payment),
+            Command::Refund(request) => (request.merchant, request.payment),
+            Command::Notice(notice) => (notice.merchant, notice.payment),
+            Command::Settle { refund, .. }
+            | Command::Wake { refund, .. }
+            | Command::Expire { refund }
+            | Command::Learn { refund } => (refund.merchant, refund.payment),
+        }
+    }
 }
 
 /// What a command is answered with, after its commit.

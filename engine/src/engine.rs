@@ -1,8 +1,11 @@
-//! The engine at work: a bounded queue, the lane's thread behind it, and the sweep that wakes
-//! refunds whose time has come.
+//! The engine at work: lanes, each with a bounded queue and a thread, and the sweep that wakes refunds
+//! whose time has come.
 //!
 //! Invariants:
+//! - A payment has one lane of this process. Lanes of other processes may decide about it as well:
+//!   what is decided is decided on rows that the store has locked.
 //! - A full queue answers "overloaded" at once; what was taken in is answered exactly once.
+//! - A call begins soon after it was prepared, or is reported as not sent.
 //! - News (outcomes, wake-ups) is never refused: there is at most one for each call under way and
 //!   each due refund, and both are bounded.
 //! - A lane that panics has broken an invariant: the process aborts and recovers from the store.
@@ -23,24 +26,38 @@ use crate::lane::Lane;
 use crate::psp::{Instruction, Psp};
 use crate::store::Store;
 
-/// Client commands waiting for the lane. More are answered "overloaded".
+/// Client commands waiting for one lane. More are answered "overloaded".
 pub const QUEUE_MAX: usize = 1_024;
 /// Calls to PSPs under way. At this many no new refund that needs a call is taken.
 pub const CALLS_MAX: usize = 4_096;
 /// Refunds woken by one sweep.
 pub const SWEEP_MAX: u32 = 512;
 /// Distance between sweeps.
-const SWEEP_EVERY: Duration = Duration::from_millis(250);
+const SWEEP_EVERY: Duration = Duration::from_millis(SWEEP_EVERY_MS.unsigned_abs());
+const SWEEP_EVERY_MS: i64 = 250;
 
+/// Longest time from when a call was prepared until it begins. Together with what a call may take it
+/// stays well below [`requite_core::schedule::DISPATCH_GRACE`]: when another node looks the refund up,
+/// this call is over, or will never be made.
+pub const BEGIN_MAX_MS: i64 = 10_000;
+
+#[derive(Default)]
 struct Queue {
     clients: VecDeque<(Command, Answer)>,
     news: VecDeque<Command>,
     is_stopping: bool,
 }
 
-struct Shared {
+/// What waits for one lane.
+#[derive(Default)]
+struct Entrance {
     queue: Mutex<Queue>,
     work: Condvar,
+}
+
+struct Shared {
+    /// One for each lane. A payment has one lane.
+    entrances: Vec<Entrance>,
     calls: AtomicUsize,
     clock: Arc<dyn Clock>,
     psp: Arc<dyn Psp>,
@@ -55,36 +72,37 @@ pub struct Engine {
 /// What joins the engine's threads when the server stops.
 pub struct Running {
     engine: Engine,
-    lane: JoinHandle<()>,
+    lanes: Vec<JoinHandle<()>>,
     sweep: JoinHandle<()>,
 }
 
-/// Starts the lane's thread and the sweep. `sweep_store` is a second store over the same data: the
-/// sweep only reads.
+/// Starts a thread for each lane, and the sweep. `sweep_store` is one more store over the same data:
+/// the sweep only reads.
+///
+/// # Panics
+/// Without a lane.
 pub fn start<S: Store + Send + 'static>(
-    lane: Lane<S>,
+    lanes: Vec<Lane<S>>,
     sweep_store: S,
     psp: Arc<dyn Psp>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Engine, Running)> {
-    let queue = Queue { clients: VecDeque::new(), news: VecDeque::new(), is_stopping: false };
-    let shared = Arc::new(Shared {
-        queue: Mutex::new(queue),
-        work: Condvar::new(),
-        calls: AtomicUsize::new(0),
-        clock,
-        psp,
-    });
+    assert!(!lanes.is_empty(), "an engine has at least one lane");
+    let entrances = lanes.iter().map(|_| Entrance::default()).collect();
+    let shared = Arc::new(Shared { entrances, calls: AtomicUsize::new(0), clock, psp });
     let engine = Engine { shared };
+    let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
+        std::thread::Builder::new().name(name).spawn(move || abort_on_panic(work))
+    };
+    let mut threads = Vec::new();
+    for (number, lane) in lanes.into_iter().enumerate() {
+        let worker = engine.clone();
+        let work = Box::new(move || worker.run_lane(number, lane));
+        threads.push(spawn(format!("lane-{number}"), work)?);
+    }
     let worker = engine.clone();
-    let lane = std::thread::Builder::new()
-        .name("lane".to_owned())
-        .spawn(move || abort_on_panic(|| worker.run_lane(lane)))?;
-    let worker = engine.clone();
-    let sweep = std::thread::Builder::new()
-        .name("sweep".to_owned())
-        .spawn(move || abort_on_panic(|| worker.run_sweep(sweep_store)))?;
-    Ok((engine.clone(), Running { engine, lane, sweep }))
+    let sweep = spawn("sweep".to_owned(), Box::new(move || worker.run_sweep(sweep_store)))?;
+    Ok((engine.clone(), Running { engine, lanes: threads, sweep }))
 }
 
 /// Money code that panics is wrong about something. Stopping at once and recovering from what is
@@ -102,7 +120,8 @@ impl Engine {
         let needs_call =
             matches!(&command, Command::Refund(request) if request.wait == Wait::Outcome);
         let is_busy = needs_call && self.shared.calls.load(Ordering::Acquire) >= CALLS_MAX;
-        let mut queue = self.queue();
+        let entrance = self.entrance(&command);
+        let mut queue = entrance.queue();
         if queue.is_stopping && !matches!(command, Command::Expire { .. }) {
             drop(queue);
             return answer(Err(CommandError::Stopping));
@@ -114,12 +133,14 @@ impl Engine {
         }
         queue.clients.push_back((command, answer));
         drop(queue);
-        self.shared.work.notify_one();
+        entrance.work.notify_one();
     }
 
-    /// Client commands that wait for the lane now.
+    /// Client commands that wait for a lane now: of the fullest queue, so that [`QUEUE_MAX`] of them
+    /// mean that commands are turned away.
     pub fn queued(&self) -> usize {
-        self.queue().clients.len()
+        let queued = self.shared.entrances.iter().map(|entrance| entrance.queue().clients.len());
+        queued.max().unwrap_or_default()
     }
 
     /// Calls to PSPs under way now.
@@ -127,28 +148,51 @@ impl Engine {
         self.shared.calls.load(Ordering::Acquire)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.shared.queue.lock().expect("nothing panics while it holds the queue")
+    /// Where a command of its payment has to go. Ids of payments are as good as random in their lower
+    /// half.
+    fn entrance(&self, command: &Command) -> &Entrance {
+        let (_, payment) = command.payment();
+        let lanes = u128::try_from(self.shared.entrances.len()).unwrap_or(1);
+        let number = payment.bits().checked_rem(lanes).unwrap_or_default();
+        let number = usize::try_from(number).unwrap_or_default();
+        self.shared.entrances.get(number).expect("a remainder is below its divisor")
     }
 
     fn tell(&self, news: impl IntoIterator<Item = Command>) {
-        self.queue().news.extend(news);
-        self.shared.work.notify_one();
+        for command in news {
+            let entrance = self.entrance(&command);
+            entrance.queue().news.push_back(command);
+            entrance.work.notify_one();
+        }
     }
 
-    fn run_lane<S: Store>(&self, mut lane: Lane<S>) {
-        match lane.recover(self.shared.clock.now_ms()) {
-            Ok(news) => {
-                if !news.is_empty() {
-                    fault::pass(Point::RecoveryFound);
+    fn run_lane<S: Store>(&self, number: usize, mut lane: Lane<S>) {
+        if number == 0 {
+            match lane.recover(self.shared.clock.now_ms()) {
+                Ok(news) => {
+                    if !news.is_empty() {
+                        fault::pass(Point::RecoveryFound);
+                    }
+                    self.tell(news);
                 }
-                self.tell(news);
-            }
-            Err(fault) => {
-                tracing::error!(%fault, "recovery could not read the store; the sweep will")
+                Err(fault) => {
+                    tracing::error!(%fault, "recovery could not read the store; the sweep will")
+                }
             }
         }
-        while let Some(batch) = self.next_batch(lane.has_backlog(), lane.batch_max()) {
+        let entrance = self.shared.entrances.get(number).expect("each lane has its entrance");
+        let mut asked_at_ms = self.shared.clock.steady_ms();
+        loop {
+            let questions = lane.questions(lane.batch_max());
+            let is_restless = lane.has_backlog() || !questions.is_empty();
+            let Some(mut batch) = self.next_batch(entrance, is_restless, lane.batch_max()) else {
+                return;
+            };
+            let steady_ms = self.shared.clock.steady_ms();
+            if steady_ms.saturating_sub(asked_at_ms) >= SWEEP_EVERY_MS {
+                asked_at_ms = steady_ms;
+                batch.extend(questions.into_iter().map(|question| (question, no_answer())));
+            }
             for instruction in lane.step(batch) {
                 fault::pass(Point::CallLeave);
                 self.call(instruction);
@@ -157,10 +201,15 @@ impl Engine {
         }
     }
 
-    /// Waits for work; everything that is there, up to `max`, news first. `None`: stop.
-    /// With a backlog the wait ends by itself: what was not committed is tried again.
-    fn next_batch(&self, has_backlog: bool, max: usize) -> Option<Vec<(Command, Answer)>> {
-        let mut queue = self.queue();
+    /// Waits for work; everything that is there, up to `max`, news first. `None`: stop. A restless
+    /// lane's wait ends by itself.
+    fn next_batch(
+        &self,
+        entrance: &Entrance,
+        is_restless: bool,
+        max: usize,
+    ) -> Option<Vec<(Command, Answer)>> {
+        let mut queue = entrance.queue();
         loop {
             if !queue.news.is_empty() || !queue.clients.is_empty() {
                 let news = queue.news.len().min(max);
@@ -173,29 +222,41 @@ impl Engine {
             if queue.is_stopping && self.calls() == 0 {
                 return None;
             }
-            let waited = self.shared.work.wait_timeout(queue, SWEEP_EVERY);
+            let waited = entrance.work.wait_timeout(queue, SWEEP_EVERY);
             queue = waited.expect("nothing panics while it holds the queue").0;
-            if has_backlog && queue.news.is_empty() && queue.clients.is_empty() {
+            if is_restless && queue.news.is_empty() && queue.clients.is_empty() {
                 return Some(Vec::new());
             }
         }
     }
 
     fn call(&self, instruction: Instruction) {
-        let call = Call {
+        let mut call = Call {
             engine: self.clone(),
             refund: instruction.refund,
             attempt: instruction.attempt,
             outcome: None,
         };
         self.shared.calls.fetch_add(1, Ordering::AcqRel);
+        let late_ms = self.shared.clock.now_ms().saturating_sub(instruction.prepared_at_ms);
+        if late_ms > BEGIN_MAX_MS {
+            tracing::warn!(late_ms, "a call comes too late to be made");
+            call.outcome = Some(too_late(late_ms));
+            return;
+        }
         let on_outcome = Box::new(move |outcome| call.end(outcome));
         self.shared.psp.call(instruction, on_outcome);
     }
 
     fn run_sweep<S: Store>(&self, mut store: S) {
-        while !self.queue().is_stopping {
-            let now_ms = self.shared.clock.now_ms();
+        let clock = &self.shared.clock;
+        while !self.shared.entrances.iter().any(|entrance| entrance.queue().is_stopping) {
+            match store.shared_ms() {
+                Ok(Some(now_ms)) => clock.set_shared(now_ms),
+                Ok(None) => {}
+                Err(fault) => tracing::warn!(%fault, "the sweep could not read the time"),
+            }
+            let now_ms = clock.now_ms();
             match store.due(now_ms, SWEEP_MAX) {
                 Ok(due) => {
                     if !due.is_empty() {
@@ -209,6 +270,18 @@ impl Engine {
             std::thread::park_timeout(SWEEP_EVERY);
         }
     }
+}
+
+impl Entrance {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing panics while it holds the queue")
+    }
+}
+
+fn too_late(late_ms: i64) -> Outcome {
+    let text = format!("{late_ms} ms after it was prepared: nothing was sent");
+    let fault = Fault { code: "too_late".to_owned(), text };
+    Outcome::NotSent { fault, retry_after_ms: 0 }
 }
 
 /// A call under way. Its end is told exactly once, even if whoever carried it fell over.
@@ -253,10 +326,12 @@ impl Running {
     /// Takes nothing new, finishes what is queued and the calls under way, and joins the threads.
     /// Bounded by the PSP's own deadline per call.
     pub fn stop(self) {
-        self.engine.queue().is_stopping = true;
-        self.engine.shared.work.notify_all();
+        for entrance in &self.engine.shared.entrances {
+            entrance.queue().is_stopping = true;
+            entrance.work.notify_all();
+        }
         self.sweep.thread().unpark();
-        for thread in [self.sweep, self.lane] {
+        for thread in std::iter::once(self.sweep).chain(self.lanes) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the engine ended by panicking");
             }

@@ -80,6 +80,13 @@ impl<S: Store> Lane<S> {
         !self.backlog.is_empty()
     }
 
+    /// Questions after refunds that somebody waits for here although no call of this process is under
+    /// way: at most `max`.
+    pub fn questions(&self, max: usize) -> Vec<Command> {
+        let alone = self.waiters.keys().filter(|refund| !self.under_way.contains_key(refund));
+        alone.take(max).map(|&refund| Command::Learn { refund }).collect()
+    }
+
     /// Wake-ups for every refund that was under way when the process died.
     pub fn recover(&mut self, now_ms: i64) -> Result<Vec<Command>, StoreFault> {
         let in_flight = self.store.in_flight(RECOVER_MAX)?;

@@ -37,6 +37,9 @@ pub struct Instruction {
     /// How long ago the refund was accepted when this call was committed: at least the age of its key
     /// at the PSP. Negative when the clock was set back.
     pub age_ms: i64,
+    /// When it was prepared, in milliseconds since 1970: its refund is looked up
+    /// [`requite_core::schedule::DISPATCH_GRACE`] later, by whichever node comes first.
+    pub prepared_at_ms: i64,
 }
 
 impl Instruction {

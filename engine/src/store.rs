@@ -270,6 +270,11 @@ pub trait Store {
         crate::lane::BATCH_MAX
     }
 
+    /// The time, in milliseconds since 1970, of a store that several nodes share.
+    fn shared_ms(&mut self) -> Result<Option<i64>, StoreFault> {
+        Ok(None)
+    }
+
     /// Open refunds whose next action time has come ([`requite_core::schedule::is_due`]): at or before
     /// `now_ms`, oldest first, then those that lie beyond every schedule; at most `max`.
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault>;

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use requite_engine::clock::Clock;
@@ -36,6 +36,11 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn steady_ms(&self) -> i64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -156,7 +161,7 @@ impl House {
         let psp = ServerPsp::new(runtime, deadline, Arc::clone(&reads), key)
             .context("no way out to payment providers could be made")?;
         let (engine, running) =
-            engine::start(lane(store), sweep, Arc::new(psp), Arc::new(SystemClock))?;
+            engine::start(vec![lane(store)], sweep, Arc::new(psp), Arc::new(SystemClock))?;
         let desk = Desk::new(Parts {
             engine: engine.clone(),
             reads,

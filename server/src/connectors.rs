@@ -120,9 +120,13 @@ impl ServerPsp {
 }
 
 impl Accounts {
-    async fn call(self: Arc<Accounts>, instruction: &Instruction, deadline: Duration) -> Outcome {
+    async fn call(
+        self: Arc<Accounts>,
+        instruction: &Instruction,
+        time: (tokio::time::Instant, Duration),
+    ) -> Outcome {
         match Arc::clone(&self).account(instruction).await {
-            Ok(account) => account.call(&self.transport, instruction, deadline).await,
+            Ok(account) => account.call(&self.transport, instruction, time).await,
             Err(text) => {
                 tracing::error!(connector = %instruction.connector, %text, "no call can be made");
                 let fault = fault("account_unusable", text);
@@ -167,9 +171,10 @@ impl Accounts {
 impl Psp for ServerPsp {
     fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
         if instruction.connector != sandbox::NAME {
-            let (accounts, deadline) = (Arc::clone(&self.accounts), self.deadline);
+            let accounts = Arc::clone(&self.accounts);
+            let time = (tokio::time::Instant::now(), self.deadline);
             self.runtime.spawn(async move {
-                on_outcome(accounts.call(&instruction, deadline).await);
+                on_outcome(accounts.call(&instruction, time).await);
             });
             return;
         }

@@ -372,6 +372,7 @@ pub fn calls_of(changes: &Changes) -> Vec<Instruction> {
             psp_refund: None,
             reason: None,
             age_ms: 0,
+            prepared_at_ms: attempt.at_ms,
         })
     };
     sends.filter_map(call).collect()
@@ -409,6 +410,7 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         }
         Command::Notice(notice) => format!("notice {:?} {}", notice.outcome, notice.amount.units()),
         Command::Expire { refund } => format!("expire {}", short(*refund)),
+        Command::Learn { refund } => format!("learn {}", short(*refund)),
     };
     let number = number.map_or(String::new(), |number| format!("{number} "));
     format!("{now_ms} {number}{what}")

@@ -217,7 +217,7 @@ impl Model {
                 Expected::Noted
             }
             // No PSP of the simulation tells anything without being asked.
-            Command::Notice(_) | Command::Expire { .. } => Expected::Noted,
+            Command::Notice(_) | Command::Expire { .. } | Command::Learn { .. } => Expected::Noted,
         }
     }
 

@@ -122,7 +122,8 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
             Command::Notice(notice) => want_notice(&mut wanted, notice),
             Command::Settle { refund, .. }
             | Command::Wake { refund, .. }
-            | Command::Expire { refund } => {
+            | Command::Expire { refund }
+            | Command::Learn { refund } => {
                 wanted.payments.insert((refund.merchant, refund.payment));
                 wanted.refunds.insert(*refund);
                 let waiting = waiters.get(refund).into_iter().flatten();
@@ -255,6 +256,10 @@ impl<'a> Batch<'a> {
             }
             Command::Expire { refund } => {
                 self.answer_waiters(*refund);
+                Verdict::Answer(Ok(Reply::Noted))
+            }
+            Command::Learn { refund } => {
+                self.learn(*refund);
                 Verdict::Answer(Ok(Reply::Noted))
             }
         };

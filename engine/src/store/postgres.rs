@@ -26,7 +26,7 @@ use postgres::{Config, Row};
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use self::link::{Link, Session, Trouble, query};
-use self::rows::{Read, Rows, row};
+use self::rows::{Parameters, Read, Rows, row};
 use self::save::Before;
 use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
 use crate::command::RefundRef;
@@ -260,21 +260,23 @@ impl Store for Postgres {
         BATCH_MAX
     }
 
+    fn shared_ms(&mut self) -> Result<Option<i64>, StoreFault> {
+        let sql = "-- shared_time
+            select (extract(epoch from clock_timestamp()) * 1000)::bigint";
+        let rows = self.read(sql, &Parameters::new())?;
+        let time = rows.first().map(|row| row.integer(0)).transpose();
+        time.map_err(|trouble| StoreFault::NotCommitted(trouble.text()))
+    }
+
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
         let sql = "-- due_refunds
             select merchant_id, payment_id, refund_id from refund
             where next_action_at_ms is not null and next_action_at_ms <= $1
             order by next_action_at_ms limit $2";
         let (now, max) = (now_ms, i64::from(max));
-        let found = self
-            .link
-            .client()
-            .and_then(|client| query(client, sql, &vec![(&now, Type::INT8), (&max, Type::INT8)]));
-        let found = found.and_then(|rows| rows.iter().map(refund_ref).collect());
-        found.map_err(|trouble| {
-            self.after(&trouble);
-            StoreFault::NotCommitted(trouble.text())
-        })
+        let rows = self.read(sql, &vec![(&now, Type::INT8), (&max, Type::INT8)])?;
+        let refs: Result<Vec<RefundRef>, Trouble> = rows.iter().map(refund_ref).collect();
+        refs.map_err(|trouble| StoreFault::NotCommitted(trouble.text()))
     }
 
     /// None: what is under way may be so on another node, which is alive. What a dead one left is
@@ -285,6 +287,15 @@ impl Store for Postgres {
 }
 
 impl Postgres {
+    /// One statement by itself.
+    fn read(&mut self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, StoreFault> {
+        let found = self.link.client().and_then(|client| query(client, sql, parameters));
+        found.map_err(|trouble| {
+            self.after(&trouble);
+            StoreFault::NotCommitted(trouble.text())
+        })
+    }
+
     /// A connection on which something went wrong that its transaction cannot explain is not used
     /// again; on any other the transaction is rolled back.
     fn after(&mut self, trouble: &Trouble) {

@@ -32,6 +32,10 @@ pub(crate) const CALLS_PER_ACCOUNT_MAX: usize = 64;
 const WAITING_PER_ACCOUNT_MAX: usize = 512;
 /// How long a call waits for room.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Longest time from when a call is handed over until it begins. With the engine's own limit, the longest
+/// deadline and the wait for a connection it stays below the grace after which another node looks the
+/// refund up.
+const BEGIN_MAX: Duration = Duration::from_secs(5);
 /// Calls in a row without an answer, after which the breaker opens.
 const FAILURES_MAX: u32 = 5;
 /// How long it stays open: twice as long each time, at most this.
@@ -188,12 +192,13 @@ impl Account {
         })
     }
 
-    /// Carries an instruction to its end. Answers within `deadline`, plus the wait for room.
+    /// Carries an instruction, handed over at `begun`, to its end. Answers within `deadline`, plus the
+    /// wait for room.
     pub(crate) async fn call(
         &self,
         transport: &Transport,
         instruction: &Instruction,
-        deadline: Duration,
+        (begun, deadline): (Instant, Duration),
     ) -> Outcome {
         if let Some(left) = self.held_back() {
             let ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
@@ -202,6 +207,9 @@ impl Account {
         let Some(_room) = self.room().await else {
             return not_sent("account_busy", "too many calls to the account are under way", 1_000);
         };
+        if begun.elapsed() > BEGIN_MAX {
+            return not_sent("too_late", "the call could not begin in time", 0);
+        }
         let end = Instant::now() + deadline;
         let mut heard = Vec::new();
         while heard.len() < ASKS_MAX {

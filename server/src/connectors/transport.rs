@@ -6,7 +6,9 @@
 //! Redirects are not followed and no proxy is asked: a credential goes to the account's own address and
 //! to no other.
 
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -17,10 +19,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use tower::{BoxError, Service};
+
 use super::exchange::{ANSWER_BYTES_MAX, Answer, Ask, Heard, fault};
 
 /// How long it may take to reach a PSP.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// The same with TLS on it.
+const SECURED_MAX: Duration = Duration::from_secs(10);
 /// How long a connection without a request is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Connections to one PSP that are kept without a request.
@@ -31,7 +37,38 @@ const RETRY_AFTER_SECONDS_MAX: i64 = 3_600;
 /// Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Prompt<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+}
+
+/// Connections that were made in time. One that was not belongs to a process that stood still, and what
+/// it would send now, another node may have given up and be doing again.
+#[derive(Clone)]
+struct Prompt<C>(C);
+
+impl<C> Service<Uri> for Prompt<C>
+where
+    C: Service<Uri>,
+    C::Error: Into<BoxError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (begun, connecting) = (Instant::now(), self.0.call(uri));
+        Box::pin(async move {
+            let connection = connecting.await.map_err(Into::into)?;
+            if begun.elapsed() > SECURED_MAX {
+                return Err("the connection was made too late to be used".into());
+            }
+            Ok(connection)
+        })
+    }
 }
 
 impl Transport {
@@ -50,7 +87,7 @@ impl Transport {
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_timer(TokioTimer::new())
-            .build(tls);
+            .build(Prompt(tls));
         Ok(Transport { client })
     }
 
@@ -63,6 +100,9 @@ impl Transport {
         ask: &Ask,
         deadline: Duration,
     ) -> Heard {
+        if deadline.is_zero() {
+            return Heard::NotSent(fault("no_time", "the time for the call was over"));
+        }
         let request = match request(base, credential, ask) {
             Ok(request) => request,
             Err(text) => return Heard::NotSent(fault("request_impossible", text)),

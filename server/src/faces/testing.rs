@@ -51,6 +51,10 @@ impl Clock for HandClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    fn steady_ms(&self) -> i64 {
+        self.now_ms()
+    }
 }
 
 struct Counter {
@@ -149,7 +153,7 @@ impl Shop {
         let lane = Lane::new(open(), crate::connectors::Rules);
         let clock = Arc::new(HandClock(START_MS.into()));
         let bank = Arc::new(Bank::new());
-        let (engine, running) = engine::start(lane, open(), bank.clone(), clock.clone())
+        let (engine, running) = engine::start(vec![lane], open(), bank.clone(), clock.clone())
             .expect("threads can be started");
         let registry = sqlite::registry(&path, Open::Existing).expect("the store is there");
         let kept = registry.keep_secret("login", &LOGIN_SECRET);

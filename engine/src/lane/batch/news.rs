@@ -85,6 +85,14 @@ impl Batch<'_> {
         }
     }
 
+    /// What another node has found out is told to those who wait for it here.
+    pub(super) fn learn(&mut self, key: RefundRef) {
+        let is_open = matches!(self.status(key), None | Some(Status::Dispatched | Status::Ready));
+        if !is_open {
+            self.answer_waiters(key);
+        }
+    }
+
     /// Those who would have waited from this batch on are answered with it.
     fn answer_newcomers(&mut self, key: RefundRef) {
         let Some(status) = self.status(key) else {
@@ -172,6 +180,7 @@ impl Batch<'_> {
             psp_refund: record.refund.psp_refund.clone(),
             reason: record.reason.clone(),
             age_ms: at_ms.saturating_sub(record.asked_at_ms),
+            prepared_at_ms: at_ms,
         });
         self.changes.attempts.push(NewAttempt { key, attempt, kind, call_no, at_ms });
         self.called.insert(key);

@@ -4,7 +4,6 @@
 //! start at once one does the work and two find it done; and as PostgreSQL takes schema changes back
 //! like anything else, one that dies half-way has done nothing.
 
-use postgres::types::Type;
 use postgres::{Client, Config};
 
 use super::link::{Link, Session, Trouble, query};
@@ -111,7 +110,7 @@ fn bring_up(client: &mut Client) -> Result<usize, Trouble> {
 fn check_promises(client: &mut Client) -> Result<(), Trouble> {
     let sql = "-- settings
         select current_setting('synchronous_commit'), current_setting('server_encoding')";
-    let rows = query(client, sql, &Vec::<(&(dyn postgres::types::ToSql + Sync), Type)>::new())?;
+    let rows = query(client, sql, &Vec::new())?;
     let Some(row) = rows.first() else {
         return Ok(());
     };

@@ -26,6 +26,7 @@ fn instruction(kind: CallKind) -> Instruction {
         psp_refund: None,
         reason: None,
         age_ms: 0,
+        prepared_at_ms: 0,
     }
 }
 

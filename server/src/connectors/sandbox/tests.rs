@@ -24,6 +24,7 @@ fn instruction(kind: CallKind, script: &[&str], call_no: u32, amount: i64) -> In
         psp_refund: None,
         reason: None,
         age_ms: 0,
+        prepared_at_ms: 0,
     }
 }
 
