@@ -21,6 +21,7 @@ mod key;
 mod merchant;
 mod output;
 mod progress;
+mod psp;
 mod serve;
 mod user;
 mod verify;
@@ -78,6 +79,7 @@ enum Command {
     Connector(connector::Connector),
     Import(import::Import),
     Verify(verify::Verify),
+    Psp(psp::Psp),
 }
 
 /// Why a command ended without success.
@@ -136,6 +138,7 @@ fn command(line: Line) -> Done {
         Command::User(user) => user.run(&settings(&global, Vec::new())?, &output),
         Command::Connector(connector) => connector.run(&settings(&global, Vec::new())?, &output),
         Command::Import(import) => import.run(&settings(&global, Vec::new())?, &output),
+        Command::Psp(psp) => psp.run(&global, &output),
         Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }
 }

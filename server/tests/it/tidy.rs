@@ -97,6 +97,24 @@ const RULES: &[Rule] = &[
         why: "a connector knows instructions and outcomes",
     },
     Rule {
+        folder: "server/src/psp",
+        but: &[],
+        banned: &[
+            "requite_core",
+            "requite_engine",
+            "crate::faces",
+            "crate::desk",
+            "crate::connectors",
+        ],
+        why: "the simulated PSP judges the engine and must not share its mistakes",
+    },
+    Rule {
+        folder: "server/src/psp",
+        but: &["psp/server.rs"],
+        banned: &["SystemTime", "Instant::now", "std::net", "tokio", "f64", "f32"],
+        why: "only its server touches clocks and sockets",
+    },
+    Rule {
         folder: "server/src/faces",
         // Asks only whether JavaScript reads a number as infinity; no amount comes of it.
         but: &["medusa_v1/wire.rs"],

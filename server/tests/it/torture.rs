@@ -112,22 +112,54 @@ fn answered(server: &Server, request: &Request) -> crate::support::Response {
 }
 
 /// How often the process is killed; `REQUITE_KILLS` asks for more.
-fn kills() -> usize {
+pub(crate) fn kills(usual: usize) -> usize {
     let asked = std::env::var("REQUITE_KILLS").ok();
-    asked.map_or(50, |text| text.parse().expect("REQUITE_KILLS is a number"))
+    asked.map_or(usual, |text| text.parse().expect("REQUITE_KILLS is a number"))
 }
 
 /// Clients under load, each with a key of its own for every refund, retried until it is answered.
-struct Load<'a> {
+pub(crate) struct Load<'a> {
     shop: &'a Shop,
     payments: Vec<Value>,
     is_over: AtomicBool,
     next: AtomicUsize,
     /// Key to the refund that was acknowledged for it.
-    acknowledged: Mutex<BTreeMap<String, String>>,
+    pub(crate) acknowledged: Mutex<BTreeMap<String, String>>,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    pub(crate) fn new(shop: &'a Shop, payments: Vec<Value>) -> Load<'a> {
+        Load {
+            shop,
+            payments,
+            is_over: AtomicBool::new(false),
+            next: AtomicUsize::new(0),
+            acknowledged: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Kills the server so often at random moments while sixteen clients ask it for refunds of 1.
+    pub(crate) fn kill_under_load(&self, server: &mut Server, kills: usize) {
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
+        println!("seed {seed} (only the moments of the kills depend on it)");
+        let address = server.addr;
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| self.run(address));
+            }
+            let mut state = u64::from(seed) | 1;
+            for _ in 0..kills {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                thread::sleep(Duration::from_millis(20 + (state >> 33) % 180));
+                server.kill9();
+                server.start_again();
+            }
+            self.is_over.store(true, Ordering::Release);
+        });
+    }
+
     fn run(&self, address: std::net::SocketAddr) {
         while !self.is_over.load(Ordering::Acquire) {
             let number = self.next.fetch_add(1, Ordering::AcqRel);
@@ -166,8 +198,6 @@ impl Load<'_> {
 /// kill -9 under load: no acknowledged refund is missing, none is doubled, nothing is stuck.
 #[test]
 fn killed_again_and_again_it_loses_and_doubles_nothing() {
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
-    println!("seed {seed} (only the moments of the kills depend on it)");
     let options = Options::default().env("REQUITE_PSP_CALL_DEADLINE_MS", "300");
     let mut server = Server::start(options);
     let shop = Shop::open(&server.cli(), "Shop");
@@ -196,32 +226,12 @@ fn killed_again_and_again_it_loses_and_doubles_nothing() {
             server.register(&shop.native, &new)
         })
         .collect();
-    let address = server.addr;
-    let load = Load {
-        shop: &shop,
-        payments,
-        is_over: AtomicBool::new(false),
-        next: AtomicUsize::new(0),
-        acknowledged: Mutex::new(BTreeMap::new()),
-    };
-    thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| load.run(address));
-        }
-        let mut state = u64::from(seed) | 1;
-        for _ in 0..kills() {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            thread::sleep(Duration::from_millis(20 + (state >> 33) % 180));
-            server.kill9();
-            server.start_again();
-        }
-        load.is_over.store(true, Ordering::Release);
-    });
+    let load = Load::new(&shop, payments);
+    let kills = kills(50);
+    load.kill_under_load(&mut server, kills);
     let acknowledged = load.acknowledged.into_inner().expect("no panic");
-    println!("{} refunds acknowledged over {} kills", acknowledged.len(), kills());
-    assert!(acknowledged.len() > kills(), "there was load");
+    println!("{} refunds acknowledged over {kills} kills", acknowledged.len());
+    assert!(acknowledged.len() > kills, "there was load");
     settled(&server, &shop, &load.payments, &acknowledged);
     verify(&server);
 }

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     pub(crate) args: Vec<String>,
     /// Stops the server's wall clock at this time (`2024-09-15 12:27:45`, UTC). Needs libfaketime.
     pub(crate) frozen_at: Option<String>,
+    /// A file that says what the server's wall clock is ahead of the machine's (`+25h`), now and whenever
+    /// it changes. Needs libfaketime.
+    pub(crate) clock: Option<PathBuf>,
 }
 
 impl Options {
@@ -100,6 +103,15 @@ impl Server {
         response.json()
     }
 
+    /// Most memory that the process has had resident so far, in KiB.
+    pub(crate) fn memory_peak_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.and_then(|text| text.parse().ok()).expect("the system tells it")
+    }
+
     /// What standard error has said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
@@ -170,6 +182,10 @@ fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child,
     if let Some(time) = &options.frozen_at {
         command.env("LD_PRELOAD", faketime_library()).env("FAKETIME", time).env("TZ", "UTC");
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+    if let Some(path) = &options.clock {
+        command.env("LD_PRELOAD", faketime_library()).env("FAKETIME_TIMESTAMP_FILE", path);
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
     let mut child = command.spawn().expect("the binary was built with these tests");
