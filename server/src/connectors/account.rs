@@ -38,6 +38,8 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
 const BEGIN_MAX: Duration = Duration::from_secs(5);
 /// Calls in a row without an answer, after which the breaker opens.
 const FAILURES_MAX: u32 = 5;
+/// Calls in a row whose credential is refused, after which people are told.
+const REFUSALS_MAX: usize = 3;
 /// How long it stays open: twice as long each time, at most this.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Longest settings of an account, in bytes.
@@ -142,6 +144,8 @@ pub(crate) struct Account {
     room: Semaphore,
     waiting: AtomicUsize,
     breaker: Mutex<Breaker>,
+    /// Calls in a row whose credential was refused.
+    refusals: AtomicUsize,
 }
 
 /// Where the account is, and what is to be known of it there.
@@ -189,6 +193,7 @@ impl Account {
             room: Semaphore::new(CALLS_PER_ACCOUNT_MAX),
             waiting: AtomicUsize::new(0),
             breaker: Mutex::default(),
+            refusals: AtomicUsize::new(0),
         })
     }
 
@@ -260,7 +265,26 @@ impl Account {
         Some(left)
     }
 
+    /// A credential that is refused again and again is somebody's mistake: people are told once.
+    fn note_credential(&self, heard: &Heard, instruction: &Instruction) {
+        let Heard::Answer(answer) = heard else {
+            return;
+        };
+        if !matches!(answer.status, 401 | 403) {
+            return self.refusals.store(0, Ordering::Release);
+        }
+        if self.refusals.fetch_add(1, Ordering::AcqRel) == REFUSALS_MAX - 1 {
+            tracing::error!(
+                merchant = %uuid_text(instruction.refund.merchant.bits()),
+                connector = %instruction.connector,
+                status = %answer.status,
+                "the PSP refuses the account's credential; give it the new one with requite connector rotate"
+            );
+        }
+    }
+
     fn note(&self, heard: &Heard, instruction: &Instruction) {
+        self.note_credential(heard, instruction);
         let is_good = matches!(heard, Heard::Answer(answer) if answer.status < 500);
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         if is_good {

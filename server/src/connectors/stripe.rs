@@ -258,8 +258,13 @@ fn difference(instruction: &Instruction, refund: &Refund) -> Option<String> {
         Ok(("payment_intent", _)) => refund.payment_intent.as_deref(),
         _ => refund.charge.as_deref(),
     };
-    let is_other = theirs.is_some_and(|theirs| theirs != ours);
-    is_other.then(|| format!("asked for {ours}, answered with a refund of {theirs:?}"))
+    if theirs != Some(ours) {
+        return Some(format!("asked for {ours}, answered with a refund of {theirs:?}"));
+    }
+    // Whoever edits metadata at Stripe may take our mark away, but nobody has a reason to change it.
+    let mark = refund.metadata.get(MARK)?;
+    let is_other = *mark != uuid_text(instruction.refund.refund.bits());
+    is_other.then(|| format!("answered with the refund that is marked as {mark:?}"))
 }
 
 /// The answer to a look-up.

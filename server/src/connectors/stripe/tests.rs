@@ -119,6 +119,13 @@ fn only_what_is_proven_is_believed() {
         (200, refund("").replace("1500", "1501"), "unknown answer_differs"),
         (200, refund("").replace("usd", "eur"), "unknown answer_differs"),
         (200, refund("").replace("ch_1", "ch_2"), "unknown answer_differs"),
+        (200, refund("").replace(r#""ch_1""#, "null"), "unknown answer_differs"),
+        (
+            200,
+            refund("").replace(ID, "0191f5a7-44d3-7430-8739-2d80821416b0"),
+            "unknown answer_differs",
+        ),
+        (200, refund("").replace(MARK, "gone"), "pending re_1"),
         (200, refund("").replace("1500", "15.5"), "unknown answer_unreadable"),
         (200, refund("").replace("1500", "null"), "unknown answer_unreadable"),
         (200, "<html>ok</html>".to_owned(), "unknown answer_unreadable"),

@@ -115,7 +115,12 @@ fn a_wrong_refund_is_never_believed_and_the_log_tells_it() {
     rig.psp.calm();
     rig.settled();
     for (lie, paid) in lies.iter().zip(&paid) {
-        assert_eq!(rig.sends(paid), (1, 1), "{lie}");
+        let (calls, keys) = rig.sends(paid);
+        // Where all that is shown is somebody else's, ours is proven not to be there: sent again, one key.
+        assert!(
+            keys == 1 && (calls == 1 || *lie == "account"),
+            "{lie}: {calls} calls, {keys} keys"
+        );
     }
     rig.agree();
 }
