@@ -296,8 +296,15 @@ pub fn postpone(refund: &Refund, at_ms: i64) -> Option<Change> {
 
 /// An open refund after a restart: whatever call was under way died with the process, so it is due
 /// at once. `None`: it is closed.
+///
+/// A look-up that a restart makes is not counted, as nobody may have heard the one before it: else a
+/// process that dies again and again would look ever more rarely.
 pub fn revive(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
-    refund.status.is_open().then(|| advance(refund, at_ms))
+    refund.status.is_open().then(|| {
+        let (change, step) = advance(refund, at_ms);
+        let looks = change.refund.looks.min(refund.looks);
+        (Change { refund: Refund { looks, ..change.refund }, ..change }, step)
+    })
 }
 
 /// Sends a refund that is ready: the attempt is part of the change, and committed before the call.

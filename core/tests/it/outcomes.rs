@@ -176,6 +176,22 @@ fn a_call_that_died_with_the_process_is_looked_up() {
     assert_eq!(wake(&closed, i64::MAX), None);
 }
 
+/// A process that dies again and again looks a refund up again and again, not ever more rarely.
+#[test]
+fn restarts_do_not_make_look_ups_rarer() {
+    let (payment, sent) = sent();
+    let mut refund = sent;
+    for restart in 1..=20 {
+        let (change, step) = revive(&refund, 1_000_000 + restart).expect("open");
+        assert_eq!(step, Step::LookUp);
+        refund = change.refund;
+    }
+    let finding =
+        Finding { attempt: refund.attempt, outcome: outcome("unknown"), at_ms: 2_000_000 };
+    let refund = settle(&payment, &refund, &finding).expect("news").refund;
+    assert_eq!(refund.next_action_at_ms, Some(2_000_000 + schedule::UNKNOWN[0]));
+}
+
 #[test]
 fn an_open_refund_is_looked_at_ever_more_rarely_but_never_never() {
     let (payment, mut refund, _) = told(&["unknown"]);
