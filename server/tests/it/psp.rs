@@ -7,7 +7,6 @@
 
 mod accounts;
 mod answers;
-mod kills;
 mod rig;
 mod storms;
 mod time;

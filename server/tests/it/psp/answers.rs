@@ -108,7 +108,7 @@ fn a_wrong_refund_is_never_believed_and_the_log_tells_it() {
             0..2 => Err(format!("{lie}: it is not looked up")),
             _ => Ok(()),
         });
-        assert_eq!(rig.refunds(paid)[0]["status"], "unknown", "{lie}");
+        assert_ne!(rig.refunds(paid)[0]["status"], "succeeded", "{lie}");
     }
     let alarms = rig.server.log().matches("another refund than was asked for").count();
     assert!(alarms >= 4, "{alarms} alarms");
