@@ -16,6 +16,13 @@ pub const UNKNOWN: [i64; 11] =
 /// While the PSP has it: poll at these distances, then every last one.
 pub const PENDING: [i64; 6] = [SECOND, 5_000, 30_000, 300_000, HOUR, 21_600_000];
 
+/// When an open refund becomes a matter for people: so long after its outcome was first unknown (when the
+/// dense part of [`UNKNOWN`] is over), after it was sent and is still pending, after it was accepted and
+/// could not be sent. Who must do something is asked at once.
+pub const PEOPLE_UNKNOWN: i64 = 1_320_000;
+pub const PEOPLE_PENDING: i64 = 864_000_000;
+pub const PEOPLE_UNSENT: i64 = HOUR;
+
 /// How long a committed attempt may stay without an outcome before it counts as lost. Longer than
 /// any call's own deadline, so that in a living process the outcome always comes first.
 pub const DISPATCH_GRACE: i64 = 60_000;

@@ -286,6 +286,66 @@ pub enum Oddity {
     Untold,
 }
 
+/// What a person says became of a refund that nobody else can tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// The money was given back.
+    Succeeded,
+    /// The PSP or the bank said no.
+    Declined,
+    /// It is proven that no money moved.
+    Failed,
+    /// It was cancelled at the PSP.
+    Voided,
+}
+
+impl Ruling {
+    pub const LISTED: [(Ruling, &'static str); 4] = [
+        (Ruling::Succeeded, "succeeded"),
+        (Ruling::Declined, "declined"),
+        (Ruling::Failed, "failed"),
+        (Ruling::Voided, "voided"),
+    ];
+
+    pub fn word(self) -> &'static str {
+        let listed = Ruling::LISTED.iter().find(|(ruling, _)| *ruling == self);
+        listed.expect("LISTED has every ruling").1
+    }
+
+    pub fn from_word(word: &str) -> Option<Ruling> {
+        Ruling::LISTED.iter().find(|(_, listed)| *listed == word).map(|(ruling, _)| *ruling)
+    }
+}
+
+/// A person's word on a refund: only where nothing else decides it, never without evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    pub refund: RefundRef,
+    pub ruling: Ruling,
+    /// What they saw, and where. Never blank.
+    pub evidence: String,
+    /// The PSP's id of the refund, where they found one.
+    pub psp_refund: Option<String>,
+    pub keys: Vec<Key>,
+    pub actor: String,
+    pub at_ms: i64,
+}
+
+/// What became of a resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// It is on the books, or was before.
+    Done(Booked),
+    /// The refund is not one that a person decides.
+    NotForPeople(Status),
+    /// A call about it is under way.
+    CallUnderWay,
+    /// The PSP's id of it is another one.
+    OtherPspRefund,
+    /// There is no evidence.
+    NoEvidence,
+}
+
 /// What the lane takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -307,6 +367,8 @@ pub enum Command {
     },
     /// A PSP told of a refund without being asked.
     Notice(Box<Notice>),
+    /// A person says what became of a refund.
+    Resolve(Box<Resolution>),
     /// Whoever waits for this refund's outcome has waited long enough.
     Expire {
         refund: RefundRef,
@@ -331,6 +393,7 @@ impl Command {
             | Command::Wake { refund, .. }
             | Command::Expire { refund }
             | Command::Learn { refund } => (refund.merchant, refund.payment),
+            Command::Resolve(request) => (request.refund.merchant, request.refund.payment),
         }
     }
 }
@@ -345,6 +408,7 @@ pub enum Reply {
     NameTaken(PaymentId),
     Refund(RefundReply),
     Noticed(Noticed),
+    Resolved(Resolved),
     /// Nothing is to be told: news was taken in.
     Noted,
 }

@@ -22,9 +22,12 @@ pub enum Kind {
     Declined,
     /// The payment got another name or other metadata. Moves nothing.
     Amended,
+    /// A person said what became of a refund. Its fault has the outcome they named and the evidence they
+    /// gave; what that moves is the refund's next event.
+    Resolved,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Registered,
     Kind::Captured,
     Kind::Released,
@@ -32,6 +35,7 @@ const KINDS: [Kind; 7] = [
     Kind::Extended,
     Kind::Declined,
     Kind::Amended,
+    Kind::Resolved,
 ];
 
 impl Kind {
@@ -44,6 +48,7 @@ impl Kind {
             Kind::Extended => 5,
             Kind::Declined => 6,
             Kind::Amended => 7,
+            Kind::Resolved => 8,
         }
     }
 

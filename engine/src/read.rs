@@ -11,6 +11,7 @@ use requite_core::id::{
 use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::{Fault, Status};
+use requite_core::schedule;
 
 use crate::order::OrderRefund;
 
@@ -274,6 +275,8 @@ pub struct RefundFilter {
     pub updated_until_ms: Option<i64>,
     pub amount_from: Option<i64>,
     pub amount_until: Option<i64>,
+    /// Only those that are a matter for people at this time: see [`RefundView::people_since_ms`].
+    pub for_people_at_ms: Option<i64>,
     /// [`Sort::Id`] and [`Sort::Created`] are one here: refunds are asked for here alone.
     pub sort: Sort,
     /// Continue behind this refund, in the chosen order; with [`Sort::Updated`] also the time that the
@@ -282,6 +285,32 @@ pub struct RefundFilter {
     pub newest_first: bool,
     /// 1 to [`PAGE_MAX`].
     pub limit: u32,
+}
+
+impl RefundView {
+    /// Since when it is a matter for people, or from when on it will be: nobody but they can say, or do,
+    /// what comes next. `None`: it is closed, or people decide it elsewhere.
+    pub fn people_since_ms(&self) -> Option<i64> {
+        let sent_at_ms = self.sent_at_ms.unwrap_or(self.asked_at_ms);
+        match self.status {
+            Status::Unknown => {
+                let unknown_at_ms = self.unknown_at_ms.unwrap_or(self.asked_at_ms);
+                Some(unknown_at_ms.saturating_add(schedule::PEOPLE_UNKNOWN))
+            }
+            Status::Pending => Some(sent_at_ms.saturating_add(schedule::PEOPLE_PENDING)),
+            Status::RequiresAction => Some(self.updated_at_ms),
+            Status::Requested | Status::Ready | Status::Dispatched => {
+                Some(self.asked_at_ms.saturating_add(schedule::PEOPLE_UNSENT))
+            }
+            Status::AwaitingApproval
+            | Status::Held
+            | Status::Succeeded
+            | Status::Declined
+            | Status::Failed
+            | Status::Voided
+            | Status::Reversed => None,
+        }
+    }
 }
 
 /// How far a payment got, as to its payment method.

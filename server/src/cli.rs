@@ -22,6 +22,7 @@ mod merchant;
 mod output;
 mod progress;
 mod psp;
+mod refund;
 mod serve;
 mod user;
 mod verify;
@@ -78,6 +79,8 @@ enum Command {
     #[command(subcommand)]
     Connector(connector::Connector),
     Import(import::Import),
+    #[command(subcommand)]
+    Refund(refund::Refund),
     Verify(verify::Verify),
     Psp(psp::Psp),
 }
@@ -139,6 +142,7 @@ fn command(line: Line) -> Done {
         Command::Connector(connector) => connector.run(&settings(&global, Vec::new())?, &output),
         Command::Import(import) => import.run(&settings(&global, Vec::new())?, &output),
         Command::Psp(psp) => psp.run(&global, &output),
+        Command::Refund(refund) => refund.run(&settings(&global, Vec::new())?, &output),
         Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }
 }

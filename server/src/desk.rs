@@ -9,7 +9,7 @@ use requite_core::id::{MerchantId, PaymentId, uuid_text};
 use requite_engine::clock::Clock;
 use requite_engine::command::{
     Amendment, Booked, BookingRequest, Command, CommandError, RefundReply, RefundRequest,
-    RegisteredReply, Registration, Reply, Wait,
+    RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
 };
 use requite_engine::engine::Engine;
 use requite_engine::key::{Key, Lifetime, digest};
@@ -200,6 +200,14 @@ impl Desk {
             Reply::Booked(booked) => Ok(Ok(booked)),
             Reply::NameTaken(owner) => Ok(Err(owner)),
             other => unreachable!("an amendment is answered as one, not {other:?}"),
+        }
+    }
+
+    /// A person's word on a refund.
+    pub(crate) async fn resolve(&self, resolution: Resolution) -> Result<Resolved, CommandError> {
+        match self.ask(Command::Resolve(Box::new(resolution))).await? {
+            Reply::Resolved(resolved) => Ok(resolved),
+            other => unreachable!("a resolution is answered as one, not {other:?}"),
         }
     }
 

@@ -16,6 +16,7 @@ mod faces;
 mod http;
 mod json;
 mod keyed;
+mod people;
 mod psp;
 mod rate;
 mod route;

@@ -409,6 +409,9 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
             format!("wake {}{}", short(*refund), if *is_restart { " (restart)" } else { "" })
         }
         Command::Notice(notice) => format!("notice {:?} {}", notice.outcome, notice.amount.units()),
+        Command::Resolve(request) => {
+            format!("resolve {} {}", short(request.refund), request.ruling.word())
+        }
         Command::Expire { refund } => format!("expire {}", short(*refund)),
         Command::Learn { refund } => format!("learn {}", short(*refund)),
     };

@@ -217,7 +217,10 @@ impl Model {
                 Expected::Noted
             }
             // No PSP of the simulation tells anything without being asked.
-            Command::Notice(_) | Command::Expire { .. } | Command::Learn { .. } => Expected::Noted,
+            Command::Notice(_)
+            | Command::Resolve(_)
+            | Command::Expire { .. }
+            | Command::Learn { .. } => Expected::Noted,
         }
     }
 

@@ -211,6 +211,8 @@ fn an_open_refund_is_looked_at_ever_more_rarely_but_never_never() {
     let expected: Vec<i64> =
         schedule::UNKNOWN.iter().copied().skip(1).chain([21_600_000; 3]).collect();
     assert_eq!(distances, expected);
+    let dense: i64 = schedule::UNKNOWN.iter().rev().skip(2).sum();
+    assert_eq!(schedule::PEOPLE_UNKNOWN, dense, "people are asked when the dense part is over");
 }
 
 #[test]

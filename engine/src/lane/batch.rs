@@ -12,7 +12,7 @@ use requite_core::settle::Change;
 use super::{UnderWay, Waiters};
 use crate::command::{
     Command, CommandError, Mark, Notice, Noticed, Obstacle, Reason, RefundRef, RefundReply,
-    RefundRequest, Reply,
+    RefundRequest, Reply, Resolution,
 };
 use crate::event::{Event, Kind};
 use crate::key::KeyRecord;
@@ -26,6 +26,7 @@ mod news;
 mod notice;
 mod refund;
 pub(crate) mod register;
+mod resolve;
 
 /// Who settles what nobody else is told to have settled.
 const REQUITE: &str = "requite";
@@ -120,6 +121,7 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
             }
             Command::Refund(request) => want_refund(&mut wanted, request),
             Command::Notice(notice) => want_notice(&mut wanted, notice),
+            Command::Resolve(request) => want_resolved(&mut wanted, request, waiters),
             Command::Settle { refund, .. }
             | Command::Wake { refund, .. }
             | Command::Expire { refund }
@@ -138,6 +140,19 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
         }
     }
     wanted
+}
+
+fn want_resolved(wanted: &mut Wanted, request: &Resolution, waiters: &Waiters) {
+    let RefundRef { merchant, payment, .. } = request.refund;
+    wanted.payments.insert((merchant, payment));
+    wanted.refunds.insert(request.refund);
+    wanted.keys.extend(request.keys.iter().map(|key| (merchant, key.hash)));
+    let waiting = waiters.get(&request.refund).into_iter().flatten();
+    let held = waiting.flat_map(|waiter| &waiter.keys);
+    wanted.keys.extend(held.map(|hold| hold.at));
+    if let Some(told) = &request.psp_refund {
+        wanted.externals.insert((merchant, payment, told.clone()));
+    }
 }
 
 fn want_refund(wanted: &mut Wanted, request: &RefundRequest) {
@@ -246,6 +261,7 @@ impl<'a> Batch<'a> {
             Command::Amend(request) => Verdict::Answer(self.amend(request)),
             Command::Refund(request) => self.refund(request),
             Command::Notice(notice) => self.notice(notice),
+            Command::Resolve(request) => Verdict::Answer(self.resolve(request)),
             Command::Settle { refund, finding } => {
                 self.settle(*refund, finding);
                 Verdict::Answer(Ok(Reply::Noted))

@@ -9,6 +9,7 @@ mod nodes;
 mod notices;
 mod operations;
 mod orders;
+mod people;
 mod races;
 mod refunds;
 mod sessions;

@@ -63,6 +63,14 @@ pub(crate) enum Face {
 
 const SHOP_SCOPES: &[&str] =
     &["refunds.create", "refunds.read", "payments.write", "payments.read", "admin"];
+const NATIVE_SCOPES: &[&str] = &[
+    "refunds.create",
+    "refunds.read",
+    "refunds.operate",
+    "payments.write",
+    "payments.read",
+    "admin",
+];
 const MPG_SCOPES: &[&str] = &[
     "orders_create",
     "orders_read",
@@ -88,7 +96,8 @@ impl Face {
 
     fn scopes(self) -> &'static [&'static str] {
         match self {
-            Face::MedusaV1 | Face::MedusaV2 | Face::Native => SHOP_SCOPES,
+            Face::MedusaV1 | Face::MedusaV2 => SHOP_SCOPES,
+            Face::Native => NATIVE_SCOPES,
             Face::Mpg => MPG_SCOPES,
             Face::Loop => LOOP_SCOPES,
             Face::Gr4vy => &[],

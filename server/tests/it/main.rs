@@ -9,6 +9,7 @@ mod connectors;
 mod differential;
 mod input;
 mod native;
+mod people;
 mod psp;
 mod replay;
 mod root;

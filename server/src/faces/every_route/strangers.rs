@@ -56,6 +56,7 @@ fn body(route: &Route) -> &'static str {
         ("medusa-v2", "create_payment_session") => r#"{"provider_id":"pp_system_default"}"#,
         ("medusa-v1", "refund_payment" | "refund_order") => r#"{"amount":1,"reason":"other"}"#,
         ("mpg" | "gr4vy", _) if !route.operation.contains("whole") => r#"{"amount":1}"#,
+        ("native", "resolve_refund") => r#"{"outcome":"succeeded","evidence":"seen"}"#,
         _ => "{}",
     }
 }

@@ -94,6 +94,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Extended => "extended",
         Kind::Declined => "declined",
         Kind::Amended => "amended",
+        Kind::Resolved => "resolved",
     }
 }
 

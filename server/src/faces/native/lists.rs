@@ -13,6 +13,7 @@ use super::wire::actor;
 use super::{payment, view};
 use crate::access::Caller;
 use crate::desk::Desk;
+use crate::people;
 
 const PAYMENT_PARAMETERS: [&str; 19] = [
     "external_identifier",
@@ -87,7 +88,8 @@ fn payment_filter(parameters: &Parameters, turn: &Turn) -> Result<PaymentFilter,
     })
 }
 
-const REFUND_PARAMETERS: [&str; 16] = [
+const REFUND_PARAMETERS: [&str; 17] = [
+    "needs",
     "status",
     "external_identifier",
     "created_from",
@@ -116,7 +118,7 @@ pub(super) async fn refunds(
     let known = [&OF_PAYMENT[..], &REFUND_PARAMETERS].concat();
     let parameters = Parameters::read(request.uri(), &known)?;
     let turn = parameters.turn(List::Refunds)?;
-    let filter = refund_filter(&parameters, &turn)?;
+    let filter = refund_filter(&parameters, &turn, desk.now_ms())?;
     let payment = match parameters.text("payment")? {
         None => None,
         Some(text) => match payment::named(&desk, actor.merchant, &text).await? {
@@ -135,7 +137,7 @@ pub(super) async fn refunds_of(
     let actor = actor(&desk, Caller::of(&request)).await?;
     let parameters = Parameters::read(request.uri(), &REFUND_PARAMETERS)?;
     let turn = parameters.turn(List::Refunds)?;
-    let filter = refund_filter(&parameters, &turn)?;
+    let filter = refund_filter(&parameters, &turn, desk.now_ms())?;
     let payment = payment::the(&desk, actor.merchant, &id).await?;
     payment::shown(&desk, actor.merchant, payment, None).await?;
     let filter = RefundFilter { payment: Some(payment), ..filter };
@@ -143,7 +145,16 @@ pub(super) async fn refunds_of(
 }
 
 /// Of whichever payment.
-fn refund_filter(parameters: &Parameters, turn: &Turn) -> Result<RefundFilter, Failure> {
+fn refund_filter(
+    parameters: &Parameters,
+    turn: &Turn,
+    now_ms: i64,
+) -> Result<RefundFilter, Failure> {
+    let for_people_at_ms = match parameters.text("needs")?.as_deref() {
+        None => None,
+        Some("person") => Some(now_ms),
+        Some(_) => return Err(Failure::parameter("needs", "must be person")),
+    };
     let words: Vec<&str> = Status::LISTED.iter().map(|(_, _, word)| *word).collect();
     let rule = format!("must be of {}", words.join(", "));
     Ok(RefundFilter {
@@ -165,6 +176,7 @@ fn refund_filter(parameters: &Parameters, turn: &Turn) -> Result<RefundFilter, F
         updated_until_ms: parameters.time("updated_until")?,
         amount_from: parameters.amount("amount_from")?,
         amount_until: parameters.amount("amount_until")?,
+        for_people_at_ms,
         sort: turn.sort,
         after: turn.after().map(|(bits, at_ms)| (RefundId::new(bits), at_ms)),
         newest_first: turn.newest_first(),
@@ -178,10 +190,12 @@ async fn refund_page(
     turn: &Turn,
     filter: RefundFilter,
 ) -> Result<Response, Failure> {
+    let for_people_at_ms = filter.for_people_at_ms;
     let found = desk.read(move |reads| reads.refunds(merchant, &filter)).await?;
     let row = |view: &RefundView| {
         let at_ms = if turn.sort == Sort::Updated { view.updated_at_ms } else { 0 };
-        Row::of(view.id.bits(), view::refund(view)).at(at_ms)
+        let need = for_people_at_ms.and_then(|now_ms| people::need(view, now_ms));
+        Row::of(view.id.bits(), view::refund_with(view, need.as_ref())).at(at_ms)
     };
     Ok(page::answer(turn, found.iter().map(row).collect()))
 }

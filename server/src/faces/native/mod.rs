@@ -4,6 +4,7 @@
 //! wherever an id is. A bearer key of this face with the scope that the route names.
 //!
 //! - [`payment`] registers and shows, [`booking`] captures and voids, [`refund`] gives back,
+//!   [`resolution`] takes a person's word on what became of a refund,
 //!   [`reason`] keeps the merchant's refund reasons, [`lists`] lists and [`history`] explains.
 //! - [`registration`] reads a payment to register, [`view`] shows what there is, [`query`] and [`page`]
 //!   turn pages, [`failure`] has every status and error body.
@@ -31,10 +32,14 @@ mod query;
 mod reason;
 mod refund;
 pub(crate) mod registration;
+pub(crate) mod resolution;
 mod source;
 pub(crate) mod spelling;
-mod view;
+pub(crate) mod view;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use failure::Failure;
 
@@ -60,6 +65,7 @@ const WRITE_PAYMENTS: Access = Access::AnyOf(&["payments.write"]);
 const READ_PAYMENTS: Access = Access::AnyOf(&["payments.read"]);
 const REFUND: Access = Access::AnyOf(&["refunds.create"]);
 const READ_REFUNDS: Access = Access::AnyOf(&["refunds.read"]);
+const OPERATE: Access = Access::AnyOf(&["refunds.operate"]);
 const READ_REASONS: Access = Access::AnyOf(&["refunds.read", "refunds.create"]);
 const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
 
@@ -77,6 +83,7 @@ pub(super) fn routes() -> Routes<Desk> {
         .post("/payments/{id}/refunds", REFUND, "refund_payment", refund::create)
         .get("/refunds", READ_REFUNDS, "list_refunds", lists::refunds)
         .get("/refunds/{id}", READ_REFUNDS, "read_refund", refund::show)
+        .post("/refunds/{id}/resolution", OPERATE, "resolve_refund", resolution::create)
         .get("/refund-reasons", READ_REASONS, "list_refund_reasons", reason::list)
         .post("/refund-reasons", WRITE_REASONS, "create_refund_reason", reason::create)
         .get("/refund-reasons/{id}", READ_REASONS, "read_refund_reason", reason::show)

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::spelling;
+use crate::people::Need;
 use crate::time::millis_text;
 
 /// JSON text of an object, its members in the order in which they are added: people read it too.
@@ -262,6 +263,23 @@ pub(crate) fn reason(view: &ReasonView) -> String {
 
 /// A refund, whichever face it came through. `attempts` counts the refund calls sent to the PSP.
 pub(crate) fn refund(view: &RefundView) -> String {
+    refund_with(view, None)
+}
+
+/// With why people should look at it, where that was asked for.
+pub(crate) fn refund_with(view: &RefundView, need: Option<&Need>) -> String {
+    let shown = shown(view);
+    let shown = match need {
+        None => shown,
+        Some(need) => shown.member(
+            "needs",
+            json!({"why": need.why, "since": millis_text(need.since_ms), "advice": need.advice}),
+        ),
+    };
+    shown.text()
+}
+
+fn shown(view: &RefundView) -> Shown {
     Shown::new()
         .member("id", uuid_text(view.id.bits()))
         .member("ids", spelling::refund_ids(view.id.bits(), view.given_id))
@@ -287,7 +305,6 @@ pub(crate) fn refund(view: &RefundView) -> String {
         .member("settled_at", view.settled_at_ms.map(millis_text))
         .member("updated_at", millis_text(view.updated_at_ms))
         .member("next_action_at", view.next_action_at_ms.map(millis_text))
-        .text()
 }
 
 /// One text, whichever dialect gave it: a fixed word, free text, or a reason that is kept.

@@ -2,6 +2,7 @@
 //! has are in its statement, so that the planner can choose an index that serves them.
 
 use requite_core::id::{MerchantId, PaymentId};
+use requite_core::schedule::{PEOPLE_PENDING, PEOPLE_UNKNOWN, PEOPLE_UNSENT};
 
 use super::super::{Bind, Result, Sql, Value, blob, id};
 use super::{REFUND_COLUMNS, refund_view};
@@ -261,6 +262,9 @@ pub(super) fn refunds(
     only.maybe("r.updated_at_ms < ?", filter.updated_until_ms);
     only.maybe("r.amount_minor >= ?", filter.amount_from);
     only.maybe("r.amount_minor <= ?", filter.amount_until);
+    if let Some(at_ms) = filter.for_people_at_ms {
+        for_people(&mut only, at_ms);
+    }
     let (compare, order) = direction(filter.newest_first);
     let is_by_time = filter.sort == Sort::Updated;
     if let Some((after, at_ms)) = filter.after {
@@ -280,4 +284,16 @@ pub(super) fn refunds(
         filter.limit.min(PAGE_MAX),
     );
     connection.query_rare(&sql, &only.params(), |row| refund_view(merchant, row))
+}
+
+/// The rule of [`RefundView::people_since_ms`], for a store.
+fn for_people(only: &mut Conditions, at_ms: i64) {
+    let before = |ms: i64| Given::Integer(at_ms.saturating_sub(ms));
+    only.add(
+        "r.next_action_at_ms is not null and (r.status = 8 and r.updated_at_ms <= ?
+            or r.status = 6 and coalesce(r.unknown_at_ms, r.asked_at_ms) <= ?
+            or r.status = 7 and coalesce(r.sent_at_ms, r.asked_at_ms) <= ?
+            or r.status in (1, 4, 5) and r.asked_at_ms <= ?)",
+        [0, PEOPLE_UNKNOWN, PEOPLE_PENDING, PEOPLE_UNSENT].map(before),
+    );
 }

@@ -114,13 +114,13 @@ fn amended(connection: Sql<'_>, at: Moment) -> Result<Amended> {
 }
 
 fn operations(connection: Sql<'_>, at: Moment) -> Result<Vec<OperationView>> {
-    // Kinds 4 (refund) and 7 (amended) are told elsewhere.
+    // Kinds 4 (refund), 7 (amended) and 8 (resolved) are told elsewhere.
     let sql = "-- operations
         select e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text, e.actor,
             e.at_ms, o.kind, o.face, coalesce(o.is_final, 0), o.given_id, o.external_identifier,
             o.reference_day, o.reference_no
         from event e left join operation o using (merchant_id, payment_id, seq)
-        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq <= ?3 and e.kind not in (4, 7)
+        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq <= ?3 and e.kind not in (4, 7, 8)
         order by e.seq";
     let view = |row: &Row<'_>| {
         let told = match Kind::from_number(row.get(1)?) {
