@@ -129,8 +129,8 @@ pub struct Sweep {
 /// A page of a list, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListPage {
-    /// Rows from before this time only.
-    pub before_ms: Option<i64>,
+    /// Rows up to this time only, it included.
+    pub until_ms: Option<i64>,
     /// 1 to [`crate::read::PAGE_MAX`].
     pub limit: u32,
 }

@@ -19,9 +19,10 @@ use tokio::net::TcpListener;
 
 use crate::config::{Config, Database};
 use crate::connectors::account::Account;
-use crate::connectors::{self, ServerPsp};
+use crate::connectors::{self, Lists, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::desk::{Collector, Desk, Ids, Parts, Settings};
+use crate::hooks::{Arrivals, Doors, Hooks, sweep, worker};
 use crate::{faces, http};
 
 /// The name of the secret that signs the log-in tokens of the Medusa faces.
@@ -142,6 +143,7 @@ struct House {
     desk: Desk,
     engine: Engine,
     running: Running,
+    hooks: Hooks,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -160,12 +162,14 @@ impl House {
         let key = config.sealing_key.clone();
         let psp = ServerPsp::new(runtime, deadline, Arc::clone(&reads), key)
             .context("no way out to payment providers could be made")?;
+        let lists = psp.lists();
         let (engine, running) =
             engine::start(vec![lane(store)], sweep, Arc::new(psp), Arc::new(SystemClock))?;
         let desk = Desk::new(Parts {
             engine: engine.clone(),
             reads,
             registry: Arc::new(registry) as Arc<dyn Registry>,
+            inbox: Arc::new(sqlite::registry(path, Open::Existing)?),
             clock: Arc::new(SystemClock),
             ids: Arc::new(ids),
             entropy: Arc::new(SystemEntropy::new()),
@@ -184,7 +188,8 @@ impl House {
                 },
             },
         });
-        Ok(House { desk, engine, running, is_stopping: Arc::default() })
+        let hooks = open_hooks(&desk, config, lists);
+        Ok(House { desk, engine, running, hooks, is_stopping: Arc::default() })
     }
 
     fn router(&self) -> axum::Router {
@@ -198,8 +203,22 @@ impl House {
         };
         let ids = SystemIds::new();
         let request_id = Arc::new(move || requite_core::id::prefixed_text("req_", ids.next()));
-        http::with_request_ids(faces::router(&self.desk, readiness), request_id)
+        let router = faces::router(&self.desk, readiness);
+        let router = router.nest("/hooks", self.hooks.clone().router());
+        http::with_request_ids(router, request_id)
     }
+}
+
+/// The way in for webhooks, the worker on what came, and the reader of PSPs' own lists.
+fn open_hooks(desk: &Desk, config: &Config, lists: Lists) -> Hooks {
+    let doors = Arc::new(Doors::new(desk.clone(), config.sealing_key.clone()));
+    let arrivals = Arrivals::default();
+    tokio::spawn(worker::work(desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals)));
+    if config.psp_sweep_ms > 0 {
+        let every_ms = i64::from(config.psp_sweep_ms);
+        tokio::spawn(sweep::sweep(desk.clone(), Arc::clone(&doors), lists, every_ms));
+    }
+    Hooks::open(desk.clone(), doors, arrivals)
 }
 
 /// A server that cannot open one of its accounts would leave refunds lying: it does not start.

@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub cors_origins: Vec<String>,
     /// How long one call to a PSP may take before its outcome counts as unknown.
     pub psp_call_deadline_ms: u32,
+    /// How often PSPs' own lists of refunds are read; 0 is never.
+    pub psp_sweep_ms: u32,
     /// Two equal requests without a key within this time are one; 0 is off.
     pub duplicate_guard_ms: u32,
     pub mpg_shows_allocation: bool,
@@ -57,6 +59,7 @@ impl Default for Config {
             log: "info".to_owned(),
             cors_origins: Vec::new(),
             psp_call_deadline_ms: 10_000,
+            psp_sweep_ms: 120_000,
             duplicate_guard_ms: 0,
             mpg_shows_allocation: false,
             mpg_refunds_remaining: false,
@@ -73,6 +76,7 @@ impl Default for Config {
 /// Longest deadline of a PSP call.
 pub(crate) const PSP_CALL_DEADLINE_MS_MAX: u32 = 30_000;
 /// Longest window of the duplicate guard: an hour.
+const PSP_SWEEP_MS_MAX: u32 = 3_600_000;
 const DUPLICATE_GUARD_MS_MAX: u32 = 3_600_000;
 /// Largest settings file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -123,6 +127,10 @@ const SETTINGS: &[Setting] = &[
     }),
     ("psp_call_deadline_ms", |config, text| {
         config.psp_call_deadline_ms = number(text, 1, PSP_CALL_DEADLINE_MS_MAX)?;
+        Ok(())
+    }),
+    ("psp_sweep_ms", |config, text| {
+        config.psp_sweep_ms = number(text, 0, PSP_SWEEP_MS_MAX)?;
         Ok(())
     }),
     ("duplicate_guard_ms", |config, text| {

@@ -26,13 +26,13 @@ use crate::crypto::seal::SealingKey;
 use account::Account;
 use capabilities::Recourse;
 use exchange::{fault, unknown};
+use notice::Listing;
 use transport::Transport;
 
 pub(crate) mod account;
 mod adyen;
 mod capabilities;
 mod exchange;
-#[allow(dead_code, reason = "the route that hears them comes next")]
 pub(crate) mod notice;
 pub(crate) mod sandbox;
 mod stripe;
@@ -117,6 +117,34 @@ impl ServerPsp {
         let accounts = Arc::new(Accounts { reads, key, transport: Transport::new()?, opened });
         Ok(ServerPsp { runtime, deadline, accounts })
     }
+
+    pub(crate) fn lists(&self) -> Lists {
+        Lists { accounts: Arc::clone(&self.accounts), deadline: self.deadline }
+    }
+}
+
+/// Reads PSPs' own lists of refunds, with the accounts' own limits and breakers.
+#[derive(Clone)]
+pub(crate) struct Lists {
+    accounts: Arc<Accounts>,
+    deadline: Duration,
+}
+
+impl Lists {
+    /// Between two times, in milliseconds.
+    pub(crate) async fn read(
+        &self,
+        merchant: MerchantId,
+        name: &str,
+        since_until_ms: (i64, i64),
+    ) -> Listing {
+        match Arc::clone(&self.accounts).account((merchant, name.to_owned())).await {
+            Ok(account) => {
+                account.list(&self.accounts.transport, since_until_ms, self.deadline).await
+            }
+            Err(text) => Listing::Failed(fault("account_unusable", text)),
+        }
+    }
 }
 
 impl Accounts {
@@ -125,7 +153,8 @@ impl Accounts {
         instruction: &Instruction,
         time: (tokio::time::Instant, Duration),
     ) -> Outcome {
-        match Arc::clone(&self).account(instruction).await {
+        let at = (instruction.refund.merchant, instruction.connector.clone());
+        match Arc::clone(&self).account(at).await {
             Ok(account) => account.call(&self.transport, instruction, time).await,
             Err(text) => {
                 tracing::error!(connector = %instruction.connector, %text, "no call can be made");
@@ -135,13 +164,12 @@ impl Accounts {
         }
     }
 
-    /// The account that the instruction's payment was registered with. An open one keeps its limits
-    /// and its breaker as long as its credential is the same.
+    /// A merchant's account by its name. An open one keeps its limits and its breaker as long as its
+    /// credential is the same.
     async fn account(
         self: Arc<Accounts>,
-        instruction: &Instruction,
+        at: (MerchantId, String),
     ) -> Result<Arc<Account>, String> {
-        let at = (instruction.refund.merchant, instruction.connector.clone());
         let known = self.opened().get(&at).cloned();
         if let Some((since, account)) = &known
             && since.elapsed() < ACCOUNT_AGE_MAX

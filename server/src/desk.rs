@@ -8,10 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
 use requite_engine::clock::Clock;
 use requite_engine::command::{
-    Amendment, Booked, BookingRequest, Command, CommandError, RefundReply, RefundRequest,
-    RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
+    Amendment, Booked, BookingRequest, Command, CommandError, Notice, Noticed, RefundReply,
+    RefundRequest, RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
 };
 use requite_engine::engine::Engine;
+use requite_engine::inbox::Inbox;
 use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::read::{PaymentView, ReadFault, Reads};
 use requite_engine::registry::Registry;
@@ -68,6 +69,7 @@ pub(crate) struct Desk {
     engine: Engine,
     reads: Arc<dyn Reads>,
     registry: Arc<dyn Registry>,
+    inbox: Arc<dyn Inbox>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     entropy: Arc<dyn Entropy>,
@@ -82,6 +84,7 @@ pub(crate) struct Parts {
     pub engine: Engine,
     pub reads: Arc<dyn Reads>,
     pub registry: Arc<dyn Registry>,
+    pub inbox: Arc<dyn Inbox>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub entropy: Arc<dyn Entropy>,
@@ -90,11 +93,12 @@ pub(crate) struct Parts {
 
 impl Desk {
     pub(crate) fn new(parts: Parts) -> Desk {
-        let Parts { engine, reads, registry, clock, ids, entropy, settings } = parts;
+        let Parts { engine, reads, registry, inbox, clock, ids, entropy, settings } = parts;
         Desk {
             engine,
             reads,
             registry,
+            inbox,
             clock,
             ids,
             entropy,
@@ -211,6 +215,14 @@ impl Desk {
         }
     }
 
+    /// What a PSP told without being asked.
+    pub(crate) async fn notice(&self, notice: Notice) -> Result<Noticed, CommandError> {
+        match self.ask(Command::Notice(Box::new(notice))).await? {
+            Reply::Noticed(noticed) => Ok(noticed),
+            other => unreachable!("a notice is answered as one, not {other:?}"),
+        }
+    }
+
     async fn ask(&self, command: Command) -> Result<Reply, CommandError> {
         self.submit(command).await.unwrap_or(Err(CommandError::Stopping))
     }
@@ -246,6 +258,15 @@ impl Desk {
         let reads = Arc::clone(&self.reads);
         let done = tokio::task::spawn_blocking(move || read(reads.as_ref())).await;
         done.unwrap_or_else(|fault| Err(ReadFault(fault.to_string())))
+    }
+
+    /// Runs a blocking use of the inbox off the async threads.
+    pub(crate) async fn inbox<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Inbox) -> T + Send + 'static,
+    ) -> Option<T> {
+        let inbox = Arc::clone(&self.inbox);
+        tokio::task::spawn_blocking(move || work(inbox.as_ref())).await.ok()
     }
 
     /// Runs a blocking write to the registry (credentials, reasons) off the async threads.

@@ -13,6 +13,7 @@ mod crypto;
 mod desk;
 mod docs;
 mod faces;
+mod hooks;
 mod http;
 mod json;
 mod keyed;

@@ -52,7 +52,7 @@ fn held(bench: &Bench) -> (Status, i64) {
 
 fn alarms(bench: &Bench) -> Vec<Alarm> {
     let store = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
-    let alarms = store.alarms(MERCHANT, &ListPage { before_ms: None, limit: 100 });
+    let alarms = store.alarms(MERCHANT, &ListPage { until_ms: None, limit: 100 });
     alarms.expect("readable").into_iter().map(|view| view.alarm).collect()
 }
 

@@ -10,6 +10,8 @@ use requite_engine::store::sqlite::Open;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+mod hook;
+
 use super::output::{Output, visible};
 use super::{Done, Trouble, merchant};
 use crate::app::Office;
@@ -26,6 +28,7 @@ use crate::time::millis_text;
 pub(crate) enum Connector {
     Add(Add),
     Rotate(Rotate),
+    Hook(hook::Hook),
     /// List all accounts, without what opens them
     List,
 }
@@ -118,6 +121,12 @@ impl Connector {
                 let text = format!("{} has a new secret", visible(&account.name));
                 Ok(output.result(&text, &shown(&account))?)
             }
+            Connector::Hook(hook) => {
+                let key = sealing_key(config, hook.sealing_key_file.as_deref())?;
+                let account = hook.run(config, &key)?;
+                let text = format!("its webhooks are taken at {}", hook::path(&account));
+                Ok(output.result(&text, &shown(&account))?)
+            }
             Connector::List => {
                 let office = Office::open(&config.database, Open::Existing)?;
                 for account in office.reads.connectors()? {
@@ -160,6 +169,7 @@ fn shown(account: &ConnectorView) -> Value {
         "kind": account.kind,
         "mode": account.mode,
         "base_url": account.base_url,
+        "hook_path": hook::path(account),
         "capabilities": Kind::from_word(&account.kind).map(|kind| kind.capabilities().shown()),
         "created_at": millis_text(account.created_at_ms),
         "sealed_at": millis_text(account.sealed_at_ms),
@@ -238,7 +248,7 @@ impl Rotate {
         let kind = Kind::from_word(&account.kind).context("the account is at an unknown PSP")?;
         let mode = if account.mode == "live" { Mode::Live } else { Mode::Test };
         let new = credential(kind, mode)?;
-        let old = Credential::open(&account, key).context("the account's old secret")?;
+        let old = Credential::open(&account, Some(key)).context("the account's old secret")?;
         if new.merchant_account != old.merchant_account {
             return Err(anyhow!(
                 "the secret is of another merchant account: its refunds would be asked for anew, so \
@@ -246,7 +256,7 @@ impl Rotate {
             )
             .into());
         }
-        let secret = sealed_text(&new)?;
+        let secret = sealed_text(&Credential { hooks: old.hooks, ..new })?;
         account.sealed = key.seal(&secret, &bound_to(&account), office.ids.entropy());
         account.sealed_at_ms = office.now_ms();
         Account::open(&account, Some(key)).context("the account cannot be used")?;
@@ -270,15 +280,19 @@ fn sealed_text(credential: &Credential) -> anyhow::Result<Secret> {
 /// Reads what opens an account from standard input, and checks that it is of its PSP and mode: test and
 /// live money are kept apart.
 fn credential(kind: Kind, mode: Mode) -> anyhow::Result<Credential> {
-    use std::io::Read;
-    let mut text = String::new();
-    let most = u64::try_from(SECRET_BYTES_MAX).unwrap_or(u64::MAX);
-    std::io::stdin().take(most).read_to_string(&mut text).context("cannot read the secret")?;
-    let text = Secret::new(text);
+    let text = read_secret()?;
     match kind {
         Kind::Stripe => stripe(text.expose().trim(), mode),
         Kind::Adyen => adyen(text.expose()),
     }
+}
+
+fn read_secret() -> anyhow::Result<Secret> {
+    use std::io::Read;
+    let mut text = String::new();
+    let most = u64::try_from(SECRET_BYTES_MAX).unwrap_or(u64::MAX);
+    std::io::stdin().take(most).read_to_string(&mut text).context("cannot read the secret")?;
+    Ok(Secret::new(text))
 }
 
 fn is_secret(text: &str) -> bool {
@@ -301,7 +315,7 @@ fn stripe(key: &str, mode: Mode) -> anyhow::Result<Credential> {
             marks[1]
         );
     }
-    Ok(Credential { key: key.to_owned(), merchant_account: None })
+    Ok(Credential { key: key.to_owned(), merchant_account: None, hooks: Vec::new() })
 }
 
 /// What Adyen's accounts are added with.
@@ -323,5 +337,6 @@ fn adyen(text: &str) -> anyhow::Result<Credential> {
     if !is_secret(&secret.merchant_account) || !is_secret(&secret.api_key) {
         bail!("merchant_account and api_key must be texts without spaces");
     }
-    Ok(Credential { key: secret.api_key, merchant_account: Some(secret.merchant_account) })
+    let merchant_account = Some(secret.merchant_account);
+    Ok(Credential { key: secret.api_key, merchant_account, hooks: Vec::new() })
 }

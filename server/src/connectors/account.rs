@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use requite_core::id::uuid_text;
+use requite_core::id::{MerchantId, uuid_text};
 use requite_core::settle::Outcome;
 use requite_engine::psp::Instruction;
 use requite_engine::read::ConnectorView;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
 use super::exchange::{ASKS_MAX, Heard, Next, fault, unknown};
+use super::notice::{Listing, NextOfList};
 use super::transport::Transport;
 use super::{adyen, stripe};
 use crate::crypto::seal::{SealingKey, Unopened};
@@ -95,11 +96,17 @@ pub(crate) struct Credential {
     /// Adyen: whose payments they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merchant_account: Option<String>,
+    /// What signs its webhooks, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<String>,
 }
 
 impl Credential {
-    pub(crate) fn open(view: &ConnectorView, key: &SealingKey) -> Result<Credential, Unusable> {
-        let secret = key.open(&view.sealed, &bound_to(view))?;
+    pub(crate) fn open(
+        view: &ConnectorView,
+        key: Option<&SealingKey>,
+    ) -> Result<Credential, Unusable> {
+        let secret = key.ok_or(Unusable::NoKey)?.open(&view.sealed, &bound_to(view))?;
         serde_json::from_str(secret.expose()).map_err(|_| Unusable::Credential)
     }
 }
@@ -137,6 +144,9 @@ pub(crate) enum Unusable {
 /// An opened account.
 pub(crate) struct Account {
     psp: Psp,
+    kind: Kind,
+    merchant: MerchantId,
+    name: String,
     base: Uri,
     credential: (HeaderName, HeaderValue),
     /// The sealed credential it was opened from: another one means that it was replaced.
@@ -169,7 +179,6 @@ impl Account {
     ) -> Result<Account, Unusable> {
         let kind =
             Kind::from_word(&view.kind).ok_or_else(|| Unusable::KindUnknown(view.kind.clone()))?;
-        let key = key.ok_or(Unusable::NoKey)?;
         let credential = Credential::open(view, key)?;
         let header = header(kind, &Secret::new(credential.key)).ok_or(Unusable::Credential)?;
         let sends_reason = view.sends_reason;
@@ -187,6 +196,9 @@ impl Account {
         let base: Uri = url.parse().map_err(|_| Unusable::BaseUrl(url.to_owned()))?;
         Ok(Account {
             psp,
+            kind,
+            merchant: view.merchant,
+            name: view.name.clone(),
             base,
             credential: header,
             sealed: view.sealed.clone(),
@@ -224,12 +236,43 @@ impl Account {
             };
             let left = end.saturating_duration_since(Instant::now());
             let answer = transport.exchange(&self.base, &self.credential, &ask, left).await;
-            self.note(&answer, instruction);
+            self.note(&answer);
             heard.push(answer);
         }
         match self.next(instruction, &heard) {
             Next::Done(outcome) => outcome,
             Next::Ask(_) => unknown("list_too_long", format!("not found on {ASKS_MAX} pages")),
+        }
+    }
+
+    /// Reads the PSP's own list of refunds between two times, in milliseconds. Each page has its own
+    /// `deadline`.
+    pub(crate) async fn list(
+        &self,
+        transport: &Transport,
+        since_until_ms: (i64, i64),
+        deadline: Duration,
+    ) -> Listing {
+        let busy = |code: &str| Listing::Failed(fault(code, "it is left alone for now"));
+        if self.held_back().is_some() {
+            return busy("breaker_open");
+        }
+        let Some(_room) = self.room().await else {
+            return busy("account_busy");
+        };
+        let mut heard = Vec::new();
+        while heard.len() < ASKS_MAX {
+            let ask = match self.kind.list(since_until_ms, &heard) {
+                NextOfList::Done(listing) => return listing,
+                NextOfList::Ask(ask) => ask,
+            };
+            let answer = transport.exchange(&self.base, &self.credential, &ask, deadline).await;
+            self.note(&answer);
+            heard.push(answer);
+        }
+        match self.kind.list(since_until_ms, &heard) {
+            NextOfList::Done(listing) => listing,
+            NextOfList::Ask(_) => Listing::Cut,
         }
     }
 
@@ -266,7 +309,7 @@ impl Account {
     }
 
     /// A credential that is refused again and again is somebody's mistake: people are told once.
-    fn note_credential(&self, heard: &Heard, instruction: &Instruction) {
+    fn note_credential(&self, heard: &Heard) {
         let Heard::Answer(answer) = heard else {
             return;
         };
@@ -275,16 +318,16 @@ impl Account {
         }
         if self.refusals.fetch_add(1, Ordering::AcqRel) == REFUSALS_MAX - 1 {
             tracing::error!(
-                merchant = %uuid_text(instruction.refund.merchant.bits()),
-                connector = %instruction.connector,
+                merchant = %uuid_text(self.merchant.bits()),
+                connector = %self.name,
                 status = %answer.status,
                 "the PSP refuses the account's credential; give it the new one with requite connector rotate"
             );
         }
     }
 
-    fn note(&self, heard: &Heard, instruction: &Instruction) {
-        self.note_credential(heard, instruction);
+    fn note(&self, heard: &Heard) {
+        self.note_credential(heard);
         let is_good = matches!(heard, Heard::Answer(answer) if answer.status < 500);
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         if is_good {
@@ -297,8 +340,8 @@ impl Account {
             breaker.pauses = breaker.pauses.saturating_add(1);
             breaker.failures = 0;
             tracing::warn!(
-                merchant = %uuid_text(instruction.refund.merchant.bits()),
-                connector = %instruction.connector,
+                merchant = %uuid_text(self.merchant.bits()),
+                connector = %self.name,
                 pause_ms = %pause(breaker.pauses.saturating_sub(1)).as_millis(),
                 "the account does not answer: calls are held back"
             );

@@ -13,10 +13,12 @@ use hyper::HeaderMap;
 use requite_core::currency::Currency;
 use requite_core::id::RefundId;
 use requite_core::money::Minor;
+use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
 use requite_engine::command::{Mark, Trust};
 
 use super::account::Kind;
+use super::exchange::{Ask, Heard};
 use super::{adyen, stripe};
 use crate::crypto::secret::Secret;
 
@@ -77,7 +79,38 @@ pub(crate) struct Notice {
     pub said_at_ms: Option<i64>,
 }
 
+/// What a PSP's own list says of the refunds between two times.
+pub(crate) enum Listing {
+    /// All of them.
+    Whole(Vec<Said>),
+    /// There are more than are read at once: shorter times have fewer.
+    Cut,
+    Failed(Fault),
+}
+
+/// What is to be done next for a list.
+pub(crate) enum NextOfList {
+    Ask(Ask),
+    Done(Listing),
+}
+
 impl Kind {
+    /// Whether the PSP lists its refunds.
+    pub(crate) fn has_list(self) -> bool {
+        match self {
+            Kind::Stripe => true,
+            Kind::Adyen => false,
+        }
+    }
+
+    /// The next step of reading the list between two times, in milliseconds, as an [`Ask`] at a time.
+    pub(crate) fn list(self, since_until_ms: (i64, i64), heard: &[Heard]) -> NextOfList {
+        match self {
+            Kind::Stripe => stripe::list::next(since_until_ms, heard),
+            Kind::Adyen => NextOfList::Done(Listing::Whole(Vec::new())),
+        }
+    }
+
     /// What a delivery says, once it is proven to come from the PSP.
     pub(crate) fn hear(self, delivery: &Delivery<'_>) -> Result<Vec<Message>, Forged> {
         match self {

@@ -38,6 +38,8 @@ pub(crate) enum Entry {
     Approve,
     /// `decline:<code>[:<text>]`
     Decline(Fault),
+    /// `cancel`: cancelled there before it moved money.
+    Cancel,
     /// `fail[:<text>]`: proven not done.
     Fail(Fault),
     /// `unsent`: the call does not get through, which is proven; the next one takes the next entry.
@@ -134,8 +136,8 @@ const SIMULATED_PAYMENTS: [(i64, &[&str]); 2] = [
 const TEST_AMOUNT: &str = "a documented test amount";
 
 /// Why an entry is no entry: what may stand there.
-pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], fail[:<text>], unsent, pending, \
-     pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
+pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], cancel, fail[:<text>], unsent, \
+     pending, pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
      lost:decline:<code>[:<text>], hang, hang:<ms>, http:<status>, or \
      capture:decline:<code>[:<text>] and the same for void and extend";
 
@@ -152,6 +154,7 @@ impl Entry {
         Some(match (word, rest) {
             ("approve", None) => Entry::Approve,
             ("decline", Some(rest)) => Entry::Decline(declined(rest)?),
+            ("cancel", None) => Entry::Cancel,
             ("fail", rest) => Entry::Fail(fault("failed", rest.unwrap_or(FAIL_TEXT))),
             ("unsent", None) => Entry::Unsent,
             ("pending", None) => Entry::Pending,
@@ -296,6 +299,7 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
     Call::Known(match entry {
         Entry::Approve | Entry::Booking(..) => approved(instruction),
         Entry::Decline(fault) => declining(fault),
+        Entry::Cancel => cancelled(instruction),
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
         Entry::Unsent => Outcome::NotSent {
             fault: fault("not_sent", "the sandbox could not be reached"),
@@ -322,6 +326,7 @@ fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
         Entry::Decline(fault) | Entry::PendingDecline(fault) | Entry::LostDecline(fault) => {
             declining(fault)
         }
+        Entry::Cancel => cancelled(instruction),
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
         Entry::Pending => Outcome::Pending { psp_refund: Some(refund_id(instruction)) },
         Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
@@ -340,6 +345,11 @@ fn approved(instruction: &Instruction) -> Outcome {
 
 fn succeeded(instruction: &Instruction) -> Outcome {
     Outcome::Succeeded { psp_refund: Some(refund_id(instruction)) }
+}
+
+fn cancelled(instruction: &Instruction) -> Outcome {
+    let fault = fault("canceled", "the sandbox cancelled the refund");
+    Outcome::Voided { psp_refund: Some(refund_id(instruction)), fault }
 }
 
 fn declining(fault: &Fault) -> Outcome {

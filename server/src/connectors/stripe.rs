@@ -21,8 +21,8 @@ use serde::Deserialize;
 use super::capabilities::{Capabilities, Otherwise, Recourse, Units};
 use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
 
-#[allow(dead_code, reason = "the route that hears them comes next")]
 pub(crate) mod hook;
+pub(crate) mod list;
 
 /// The version of Stripe's API that is asked for.
 pub(crate) const VERSION: &str = "2026-10-28.endive";
@@ -204,6 +204,14 @@ fn complaint(error: &Told) -> Fault {
         (None, _) => error.r#type.as_str(),
     };
     fault(code, error.message.clone())
+}
+
+/// What an answer complains of, where it is no 200.
+fn complaint_of(answer: &Answer) -> Fault {
+    match serde_json::from_slice::<Complaint>(&answer.body) {
+        Ok(Complaint { error }) => complaint(&error),
+        Err(_) => fault("answer_unreadable", format!("status {}", answer.status)),
+    }
 }
 
 fn unreadable(answer: &Answer) -> Outcome {

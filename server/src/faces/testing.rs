@@ -170,8 +170,10 @@ impl Shop {
             let created = registry.create_merchant(&merchant, &[]);
             created.expect("no such merchant yet");
         }
+        let inbox = sqlite::registry(&path, Open::Existing).expect("the store is there");
         let desk = Desk::new(Parts {
             engine,
+            inbox: Arc::new(inbox),
             reads: Arc::new(sqlite::reads(&path).expect("the store is there")),
             registry: registry.clone(),
             clock: clock.clone(),

@@ -7,6 +7,7 @@ mod cards;
 mod cli;
 mod connectors;
 mod differential;
+mod hooks;
 mod input;
 mod native;
 mod people;

@@ -173,12 +173,12 @@ impl Inbox for SqlRegistry {
             select merchant_id, account_id, message_id, word, state, notice, result, refund_id,
                 tries, received_at_ms, next_try_at_ms, done_at_ms
             from inbox_message
-            where merchant_id = ?1 and received_at_ms < ?2 and (?3 = 0 or state = ?3)
+            where merchant_id = ?1 and received_at_ms <= ?2 and (?3 = 0 or state = ?3)
             order by received_at_ms desc, message_id desc limit ?4";
-        let before = page.before_ms.unwrap_or(i64::MAX);
+        let until = page.until_ms.unwrap_or(i64::MAX);
         let state = only.map_or(0, MessageState::number);
         self.look(|connection| {
-            let row = params![blob(merchant.bits()), before, state, page.limit];
+            let row = params![blob(merchant.bits()), until, state, page.limit];
             connection.query(sql, row, view)
         })
     }
@@ -186,11 +186,11 @@ impl Inbox for SqlRegistry {
     fn alarms(&self, merchant: MerchantId, page: &ListPage) -> Result<Vec<AlarmView>, ReadFault> {
         let sql = "-- alarms
             select payment_id, refund_id, alarm, at_ms from alarm
-            where merchant_id = ?1 and at_ms < ?2
+            where merchant_id = ?1 and at_ms <= ?2
             order by at_ms desc, refund_id desc, alarm desc limit ?3";
-        let before = page.before_ms.unwrap_or(i64::MAX);
+        let until = page.until_ms.unwrap_or(i64::MAX);
         self.look(|connection| {
-            let row = params![blob(merchant.bits()), before, page.limit];
+            let row = params![blob(merchant.bits()), until, page.limit];
             connection.query(sql, row, |row| {
                 let alarm = match row.cell(2)? {
                     Cell::Text(word) => Alarm::from_word(word),

@@ -6,6 +6,7 @@
 //! - [`payment`] registers and shows, [`booking`] captures and voids, [`refund`] gives back,
 //!   [`resolution`] takes a person's word on what became of a refund,
 //!   [`reason`] keeps the merchant's refund reasons, [`lists`] lists and [`history`] explains.
+//! - [`alarms`] shows what people should look at, and what became of what PSPs told.
 //! - [`registration`] reads a payment to register, [`view`] shows what there is, [`query`] and [`page`]
 //!   turn pages, [`failure`] has every status and error body.
 //! - `Idempotency-Key` is honoured on every POST. A registration is also repeated safely by its `id`
@@ -21,6 +22,7 @@ use crate::desk::Desk;
 use crate::http::{catch_panics, refuse_bad_paths};
 use crate::route::Routes;
 
+mod alarms;
 mod booking;
 mod failure;
 mod fields;
@@ -49,8 +51,8 @@ pub(crate) const FACE: &str = "native";
 /// All routes, without the `/api` before them.
 pub(crate) fn router(desk: Desk) -> Router {
     let nowhere = async || {
-        let message = "there is no such route; this API has /api/payments, /api/refunds and \
-                       /api/refund-reasons";
+        let message = "there is no such route; this API has /api/payments, /api/refunds, \
+                       /api/refund-reasons, /api/alarms and /api/notices";
         Failure::new(StatusCode::NOT_FOUND, "route_not_found", message)
     };
     let other_method = async || {
@@ -71,6 +73,8 @@ const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
 
 pub(super) fn routes() -> Routes<Desk> {
     Routes::of(FACE)
+        .get("/alarms", READ_REFUNDS, "list_alarms", alarms::alarms)
+        .get("/notices", READ_REFUNDS, "list_notices", alarms::notices)
         .get("/payments", READ_PAYMENTS, "list_payments", lists::payments)
         .post("/payments", WRITE_PAYMENTS, "register_payment", payment::create)
         .get("/payments/{id}", READ_PAYMENTS, "read_payment", payment::show)

@@ -144,7 +144,7 @@ impl Parameters {
         Ok(turn)
     }
 
-    fn limit(&self) -> Result<u32, Failure> {
+    pub(super) fn limit(&self) -> Result<u32, Failure> {
         let Some(text) = self.one("limit") else {
             return Ok(LIMIT);
         };

@@ -92,6 +92,7 @@ pub(super) fn script_for(item: &Value) -> String {
         "processing" => "pending".to_owned(),
         "declined" => format!("decline:{code}:{said}"),
         "failed" => format!("fail:{said}"),
+        "voided" => "cancel".to_owned(),
         _ => "approve".to_owned(),
     }
 }

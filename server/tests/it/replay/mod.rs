@@ -33,7 +33,6 @@ mod recording;
 mod scenario;
 mod scenario_seed;
 mod shop;
-mod stripe;
 mod tally;
 mod tree;
 

@@ -15,6 +15,7 @@ use super::scenario_seed::{self as seed, Ground};
 use super::shop::Shop;
 use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
+use crate::support::stripe;
 use crate::support::{Options, Request, Response};
 
 /// How long an event at the PSP may take to show.
@@ -57,7 +58,7 @@ fn own_options(line: &Value) -> Option<Options> {
     }
     let mut options = Options::default();
     if asks_psp {
-        options = options.env("REQUITE_SEALING_KEY", super::stripe::SEALING_KEY);
+        options = options.env("REQUITE_SEALING_KEY", stripe::SEALING_KEY);
     }
     if !clock.is_empty() {
         options.frozen_at = Some(clock.replace('T', " ").replace('Z', ""));
@@ -86,12 +87,8 @@ fn charge_alone(shop: &Shop) -> Outcome {
 
 /// Why the steps from here on do not run yet.
 fn not_yet_from(step: &Value) -> Option<&'static str> {
-    for (member, reason) in
-        [("stripe_event", "notices of the PSP: webhooks"), ("events", "outgoing events: webhooks")]
-    {
-        if step.get(member).is_some() {
-            return Some(reason);
-        }
+    if step.get("events").is_some() {
+        return Some("outgoing events: webhooks");
     }
     let path = text(step, "/request/path");
     let later = ["/capture", "/void", "/extend", "/authorize", "/purchase", "/verify"];
@@ -163,7 +160,7 @@ fn scenario(
 
 impl Run<'_> {
     fn step(&mut self, step: &Value, number: usize) {
-        const KNOWN: [&str; 21] = [
+        const KNOWN: [&str; 22] = [
             "request",
             "expect",
             "async",
@@ -177,6 +174,7 @@ impl Run<'_> {
             "psp_calls",
             "psp_event",
             "psp_last_call",
+            "stripe_event",
             "restart",
             "state",
             "compare_with_before",
@@ -227,6 +225,9 @@ impl Run<'_> {
         }
         if let Some(event) = step.get("psp_event").and_then(Value::as_str) {
             return self.psp_event(event);
+        }
+        if let Some(event) = step.get("stripe_event").and_then(Value::as_str) {
+            return self.stripe_event(event);
         }
         if let Some(wanted) = step.get("compare_with_before") {
             return self.compare_with_before(wanted);
@@ -352,6 +353,27 @@ impl Run<'_> {
         };
         if !self.eventually(settled) {
             self.problems.push(format!("the PSP's {event:?} has not arrived"));
+        }
+    }
+
+    /// What the PSP tells of the newest refund, by a webhook, and until it is on the books.
+    fn stripe_event(&mut self, event: &str) {
+        let (Some(stripe), Some(status)) = (&self.ground.stripe, event.strip_prefix("refund."))
+        else {
+            return self.problems.push(format!("no meaning is known for the event {event:?}"));
+        };
+        let refund = stripe.becomes(status);
+        let told = stripe.event("evt_replayed", event, &refund);
+        let answer = stripe::deliver(&self.shop.server, &self.ground.hook_path, &told);
+        if answer.status != 200 {
+            return self.problems.push(format!("the webhook was answered {}", answer.status));
+        }
+        let settled = |run: &Run<'_>| {
+            let books = run.shop.books(&run.ground.owner, &run.ground.payment);
+            books.succeeded() == 0
+        };
+        if !self.eventually(settled) {
+            self.problems.push(format!("the PSP's {event:?} has changed nothing"));
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::recording::{members, text};
 use super::shop::{Owner, Shop};
-use super::stripe::{self, Stripe};
+use crate::support::stripe::{self, Stripe};
 
 /// What a literal order has and a registration does not take: the id that the original drew for
 /// its capture. It is compared by its form.
@@ -24,12 +24,18 @@ pub(super) struct Ground {
     pub(super) calls_before: u64,
     /// The PSP, where a step asks what it was sent; else the sandbox.
     pub(super) stripe: Option<Stripe>,
+    /// Where the PSP's webhooks are taken.
+    pub(super) hook_path: String,
 }
 
-/// Does a step ask what the PSP was sent?
+/// What the PSP calls the payment.
+const CHARGE: &str = "ch_replayed";
+
+/// Does a step ask what the PSP was sent, or tell what it says?
 pub(super) fn asks_psp(line: &Value) -> bool {
     let mut steps = line["steps"].as_array().into_iter().flatten();
-    steps.any(|step| step.get("psp_last_call").is_some())
+    let members = ["psp_last_call", "stripe_event"];
+    steps.any(|step| members.iter().any(|member| step.get(*member).is_some()))
 }
 
 const MPG_SCOPES: [&str; 6] = [
@@ -69,12 +75,20 @@ pub(super) fn prepare(shop: &Shop, face: &str, line: &Value) -> Result<Ground, S
     let registered =
         if face == "moyasar-mpg" { order(given, script)? } else { charge(given, script)? };
     let stripe = asks_psp(line).then(Stripe::start);
-    let mut ground = Ground { owner, payment: String::new(), vars, calls_before: 0, stripe };
+    let mut ground = Ground {
+        owner,
+        payment: String::new(),
+        vars,
+        calls_before: 0,
+        stripe,
+        hook_path: String::new(),
+    };
     if let Some((mut payment, after)) = registered {
         if let Some(stripe) = &ground.stripe {
-            stripe.open_account(shop, &ground.owner);
+            let cli = shop.server.cli();
+            ground.hook_path = stripe.open_account(&cli, &ground.owner.merchant.id);
             payment["connector"] = json!(stripe::ACCOUNT);
-            payment["connector_payment"] = json!(stripe::CHARGE);
+            payment["connector_payment"] = json!(CHARGE);
             payment["sandbox"] = Value::Null;
         }
         settle(shop, &mut ground, &payment, &after);

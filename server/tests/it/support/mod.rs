@@ -18,6 +18,7 @@ mod gr4vy_token;
 mod http;
 mod server;
 mod shop;
+pub(crate) mod stripe;
 
 pub(crate) use cli::{Cli, Key, Merchant, Run};
 pub(crate) use gr4vy_token::{Gr4vyClaims, public_key_pem, sign_gr4vy_token};

@@ -1,0 +1,98 @@
+//! Reads PSPs' own lists of refunds, account by account: what was made elsewhere comes on the books
+//! within minutes, also where no webhook ever comes.
+//!
+//! What is listed is told to the lane as a webhook would be. Of what is known already nothing comes;
+//! what cannot be told now is in the list again next time, for the times overlap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use requite_engine::command::{Noticed, Oddity};
+use requite_engine::inbox::Sweep;
+
+use super::doors::{Door, Doors};
+use super::worker::{Told, tell};
+use crate::connectors::Lists;
+use crate::connectors::notice::{Listing, Said};
+use crate::desk::Desk;
+
+/// How often it is looked whose turn it is.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How much of what was read before is read again: clocks differ, and lists lag.
+const OVERLAP_MS: i64 = 10 * 60_000;
+/// Lists that are read for one account in one turn.
+const LISTS_MAX: u32 = 16;
+
+/// Never ends; the runtime drops it with the server. Every account has its turn each `every_ms`.
+pub(crate) async fn sweep(desk: Desk, doors: Arc<Doors>, lists: Lists, every_ms: i64) {
+    loop {
+        for door in doors.all().await {
+            if door.kind.has_list()
+                && let Some(sweep) = claim(&desk, &door, every_ms).await
+            {
+                read(&desk, &door, &lists, sweep).await;
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY.min(Duration::from_millis(every_ms.unsigned_abs()))).await;
+    }
+}
+
+async fn claim(desk: &Desk, door: &Door, every_ms: i64) -> Option<Sweep> {
+    let (at, first_ms, now_ms) = (door.at, door.created_at_ms, desk.now_ms());
+    let turn = (now_ms, now_ms.saturating_add(every_ms));
+    match desk.inbox(move |inbox| inbox.claim_sweep(at, first_ms, turn)).await? {
+        Ok(sweep) => sweep,
+        Err(fault) => {
+            tracing::warn!(%fault, "whose turn it is to be swept could not be read");
+            None
+        }
+    }
+}
+
+/// Reads from where the last turn ended to now, in halves where a list is too long.
+async fn read(desk: &Desk, door: &Door, lists: &Lists, sweep: Sweep) {
+    let now_ms = desk.now_ms();
+    let (mut since_ms, mut until_ms) = (sweep.since_ms.saturating_sub(OVERLAP_MS), now_ms);
+    for _ in 0..LISTS_MAX {
+        match lists.read(door.at.merchant, &door.name, (since_ms, until_ms)).await {
+            Listing::Whole(rows) => {
+                tell_all(desk, door, rows).await;
+                let at = door.at;
+                let ended = desk.inbox(move |inbox| inbox.end_sweep(at, until_ms)).await;
+                if until_ms >= now_ms || !matches!(ended, Some(Ok(()))) {
+                    return;
+                }
+                (since_ms, until_ms) = (until_ms, now_ms);
+            }
+            Listing::Cut => {
+                let span = until_ms.saturating_sub(since_ms);
+                until_ms = since_ms.saturating_add(span / 2);
+            }
+            Listing::Failed(fault) => {
+                let code = fault.code;
+                tracing::debug!(connector = %door.name, %code, "its refunds could not be listed");
+                return;
+            }
+        }
+    }
+    tracing::warn!(connector = %door.name, "it lists more refunds than are read in one turn");
+}
+
+async fn tell_all(desk: &Desk, door: &Door, rows: Vec<Said>) {
+    for row in rows {
+        let Said::Refund(notice) = row else {
+            continue;
+        };
+        let psp_refund = notice.outcome.psp_refund().unwrap_or_default().to_owned();
+        match tell(desk, door, *notice).await {
+            Told::Noticed(Noticed::External(_)) => {
+                tracing::info!(connector = %door.name, "a refund was made elsewhere");
+            }
+            Told::Noticed(Noticed::Odd(oddity)) if oddity != Oddity::NotCaptured => {
+                tracing::warn!(connector = %door.name, %psp_refund, ?oddity, "a listed refund is odd");
+            }
+            // Payments of the account that nobody registered here are nobody's concern.
+            Told::Noticed(_) | Told::NoPayment(_) | Told::Not(_) => {}
+        }
+    }
+}
