@@ -294,12 +294,16 @@ pub fn postpone(refund: &Refund, at_ms: i64) -> Option<Change> {
     })
 }
 
-/// An open refund after a restart: whatever call was under way died with the process, so it is due
-/// at once. `None`: it is closed.
+/// An open refund after a restart: whatever call was under way died with the process, so it is looked
+/// up at once. `None`: it is closed, or ready and not yet due. What is ready has no call under way, and
+/// may wait because its PSP wants to be left alone.
 ///
 /// A look-up that a restart makes is not counted, as nobody may have heard the one before it: else a
 /// process that dies again and again would look ever more rarely.
 pub fn revive(refund: &Refund, at_ms: i64) -> Option<(Change, Step)> {
+    if schedule::step(refund) == Step::Send {
+        return wake(refund, at_ms);
+    }
     refund.status.is_open().then(|| {
         let (change, step) = advance(refund, at_ms);
         let looks = change.refund.looks.min(refund.looks);

@@ -611,14 +611,15 @@ impl Model {
             }
             return;
         }
-        if !is_due && !is_restart {
+        // What is ready has no call that died: a restart does not hurry it.
+        if !is_due && (!is_restart || kept.status == Status::Ready) {
             return;
         }
         self.called_now.insert(refund);
         let (to, looks) = match kept.status {
             Status::Dispatched => (Status::Unknown, 0),
             Status::Ready => (Status::Dispatched, 0),
-            looked_up => (looked_up, kept.looks + 1),
+            looked_up => (looked_up, kept.looks + u32::from(!is_restart)),
         };
         if to == Status::Dispatched {
             kept.sends += 1;

@@ -176,6 +176,18 @@ fn a_call_that_died_with_the_process_is_looked_up() {
     assert_eq!(wake(&closed, i64::MAX), None);
 }
 
+/// `Retry-After` holds across restarts: nothing was under way that could have died.
+#[test]
+fn a_restart_does_not_hurry_what_waits_to_be_sent() {
+    let (payment, refund) = sent();
+    let busy = Outcome::NotSent { fault: fault(), retry_after_ms: 90_000 };
+    let finding = Finding { attempt: refund.attempt, outcome: busy, at_ms: 1_000_000 };
+    let refund = settle(&payment, &refund, &finding).expect("news").refund;
+    assert_eq!(revive(&refund, 1_089_999), None);
+    let (_, step) = revive(&refund, 1_090_000).expect("due");
+    assert_eq!(step, Step::Send);
+}
+
 /// A process that dies again and again looks a refund up again and again, not ever more rarely.
 #[test]
 fn restarts_do_not_make_look_ups_rarer() {
