@@ -17,6 +17,7 @@ pub mod inbox;
 pub mod key;
 pub mod lane;
 pub mod order;
+pub mod outbox;
 pub mod psp;
 pub mod read;
 pub mod registry;

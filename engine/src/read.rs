@@ -14,6 +14,7 @@ use requite_core::refund::{Fault, Status};
 use requite_core::schedule;
 
 use crate::order::OrderRefund;
+use crate::outbox::{Backlog, Delivery, EndpointView};
 
 mod history;
 
@@ -596,6 +597,22 @@ pub trait Reads: Send + Sync {
 
     /// Every merchant's accounts. For start-up and for people at the command line, never for a face.
     fn connectors(&self) -> Result<Vec<ConnectorView>, ReadFault>;
+
+    /// Where a merchant is told of what happens, oldest first.
+    fn endpoints(&self, merchant: MerchantId) -> Result<Vec<EndpointView>, ReadFault>;
+
+    /// Every merchant's endpoints with something to be told at `now_ms`. For whoever delivers.
+    fn endpoints_due(&self, now_ms: i64) -> Result<Vec<EndpointView>, ReadFault>;
+
+    /// What an endpoint is to be told at `now_ms`, longest due first, at most `max`.
+    fn deliveries_due(
+        &self,
+        endpoint: u128,
+        now_ms: i64,
+        max: u32,
+    ) -> Result<Vec<Delivery>, ReadFault>;
+
+    fn backlog(&self, endpoint: u128) -> Result<Backlog, ReadFault>;
 
     /// A session by the SHA-256 of its secret, ended ones included.
     fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault>;

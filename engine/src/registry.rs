@@ -8,6 +8,7 @@
 use requite_core::id::{KeyId, MerchantId, PaymentId, ReasonId, RefundId};
 
 use crate::order::OrderRefund;
+use crate::outbox::Outbox;
 use crate::read::{
     CollectionSession, CollectionView, ConnectorView, KeptAnswer, KeyNote, Mark, MerchantView,
     PersonView, ReasonView, SessionView,
@@ -48,7 +49,7 @@ pub enum RegistryFault {
 }
 
 /// Writes, blocking. Safe while a server has the same store open.
-pub trait Registry: Send + Sync {
+pub trait Registry: Outbox + Send + Sync {
     /// Also gives the merchant its first refund reasons.
     fn create_merchant(
         &self,

@@ -23,6 +23,7 @@ use crate::connectors::{self, Lists, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::desk::{Collector, Desk, Ids, Parts, Settings};
 use crate::hooks::{Arrivals, Doors, Hooks, sweep, worker};
+use crate::webhooks::courier::Courier;
 use crate::{faces, http};
 
 /// The name of the secret that signs the log-in tokens of the Medusa faces.
@@ -122,6 +123,9 @@ pub(crate) fn serve(
         let house = House::open(config, path)?;
         let (router, limits) = (house.router(), config.limits);
         on_ready(listener.local_addr()?)?;
+        let courier = Courier::new(house.desk.clone(), &faces::VOICES)
+            .context("no way out to merchants could be made")?;
+        let courier = tokio::spawn(Arc::new(courier).run(Arc::clone(&house.is_stopping)));
         let gone = Arc::clone(&house.is_stopping);
         let stopped = http::serve(listener, router, limits, async move {
             stop.asked().await;
@@ -132,6 +136,7 @@ pub(crate) fn serve(
         if stopped.cut_off > 0 {
             tracing::warn!(connections = stopped.cut_off, "cut off at the end of the drain");
         }
+        courier.await?;
         tokio::task::spawn_blocking(move || house.running.stop()).await?;
         tracing::info!("stopped");
         Ok(())
@@ -180,6 +185,10 @@ impl House {
                 gr4vy_connector: config.gr4vy_connector,
                 mpg_refunds_remaining: config.mpg_refunds_remaining,
                 mpg_connector: config.mpg_connector,
+                gr4vy_id: config.gr4vy_id.clone(),
+                gr4vy_environment: config.gr4vy_environment,
+                webhook_addresses: config.webhook_addresses,
+                sealing_key: config.sealing_key.clone(),
                 requests_per_second_max: config.requests_per_second_max,
                 duplicate_guard_ms: i64::from(config.duplicate_guard_ms),
                 loop_collector: Collector {

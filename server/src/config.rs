@@ -15,6 +15,7 @@ use crate::connectors::{self, sandbox};
 use crate::crypto::seal::SealingKey;
 use crate::http::Limits;
 use crate::rate::PER_SECOND_MAX;
+use crate::webhooks::address::Addresses;
 
 /// What the server runs with.
 #[derive(Clone, Debug)]
@@ -38,6 +39,12 @@ pub(crate) struct Config {
     pub gr4vy_connector: &'static str,
     /// The connector that takes the cards of the Moyasar face's new orders.
     pub mpg_connector: &'static str,
+    /// How Gr4vy's face calls this installation in its events.
+    pub gr4vy_id: String,
+    /// `production` or `sandbox`, in the same place.
+    pub gr4vy_environment: &'static str,
+    /// Where merchants may be told of events.
+    pub webhook_addresses: Addresses,
     pub limits: Limits,
     /// Requests of one credential within a second; 0 is no limit.
     pub requests_per_second_max: u32,
@@ -66,6 +73,9 @@ impl Default for Config {
             loop_connector: sandbox::NAME,
             gr4vy_connector: sandbox::NAME,
             mpg_connector: sandbox::NAME,
+            gr4vy_id: "requite".to_owned(),
+            gr4vy_environment: "production",
+            webhook_addresses: Addresses::Public,
             limits: Limits::for_this_process(),
             requests_per_second_max: 0,
             sealing_key: None,
@@ -156,6 +166,30 @@ const SETTINGS: &[Setting] = &[
     }),
     ("gr4vy.connector", |config, text| {
         config.gr4vy_connector = connector(text)?;
+        Ok(())
+    }),
+    ("gr4vy.id", |config, text| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !(1..=50).contains(&text.len()) || !text.bytes().all(is_plain) {
+            return Err(format!("{text:?} is not 1 to 50 letters, digits or -"));
+        }
+        text.clone_into(&mut config.gr4vy_id);
+        Ok(())
+    }),
+    ("gr4vy.environment", |config, text| {
+        config.gr4vy_environment = match text {
+            "production" => "production",
+            "sandbox" => "sandbox",
+            _ => return Err(format!("{text:?} is neither \"production\" nor \"sandbox\"")),
+        };
+        Ok(())
+    }),
+    ("webhooks.addresses", |config, text| {
+        config.webhook_addresses = match text {
+            "public" => Addresses::Public,
+            "any" => Addresses::Any,
+            _ => return Err(format!("{text:?} is neither \"public\" nor \"any\"")),
+        };
         Ok(())
     }),
     ("mpg.refund_amount", |config, text| {

@@ -21,9 +21,11 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::connectors;
 use crate::crypto::entropy::Entropy;
 use crate::crypto::password::PasswordChecks;
+use crate::crypto::seal::SealingKey;
 use crate::crypto::secret::Secret;
 use crate::crypto::token::{TokenKind, mint};
 use crate::rate::Rates;
+use crate::webhooks::address::Addresses;
 
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
@@ -47,6 +49,14 @@ pub(crate) struct Settings {
     pub mpg_refunds_remaining: bool,
     /// `mpg.connector`: who takes the cards of the Moyasar face's new orders.
     pub mpg_connector: &'static str,
+    /// `gr4vy.id`: how Gr4vy's face calls this installation in what it tells without being asked.
+    pub gr4vy_id: String,
+    /// `gr4vy.environment`: `production` or `sandbox`, in the same place.
+    pub gr4vy_environment: &'static str,
+    /// `webhooks.addresses`: where merchants may be told.
+    pub webhook_addresses: Addresses,
+    /// Seals what merchants' endpoints sign with; `None`: there can be no endpoints.
+    pub sealing_key: Option<SealingKey>,
     /// The guard against double clicks; zero is off.
     pub duplicate_guard_ms: i64,
     /// `limits.requests_per_second_max`: of one credential; zero is no limit.
@@ -111,6 +121,11 @@ impl Desk {
 
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now_ms()
+    }
+
+    /// For secrets that are kept, and for what seals them.
+    pub(crate) fn entropy(&self) -> &(dyn Entropy + 'static) {
+        self.entropy.as_ref()
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

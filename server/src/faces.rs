@@ -23,6 +23,7 @@ use crate::http::check_path;
 use crate::route::Route;
 use crate::route::Routes;
 use crate::session;
+use crate::webhooks::Voice;
 
 #[cfg(test)]
 mod every_route;
@@ -34,6 +35,10 @@ pub(crate) mod mpg;
 pub(crate) mod native;
 #[cfg(test)]
 mod testing;
+
+/// How merchants are told of events, by the dialects of their endpoints.
+pub(crate) const VOICES: [(&str, Voice); 2] =
+    [("gr4vy", gr4vy::webhook::told), ("native", native::endpoints::told)];
 
 /// Whether money requests can be taken now.
 #[derive(Clone)]

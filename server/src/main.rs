@@ -23,6 +23,7 @@ mod rate;
 mod route;
 mod session;
 mod time;
+mod webhooks;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -11,6 +11,7 @@ pub(super) mod book;
 mod connector;
 mod inbox;
 mod order;
+pub(super) mod outbox;
 mod read;
 mod registry;
 mod session;

@@ -52,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0008_connector.sql"),
     include_str!("../../migrations/sqlite/0009_created.sql"),
     include_str!("../../migrations/sqlite/0010_inbox.sql"),
+    include_str!("../../migrations/sqlite/0011_outbox.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

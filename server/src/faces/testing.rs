@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use data_encoding::BASE64;
 use http_body_util::BodyExt;
 use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, KeyId, LegId, MerchantId, PaymentId, uuid_text};
@@ -31,8 +32,10 @@ use tower::ServiceExt;
 
 use self::bank::Bank;
 use crate::crypto::entropy::SeededEntropy;
+use crate::crypto::seal::SealingKey;
 use crate::crypto::token::lookup_hash;
 use crate::desk::{Collector, Desk, Ids, Parts, Settings};
+use crate::webhooks::address::Addresses;
 
 /// 2024-09-15T12:27:45.123Z
 pub(super) const START_MS: i64 = 1_726_403_265_123;
@@ -124,6 +127,10 @@ pub(super) fn settings() -> Settings {
         gr4vy_connector: "sandbox",
         mpg_refunds_remaining: false,
         mpg_connector: "sandbox",
+        gr4vy_id: "example".to_owned(),
+        gr4vy_environment: "sandbox",
+        webhook_addresses: Addresses::Any,
+        sealing_key: Some(SealingKey::read(&BASE64.encode(&[7; 32])).expect("32 bytes")),
         requests_per_second_max: 0,
         duplicate_guard_ms: 0,
         loop_collector: Collector { connector: "bank", takes_at_once: true },

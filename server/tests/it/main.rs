@@ -18,3 +18,4 @@ mod secrets;
 mod support;
 mod tidy;
 mod torture;
+mod webhooks;

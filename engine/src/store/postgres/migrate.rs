@@ -10,7 +10,10 @@ use super::link::{Link, Session, Trouble, query};
 use super::rows::{Read, Rows, row};
 
 /// Schema changes in order. Append only.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001_first.sql"),
+    include_str!("../../../migrations/postgres/0002_outbox.sql"),
+];
 
 /// How often the first table is tried to be made: processes that make it at once refuse each other.
 const TRIES_MAX: u32 = 10;

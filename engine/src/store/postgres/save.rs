@@ -19,6 +19,7 @@ use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
+use crate::store::sql::outbox;
 use crate::store::{
     AttemptOutcome, Changes, JournalLine, Loaded, NewAlarm, NewAmendment, NewAttempt, NewOperation,
     NewRefund, RefundChange,
@@ -54,6 +55,7 @@ pub(super) fn save(
     update_refunds(session, &changes.refunds)?;
     save_attempts(session, &changes.attempts, &changes.attempt_outcomes)?;
     insert_events(session, &changes.events)?;
+    queue_deliveries(session, &changes.events)?;
     insert_journal(session, &changes.journal)?;
     save_counters(session, &changes.counters, before)?;
     save_keys(session, &changes.keys, before)?;
@@ -227,6 +229,24 @@ fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trou
         ]
     });
     session.write(sql, &Rows::of(rows))
+}
+
+/// Puts new events on the way to every endpoint of their merchants. Where one is on its way already, its
+/// row is locked and moved on, so that whoever confirms it meanwhile does not take it away.
+fn queue_deliveries(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trouble> {
+    let sql = "-- queue_deliveries
+        insert into webhook_delivery (endpoint_id, payment_id, merchant_id, next_seq, last_seq,
+            failures, next_try_at_ms)
+        select e.endpoint_id, n.payment_id, n.merchant_id, n.next_seq, n.last_seq, 0, n.at_ms
+        from unnest($1, $2, $3, $4, $5) as n (merchant_id, payment_id, next_seq, last_seq, at_ms)
+            join webhook_endpoint e on e.merchant_id = n.merchant_id and e.is_active = 1
+        order by e.endpoint_id, n.payment_id
+        on conflict (endpoint_id, payment_id) do update set last_seq = excluded.last_seq";
+    let rows = outbox::by_payment(events);
+    let rows = rows.into_iter().map(|((merchant, payment), (first, last, at_ms))| {
+        row![merchant.bits(), payment.bits(), first, last, at_ms]
+    });
+    session.write_some(sql, &Rows::of(rows)).map(|_| ())
 }
 
 fn insert_journal(session: &mut Session<'_>, journal: &[JournalLine]) -> Result<(), Trouble> {

@@ -10,8 +10,9 @@ use requite_core::payment::LegKind;
 
 use self::payment::payment_view;
 use super::book::{currency, fault_of, minor, status};
-use super::{Readers, Result, Row, Sql, blob, connector, id, order, params, session, shop};
+use super::{Readers, Result, Row, Sql, blob, connector, id, order, outbox, params, session, shop};
 use crate::order::OrderRefund;
+use crate::outbox::{Backlog, Delivery, EndpointView};
 use crate::read::{
     CollectionView, ConnectorView, EventView, HistoryPage, Journal, KeptAnswer, KeyView,
     MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView,
@@ -198,6 +199,27 @@ impl Reads for SqlReads {
 
     fn connectors(&self) -> Result<Vec<ConnectorView>, ReadFault> {
         self.snapshot(connector::all)
+    }
+
+    fn endpoints(&self, merchant: MerchantId) -> Result<Vec<EndpointView>, ReadFault> {
+        self.snapshot(|connection| outbox::endpoints(connection, merchant))
+    }
+
+    fn endpoints_due(&self, now_ms: i64) -> Result<Vec<EndpointView>, ReadFault> {
+        self.snapshot(|connection| outbox::endpoints_due(connection, now_ms))
+    }
+
+    fn deliveries_due(
+        &self,
+        endpoint: u128,
+        now_ms: i64,
+        max: u32,
+    ) -> Result<Vec<Delivery>, ReadFault> {
+        self.snapshot(|connection| outbox::deliveries_due(connection, endpoint, now_ms, max))
+    }
+
+    fn backlog(&self, endpoint: u128) -> Result<Backlog, ReadFault> {
+        self.snapshot(|connection| outbox::backlog(connection, endpoint))
     }
 
     fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault> {

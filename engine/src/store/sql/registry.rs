@@ -40,7 +40,7 @@ impl SqlRegistry {
     }
 
     /// As [`SqlRegistry::write`], for a merchant that must be there.
-    fn write_for<T>(
+    pub(super) fn write_for<T>(
         &self,
         merchant: MerchantId,
         taken: &str,

@@ -8,7 +8,7 @@ use crate::command::{Reason, Registration};
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
-use crate::store::sql::{Result, Sql, blob, corrupt, params, write_one};
+use crate::store::sql::{Result, Sql, blob, corrupt, outbox, params, write_one};
 use crate::store::{
     AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt,
     NewOperation, NewRefund, RefundChange,
@@ -36,6 +36,7 @@ pub(super) fn save(connection: Sql<'_>, changes: &Changes) -> Result<()> {
     for event in &changes.events {
         insert_event(connection, event)?;
     }
+    outbox::queue(connection, &changes.events)?;
     for line in &changes.journal {
         insert_journal_line(connection, line)?;
     }

@@ -19,6 +19,7 @@ enum Kind {
     ReturnReason,
     Collection,
     Key,
+    Endpoint,
     /// An order is known by what its shop calls it.
     Order,
 }
@@ -37,6 +38,7 @@ fn kinds(route: &Route) -> Option<Vec<Kind>> {
             "return-reasons" => Some(Kind::ReturnReason),
             "payment-collections" => Some(Kind::Collection),
             "api-keys" => Some(Kind::Key),
+            "webhook-subscriptions" | "webhook-endpoints" => Some(Kind::Endpoint),
             // Nobody has a dispute yet.
             "user" | "openapi" | "docs" | "disputes" => None,
             other => panic!("{}: what does {other}/{} name?", route.path, pair[1]),
@@ -50,7 +52,12 @@ fn body(route: &Route) -> &'static str {
     match (route.face, route.operation) {
         (
             "gr4vy",
-            "update_transaction" | "void_transaction" | "cancel_transaction" | "sync_transaction",
+            "update_transaction"
+            | "void_transaction"
+            | "cancel_transaction"
+            | "sync_transaction"
+            | "update_webhook_subscription"
+            | "rotate_webhook_secret",
         ) => "{}",
         ("medusa-v2", "mark_payment_collection_as_paid") => r#"{"order_id":"order_1"}"#,
         ("medusa-v2", "create_payment_session") => r#"{"provider_id":"pp_system_default"}"#,
@@ -71,7 +78,7 @@ fn spelt(face: &str, kind: Kind, bits: u128) -> String {
         (Kind::Collection, _) => prefixed_text("pay_col_", bits),
         (Kind::Key, _) => prefixed_text("apk_", bits),
         (Kind::Order, _) => prefixed_text("order_", bits),
-        (Kind::Payment | Kind::Capture | Kind::Refund, _) => uuid_text(bits),
+        (Kind::Payment | Kind::Capture | Kind::Refund | Kind::Endpoint, _) => uuid_text(bits),
     }
 }
 
@@ -88,6 +95,8 @@ struct Things {
     order: String,
     collection: String,
     key: String,
+    /// In Gr4vy's words, and in the native API's.
+    endpoints: [String; 2],
 }
 
 impl Things {
@@ -100,6 +109,8 @@ impl Things {
             Kind::ReturnReason => self.return_reason.clone(),
             Kind::Collection => self.collection.clone(),
             Kind::Key => self.key.clone(),
+            Kind::Endpoint if face == "gr4vy" => self.endpoints[0].clone(),
+            Kind::Endpoint => self.endpoints[1].clone(),
             Kind::Order => self.order.clone(),
         }
     }
@@ -146,6 +157,8 @@ impl Asker {
         let collection = self.kept(merchant, "medusa-v2", "payment-collections", asked).await;
         let key = r#"{"title":"a","type":"secret"}"#;
         let key = self.kept(merchant, "medusa-v2", "api-keys", key).await;
+        let subscription = self.endpoint(merchant, "gr4vy", "/gr4vy/webhook-subscriptions").await;
+        let endpoint = self.endpoint(merchant, "native", "/api/webhook-endpoints").await;
         let (payment, refund) = (payment.bits(), refund.expect("an id"));
         Things {
             payment,
@@ -158,7 +171,20 @@ impl Asker {
             order,
             collection,
             key,
+            endpoints: [subscription, endpoint],
         }
+    }
+
+    /// The id of an endpoint: one that there is, for a merchant has few.
+    async fn endpoint(&self, merchant: MerchantId, face: &'static str, path: &str) -> String {
+        let credential = self.house.credential(merchant, face, None);
+        let all = self.house.ask("GET", path, Some(&credential), "").await.json();
+        if let Some(id) = all["items"][0]["id"].as_str() {
+            return id.to_owned();
+        }
+        let body = r#"{"url":"http://127.0.0.1:9/"}"#;
+        let made = self.house.ask("POST", path, Some(&credential), body).await.json();
+        made["id"].as_str().expect("an id").to_owned()
     }
 
     /// The id of what a merchant makes at a route of either Medusa.

@@ -27,7 +27,9 @@ mod refund;
 mod settlements;
 mod show;
 mod spelling;
+mod subscriptions;
 mod transaction;
+pub(crate) mod webhook;
 mod wire;
 
 use axum::Router;
@@ -59,6 +61,12 @@ const READ: Access = Access::AnyOf(&READS);
 const WRITE: Access = Access::AnyOf(&WRITES);
 const PAY: Access = Access::AnyOf(&PAYS);
 
+const READ_WEBHOOKS: Access = Access::AnyOf(&["webhook-subscriptions.read", "*.read"]);
+const WRITE_WEBHOOKS: Access = Access::AnyOf(&["webhook-subscriptions.write", "*.write"]);
+
+const SUBSCRIPTIONS: &str = "/webhook-subscriptions";
+const SUBSCRIPTION: &str = "/webhook-subscriptions/{subscription_id}";
+const ROTATE: &str = "/webhook-subscriptions/{subscription_id}/rotate-secret";
 const TRANSACTIONS: &str = "/transactions";
 const TRANSACTION: &str = "/transactions/{transaction_id}";
 const CAPTURE: &str = "/transactions/{transaction_id}/capture";
@@ -76,6 +84,12 @@ const REFUND: &str = "/transactions/{transaction_id}/refunds/{refund_id}";
 
 pub(super) fn routes() -> Routes<Desk> {
     Routes::of("gr4vy")
+        .get(SUBSCRIPTIONS, READ_WEBHOOKS, "list_webhook_subscriptions", subscriptions::list)
+        .post(SUBSCRIPTIONS, WRITE_WEBHOOKS, "create_webhook_subscription", subscriptions::create)
+        .get(SUBSCRIPTION, READ_WEBHOOKS, "read_webhook_subscription", subscriptions::read)
+        .put(SUBSCRIPTION, WRITE_WEBHOOKS, "update_webhook_subscription", subscriptions::update)
+        .delete(SUBSCRIPTION, WRITE_WEBHOOKS, "delete_webhook_subscription", subscriptions::delete)
+        .post(ROTATE, WRITE_WEBHOOKS, "rotate_webhook_secret", subscriptions::rotate)
         .get(TRANSACTIONS, READ, "list_transactions", list::list)
         .post(TRANSACTIONS, PAY, "create_transaction", create::create)
         .get(TRANSACTION, READ, "read_transaction", transaction::read)

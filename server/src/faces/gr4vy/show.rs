@@ -112,7 +112,7 @@ impl Refund {
 
 /// The API's word for a refund's status. Everything that is still open is `processing`, also what
 /// has no known outcome (G2).
-fn status(status: Status) -> &'static str {
+pub(super) fn status(status: Status) -> &'static str {
     match status {
         Status::Requested
         | Status::AwaitingApproval

@@ -152,6 +152,10 @@ fn no_room() -> Spoken {
     spoken(503, Form::Coded("unknown_error", "unknown_error"), NO_ROOM)
 }
 
+fn too_many() -> Spoken {
+    spoken(429, Form::Typed("too_many_requests"), TOO_MANY)
+}
+
 fn conflict() -> Spoken {
     spoken(409, Form::Coded("invalid_state_error", "conflict"), CONFLICT)
 }
@@ -187,9 +191,7 @@ impl Failure {
                 Form::Typed("not_allowed"),
                 format!("The actor type user is not allowed to use the auth provider {name}"),
             ),
-            Failure::Barred(Barred::Rate) => {
-                spoken(429, Form::Typed("too_many_requests"), TOO_MANY)
-            }
+            Failure::Barred(Barred::Rate) => too_many(),
             Failure::Barred(Barred::Scope(scope)) => spoken(
                 403,
                 Form::Typed("forbidden"),

@@ -85,7 +85,7 @@ fn number_and_line(place: u128) -> (u32, u32) {
     (low(place >> 32), low(place))
 }
 
-fn kind(kind: Kind) -> &'static str {
+pub(super) fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Registered => "registered",
         Kind::Captured => "captured",

@@ -24,6 +24,7 @@ use crate::route::Routes;
 
 mod alarms;
 mod booking;
+pub(crate) mod endpoints;
 mod failure;
 mod fields;
 mod history;
@@ -70,6 +71,10 @@ const READ_REFUNDS: Access = Access::AnyOf(&["refunds.read"]);
 const OPERATE: Access = Access::AnyOf(&["refunds.operate"]);
 const READ_REASONS: Access = Access::AnyOf(&["refunds.read", "refunds.create"]);
 const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
+const ADMIN: Access = Access::AnyOf(&["admin"]);
+
+const ENDPOINTS: &str = "/webhook-endpoints";
+const ENDPOINT: &str = "/webhook-endpoints/{id}";
 
 pub(super) fn routes() -> Routes<Desk> {
     Routes::of(FACE)
@@ -88,6 +93,13 @@ pub(super) fn routes() -> Routes<Desk> {
         .get("/refunds", READ_REFUNDS, "list_refunds", lists::refunds)
         .get("/refunds/{id}", READ_REFUNDS, "read_refund", refund::show)
         .post("/refunds/{id}/resolution", OPERATE, "resolve_refund", resolution::create)
+        .get(ENDPOINTS, ADMIN, "list_webhook_endpoints", endpoints::list)
+        .post(ENDPOINTS, ADMIN, "create_webhook_endpoint", endpoints::create)
+        .get(ENDPOINT, ADMIN, "read_webhook_endpoint", endpoints::show)
+        .post(ENDPOINT, ADMIN, "update_webhook_endpoint", endpoints::update)
+        .delete(ENDPOINT, ADMIN, "delete_webhook_endpoint", endpoints::delete)
+        .post("/webhook-endpoints/{id}/rotate", ADMIN, "rotate_webhook_secret", endpoints::rotate)
+        .post("/webhook-endpoints/{id}/resend", ADMIN, "resend_webhooks", endpoints::resend)
         .get("/refund-reasons", READ_REASONS, "list_refund_reasons", reason::list)
         .post("/refund-reasons", WRITE_REASONS, "create_refund_reason", reason::create)
         .get("/refund-reasons/{id}", READ_REASONS, "read_refund_reason", reason::show)

@@ -29,6 +29,7 @@ pub(super) fn replay(recording: &Recording) -> Tally {
     let mut replay = Replay {
         shop: Shop::open(),
         tokens: None,
+        telling: None,
         samples: Samples::default(),
         signers: BTreeMap::new(),
     };
@@ -54,6 +55,8 @@ struct Replay {
     shop: Shop,
     /// A second server whose clock stands where the recorded tokens are valid.
     tokens: Option<(Shop, Owner)>,
+    /// A third server, which may tell events to this machine.
+    telling: Option<Shop>,
     samples: Samples,
     /// Recorded public keys that are registered, by their text.
     signers: BTreeMap<String, ()>,
@@ -69,7 +72,11 @@ impl Replay {
             "errors" => return super::gr4vy_rules::error(&self.shop, line, &mut self.samples),
             "all" => return gr4vy_whole::refund_all(&self.shop, line, &mut self.samples),
             "transaction" => return gr4vy_whole::read(&self.shop, line, &mut self.samples),
-            "webhook" | "webhook-signature" => return not_yet("outgoing webhooks"),
+            "webhook" => {
+                let shop = self.telling.get_or_insert_with(super::gr4vy_webhook::shop);
+                super::gr4vy_webhook::event(shop, line)
+            }
+            "webhook-signature" => super::gr4vy_webhook::signature(line),
             unknown => Err(format!("no meaning is known for the group {unknown:?}")),
         };
         let problems = verdict.err().into_iter().collect();
@@ -293,7 +300,7 @@ impl Replay {
 
 /// The transaction that the recorded refunds belong to. Without an amount in the request the
 /// recorded amount is all there is.
-fn money_for(line: &Value, items: &[Value]) -> Money {
+pub(super) fn money_for(line: &Value, items: &[Value]) -> Money {
     let first = items.first();
     let field = |name: &str| first.and_then(|item| item.get(name)).and_then(Value::as_str);
     let amount = first.and_then(|item| item.get("amount")).and_then(Value::as_i64);
@@ -313,7 +320,7 @@ fn money_for(line: &Value, items: &[Value]) -> Money {
 }
 
 /// The request that brings about a recorded refund.
-fn body_of(item: &Value) -> Value {
+pub(super) fn body_of(item: &Value) -> Value {
     let mut body = json!({});
     for name in ["amount", "target_type", "reason", "external_identifier"] {
         if let Some(value) = item.get(name) {

@@ -17,6 +17,7 @@ mod gr4vy_pay;
 mod gr4vy_rules;
 mod gr4vy_shapes;
 mod gr4vy_stage;
+mod gr4vy_webhook;
 mod gr4vy_whole;
 mod medusa_headers;
 mod medusa_v1;

@@ -16,6 +16,7 @@
 mod cli;
 mod gr4vy_token;
 mod http;
+mod receiver;
 mod server;
 mod shop;
 pub(crate) mod stripe;
@@ -23,5 +24,6 @@ pub(crate) mod stripe;
 pub(crate) use cli::{Cli, Key, Merchant, Run};
 pub(crate) use gr4vy_token::{Gr4vyClaims, public_key_pem, sign_gr4vy_token};
 pub(crate) use http::{Request, Response};
+pub(crate) use receiver::{Message, Receiver, Reply, gr4vy_signature, standard_signature};
 pub(crate) use server::{Options, Server};
 pub(crate) use shop::{FACES, Face, Shop, body, path, path_of};
