@@ -102,7 +102,8 @@ impl Hooks {
         let kind = opened.map_or(Kind::Stripe, |door| door.kind);
         let now_ms = self.desk.now_ms();
         let now_s = now_ms.div_euclid(1_000);
-        let heard = kind.hear(&Delivery { headers, body, secrets, now_s });
+        let merchant_account = opened.and_then(|door| door.merchant_account.as_deref());
+        let heard = kind.hear(&Delivery { headers, body, secrets, merchant_account, now_s });
         let (door, messages) = (opened?, heard.ok()?);
         if messages.len() > MESSAGES_MAX {
             return None;

@@ -73,7 +73,11 @@ modifications.baseUrl = `https://127.0.0.1:${secure}/v71`;
 
 const words = ["connector", "add", "--merchant", access.slug, "--kind", "adyen", "--name", "adyen", "--json"];
 words.push("--base-url", `http://127.0.0.1:${plain}/v71`, "--database", access.database);
-const secret = JSON.stringify({ merchant_account: MERCHANT_ACCOUNT, api_key: API_KEY });
+const secret = JSON.stringify({
+  merchant_account: MERCHANT_ACCOUNT,
+  api_key: API_KEY,
+  hmac_key: HMAC_KEY,
+});
 const account = JSON.parse(execFileSync(access.requite, words, { input: secret }));
 
 async function native(method, path, body) {
@@ -135,4 +139,66 @@ test("adyen: a lost answer is asked for again with the same key and bytes, and i
   assert.equal(made.size, before + 1);
   assert.equal(asked.length, 3);
   for (const again of asked) assert.deepEqual(again, asked[0]);
+});
+
+const validator = new hmacValidator();
+
+/** A notice as Adyen sends it, signed by its own library. */
+function notice(refund, pspReference, fields = {}) {
+  const item = {
+    pspReference: refund.psp_refund_id,
+    originalReference: pspReference,
+    merchantAccountCode: MERCHANT_ACCOUNT,
+    merchantReference: `requite-${refund.id}`,
+    amount: { currency: "EUR", value: refund.amount },
+    eventCode: "REFUND",
+    eventDate: "2026-11-22T05:10:00+01:00",
+    paymentMethod: "visa",
+    reason: "",
+    success: "true",
+    ...fields,
+  };
+  item.additionalData = { hmacSignature: validator.calculateHmac(item, HMAC_KEY) };
+  return item;
+}
+
+async function tell(...items) {
+  const notificationItems = items.map((item) => ({ NotificationRequestItem: item }));
+  const response = await fetch(`${access.url}/hooks/${account.id}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ live: "false", notificationItems }),
+  });
+  return `${response.status} ${response.status === 200 ? await response.text() : "refused"}`;
+}
+
+test("adyen: what the official library signs is believed, and what its validator refuses is not", async () => {
+  const refund = await refunded("QWERTZ1234567890", { amount: 2500 });
+  const good = notice(refund, "QWERTZ1234567890");
+  const changes = [
+    { pspReference: "OTHER" },
+    { originalReference: "OTHER" },
+    { merchantAccountCode: "OtherECOM" },
+    { merchantReference: "grün:\\ü" },
+    { amount: { currency: "USD", value: 2500 } },
+    { amount: { currency: "EUR", value: 2501 } },
+    { eventCode: "REFUND_FAILED" },
+    { success: "false" },
+  ];
+  for (const change of changes) {
+    const forged = { ...good, ...change };
+    assert.equal(validator.validateHMAC(forged, HMAC_KEY), false, JSON.stringify(change));
+    assert.equal(await tell(forged), "400 refused", JSON.stringify(change));
+    assert.equal(await tell(good, forged), "400 refused", "all of them or none");
+  }
+  // What is not signed may be anything: the texts with it are only shown.
+  const signed = notice(refund, "QWERTZ1234567890", { merchantReference: "grün:\\ü", reason: "x" });
+  assert.equal(validator.validateHMAC(signed, HMAC_KEY), true);
+  const ask = async () => (await native("GET", `/refunds/${refund.id}`)).body;
+  assert.equal((await ask()).status, "pending", "nothing of all that was believed");
+  // An account that was just added is known a moment later; Adyen too would send it again.
+  const told = await eventually(() => tell(signed), (answer) => answer.startsWith("200"));
+  assert.equal(told, "200 [accepted]");
+  const settled = await eventually(ask, (shown) => shown.status !== "pending");
+  assert.equal(settled.status, "succeeded");
 });

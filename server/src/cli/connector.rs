@@ -18,6 +18,7 @@ use crate::app::Office;
 use crate::config::Config;
 use crate::connectors::NAMES;
 use crate::connectors::account::{Account, Credential, Kind, SECRET_BYTES_MAX, bound_to, live_url};
+use crate::connectors::notice::HOOK_SECRETS_MAX;
 use crate::crypto::seal::SealingKey;
 use crate::crypto::secret::Secret;
 use crate::desk::Ids;
@@ -37,7 +38,9 @@ pub(crate) enum Connector {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Standard input has Stripe's secret key on one line, or of Adyen a JSON object:
-  {\"merchant_account\": \"ShopECOM\", \"api_key\": \"AQE...\"}
+  {\"merchant_account\": \"ShopECOM\", \"api_key\": \"AQE...\", \"hmac_key\": \"44782D...\"}
+The HMAC key is what signs Adyen's webhooks: without it refunds there stay pending. It can be set later:
+requite connector hook.
 
 The secret is sealed with the key in REQUITE_SEALING_KEY (32 bytes in base64), or in the file that
 --sealing-key-file names. The server needs the same key. To make one: openssl rand -base64 32
@@ -256,7 +259,11 @@ impl Rotate {
             )
             .into());
         }
-        let secret = sealed_text(&Credential { hooks: old.hooks, ..new })?;
+        // A new signing secret stands beside the one before it, as `requite connector hook` has it.
+        let mut hooks = new.hooks.clone();
+        hooks.extend(old.hooks.into_iter().filter(|known| !new.hooks.contains(known)));
+        hooks.truncate(HOOK_SECRETS_MAX);
+        let secret = sealed_text(&Credential { hooks, ..new })?;
         account.sealed = key.seal(&secret, &bound_to(&account), office.ids.entropy());
         account.sealed_at_ms = office.now_ms();
         Account::open(&account, Some(key)).context("the account cannot be used")?;
@@ -324,6 +331,8 @@ fn stripe(key: &str, mode: Mode) -> anyhow::Result<Credential> {
 struct AdyenSecret {
     merchant_account: String,
     api_key: String,
+    /// What signs its webhooks; `requite connector hook` sets it later as well.
+    hmac_key: Option<String>,
 }
 
 /// The errors of the JSON reader are not shown: they may have a secret in them.
@@ -331,12 +340,16 @@ fn adyen(text: &str) -> anyhow::Result<Credential> {
     let Ok(secret) = serde_json::from_str::<AdyenSecret>(text) else {
         bail!(
             "standard input has no secret of Adyen's: give a JSON object with the texts \
-             merchant_account and api_key"
+             merchant_account, api_key and hmac_key"
         );
     };
     if !is_secret(&secret.merchant_account) || !is_secret(&secret.api_key) {
         bail!("merchant_account and api_key must be texts without spaces");
     }
+    if !secret.hmac_key.as_ref().is_none_or(|key| Kind::Adyen.takes_hook_secret(key)) {
+        bail!("hmac_key must be 32 bytes in hexadecimal, as Adyen shows it");
+    }
     let merchant_account = Some(secret.merchant_account);
-    Ok(Credential { key: secret.api_key, merchant_account, hooks: Vec::new() })
+    let hooks = secret.hmac_key.into_iter().collect();
+    Ok(Credential { key: secret.api_key, merchant_account, hooks })
 }

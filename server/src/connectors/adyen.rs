@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use super::capabilities::{Capabilities, Otherwise, Recourse, Units};
 use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
 
-#[allow(dead_code, reason = "the route that hears them comes next")]
 pub(crate) mod hook;
 
 /// Where Adyen's test platform is. The live one has an address for each company: [`live_url`].

@@ -34,6 +34,8 @@ pub(crate) struct Delivery<'a> {
     pub body: &'a [u8],
     /// Any of them may have signed. Never empty texts.
     pub secrets: &'a [Secret],
+    /// Of a PSP whose webhooks may speak of several accounts: which one is meant here.
+    pub merchant_account: Option<&'a str>,
     /// Seconds since 1970.
     pub now_s: i64,
 }

@@ -30,6 +30,8 @@ pub(crate) struct Door {
     pub created_at_ms: i64,
     /// Any of them may sign; none: nothing is taken in.
     pub secrets: Vec<Secret>,
+    /// As the PSP calls it, where it does.
+    pub merchant_account: Option<String>,
     sealed: Vec<u8>,
 }
 
@@ -94,12 +96,14 @@ impl Doors {
         let credential = credential.inspect_err(|fault| {
             tracing::error!(connector = %view.name, %fault, "an account cannot take webhooks");
         });
+        let credential = credential.ok()?;
         Some(Door {
             at: AccountRef { merchant: view.merchant, account: view.id },
             name: view.name.clone(),
             kind: Kind::from_word(&view.kind)?,
             created_at_ms: view.created_at_ms,
-            secrets: credential.ok()?.hooks.into_iter().map(Secret::new).collect(),
+            secrets: credential.hooks.into_iter().map(Secret::new).collect(),
+            merchant_account: credential.merchant_account,
             sealed: view.sealed.clone(),
         })
     }

@@ -7,13 +7,17 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
+use data_encoding::{BASE64, HEXUPPER};
 use serde_json::{Value, json};
 
 use super::support::{Cli, Key, Options, Request, Server};
 
 /// Thirty-two bytes that seal nothing of value.
 const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
-const SECRET: &str = r#"{"merchant_account":"ShopECOM","api_key":"AQEnothingofvalue"}"#;
+const HMAC_KEY: &str = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
+const SECRET: &str = r#"{"merchant_account":"ShopECOM","api_key":"AQEnothingofvalue",
+    "hmac_key":"44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"}"#;
 const PAYMENT: &str = "WNS7WQ756L2GWR82";
 /// How long a refund may take to get where it is going.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
@@ -127,6 +131,8 @@ struct Bench {
     adyen: Adyen,
     server: Server,
     native: Key,
+    /// Where webhooks are taken.
+    hook_path: String,
 }
 
 impl Bench {
@@ -141,7 +147,9 @@ impl Bench {
         let native = cli.key(&merchant, "native");
         let url = format!("http://{}/v71", adyen.address);
         add(&cli, &merchant.id, &["--name", "adyen", "--base-url", &url]);
-        Bench { adyen, server, native }
+        let account = &cli.json(&["connector", "list"], "")[0];
+        let hook_path = format!("/hooks/{}", account["id"].as_str().expect("an id"));
+        Bench { adyen, server, native, hook_path }
     }
 
     /// A payment of 100.00 at Adyen.
@@ -157,6 +165,33 @@ impl Bench {
         let answer = self.server.send(&post.bearer(&self.native.token).json(&body));
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()
+    }
+
+    /// Tells of a refund of 40.00 as Adyen does; its thanks.
+    fn tell(&self, refund: &Value, (code, success): (&str, &str), minute: u32) -> (u16, String) {
+        let psp_refund = refund["psp_refund_id"].as_str().unwrap_or("REFUND0000000000");
+        let reference = format!("requite-{}", refund["id"].as_str().unwrap_or("nobody"));
+        let signed =
+            format!("{psp_refund}:{PAYMENT}:ShopECOM:{reference}:4000:EUR:{code}:{success}");
+        let key = HEXUPPER.decode(HMAC_KEY.as_bytes()).expect("hexadecimal");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let signature = BASE64.encode(hmac::sign(&key, signed.as_bytes()).as_ref());
+        let item = json!({"pspReference": psp_refund, "originalReference": PAYMENT,
+            "merchantAccountCode": "ShopECOM", "merchantReference": reference, "eventCode": code,
+            "amount": {"currency": "EUR", "value": 4_000}, "success": success, "reason": "why",
+            "eventDate": format!("2026-11-22T05:{minute:02}:00+01:00"), "paymentMethod": "visa",
+            "additionalData": {"hmacSignature": signature}});
+        let whole = json!({"live": "false",
+            "notificationItems": [{"NotificationRequestItem": item}]});
+        // An account that was just added is known a moment later; Adyen too would send it again.
+        let end = Instant::now() + ARRIVAL_MAX;
+        loop {
+            let answer = self.server.send(&Request::post(&self.hook_path).json(&whole));
+            if answer.status != 400 || Instant::now() > end {
+                return (answer.status, answer.text());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn shown(&self, refund: &Value) -> Value {
@@ -260,6 +295,48 @@ fn what_adyen_refuses_is_declined_and_what_its_gate_refuses_is_sent_again() {
 }
 
 #[test]
+fn what_adyen_tells_of_a_refund_is_believed_in_the_order_of_its_own_time() {
+    let bench = Bench::new();
+    let accepted = (200, "[accepted]".to_owned());
+    // It comes back after it had succeeded; and then the news of its success comes once more, late.
+    let refund = bench.refund(&bench.payment(), 4_000);
+    for _ in 0..3 {
+        assert_eq!(bench.tell(&refund, ("REFUND", "true"), 10), accepted);
+    }
+    bench.arrives(&refund, "succeeded");
+    assert_eq!(bench.tell(&refund, ("REFUND_FAILED", "true"), 20), accepted);
+    let reversed = bench.arrives(&refund, "reversed");
+    assert_eq!(reversed["error"]["code"], "refund_failed");
+    assert_eq!(bench.tell(&refund, ("REFUND", "true"), 10), accepted);
+    // The failure overtakes the success.
+    let overtaken = bench.refund(&bench.payment(), 4_000);
+    assert_eq!(bench.tell(&overtaken, ("REFUNDED_REVERSED", "true"), 20), accepted);
+    bench.arrives(&overtaken, "declined");
+    assert_eq!(bench.tell(&overtaken, ("REFUND", "true"), 10), accepted);
+    // Refused by Adyen's own checks.
+    let refused = bench.refund(&bench.payment(), 4_000);
+    assert_eq!(bench.tell(&refused, ("REFUND", "false"), 10), accepted);
+    let declined = bench.arrives(&refused, "declined");
+    assert_eq!(declined["error"], json!({"code": "refund_refused", "text": "why"}));
+    assert_eq!(bench.shown(&refund)["status"], "reversed");
+    assert_eq!(bench.shown(&overtaken)["status"], "declined");
+}
+
+/// The answer was lost, and the notice tells what nobody could be asked.
+#[test]
+fn a_notice_ends_what_a_lost_answer_left_open() {
+    let bench = Bench::new();
+    bench.adyen.will(&[Act::Lose]);
+    let refund = bench.refund(&bench.payment(), 4_000);
+    assert_eq!(refund["status"], "unknown");
+    assert_eq!(bench.tell(&refund, ("REFUND", "true"), 10).0, 200);
+    bench.arrives(&refund, "succeeded");
+    let forged = json!({"live": "false", "notificationItems": []});
+    let answer = bench.server.send(&Request::post(&bench.hook_path).json(&forged));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+}
+
+#[test]
 fn an_account_at_adyen_needs_its_address_and_its_merchant_account() {
     let folder = tempfile::tempdir().expect("a directory for temporary files");
     let cli = Cli::new(&format!("sqlite:{}", folder.path().join("requite.db").display()));
@@ -281,6 +358,12 @@ fn an_account_at_adyen_needs_its_address_and_its_merchant_account() {
         (&[], r#"{"merchant_account":"ShopECOM"}"#, 1, "api_key"),
         (&[], r#"{"merchant_account":"Shop ECOM","api_key":"AQEnothingofvalue"}"#, 1, "spaces"),
         (&[], r#"{"merchant_account":"a","api_key":"AQEnothingofvalue","x":1}"#, 1, "api_key"),
+        (
+            &[],
+            r#"{"merchant_account":"a","api_key":"AQEnothingofvalue","hmac_key":"44"}"#,
+            1,
+            "hexadecimal",
+        ),
     ] {
         let run = run(more, secret);
         assert_eq!(run.code, Some(code), "{more:?}: {}", run.stderr);

@@ -77,7 +77,7 @@ pub(crate) fn hear(delivery: &Delivery<'_>) -> Result<Vec<Message>, Forged> {
     if !is_good {
         return Err(Forged);
     }
-    Ok(items.into_iter().map(|wrapped| message(&wrapped.item)).collect())
+    Ok(items.iter().map(|wrapped| message(&wrapped.item, delivery.merchant_account)).collect())
 }
 
 fn key(secret: &Secret) -> Option<hmac::Key> {
@@ -130,10 +130,13 @@ fn is_success(item: &Item) -> Option<bool> {
     }
 }
 
-fn message(item: &Item) -> Message {
+/// A company's webhook may tell of all its merchant accounts: what is another's says nothing here.
+fn message(item: &Item, merchant_account: Option<&str>) -> Message {
     let success = is_success(item) == Some(true);
     let id = format!("{}:{}:{success}", item.psp_reference, item.event_code);
-    Message { id, word: item.event_code.clone(), said: said(item, success) }
+    let is_other = merchant_account.is_some_and(|ours| ours != item.merchant_account_code);
+    let said = if is_other { Said::Nothing } else { said(item, success) };
+    Message { id, word: item.event_code.clone(), said }
 }
 
 /// What a notice tells. Of captures, cancellations and disputes nothing is booked here.

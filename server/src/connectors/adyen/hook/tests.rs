@@ -26,7 +26,9 @@ fn whole(items: &[Value]) -> String {
 fn heard(keys: &[&str], body: &str) -> Result<Vec<Message>, Forged> {
     let secrets: Vec<Secret> = keys.iter().map(|key| Secret::new((*key).to_owned())).collect();
     let headers = hyper::HeaderMap::new();
-    hear(&Delivery { headers: &headers, body: body.as_bytes(), secrets: &secrets, now_s: 0 })
+    let merchant_account = Some("ShopECOM");
+    let body = body.as_bytes();
+    hear(&Delivery { headers: &headers, body, secrets: &secrets, merchant_account, now_s: 0 })
 }
 
 /// Signs a notice as Adyen does; nothing of ours but the order of the members is used.
@@ -166,6 +168,9 @@ fn other_notices_tell_nothing_of_a_refund() {
         item["additionalData"]["modification.action"] = action;
         told(item).said
     };
+    let mut others = refund("REFUND", "true");
+    others["merchantAccountCode"] = json!("OtherECOM");
+    assert_eq!(told(others).said, Said::Nothing, "of another account of the company");
     assert!(matches!(reversal("true", json!("refund")), Said::Refund(_)));
     assert_eq!(reversal("true", json!("cancel")), Said::Nothing);
     assert_eq!(reversal("false", json!("refund")), Said::Nothing);

@@ -25,7 +25,14 @@ fn is_heard(secrets: &[&str], header: &str, body: &[u8]) -> bool {
     }
     let secrets: Vec<Secret> =
         secrets.iter().map(|secret| Secret::new((*secret).to_owned())).collect();
-    hear(&Delivery { headers: &headers, body, secrets: &secrets, now_s: NOW_S }).is_ok()
+    hear(&Delivery {
+        headers: &headers,
+        body,
+        secrets: &secrets,
+        merchant_account: None,
+        now_s: NOW_S,
+    })
+    .is_ok()
 }
 
 /// Stripe's own SDK said of these what is good and what is not.
