@@ -40,7 +40,7 @@ const BATCH_MAX: usize = 128;
 const CONFLICTS_MAX: u32 = 10;
 /// How often a batch is tried whose new rows were there already.
 const TAKEN_MAX: u32 = 4;
-/// How long a batch waits for a database that is away.
+/// How long batches wait for a database that is away, from when it went.
 const AWAY_MAX: Duration = Duration::from_secs(1);
 /// How long a commit without an answer is asked after.
 const UNHEARD_MAX: Duration = Duration::from_secs(8);
@@ -82,12 +82,14 @@ impl Address {
 /// no asynchronous tasks.
 pub struct Postgres {
     link: Link,
+    /// Since when nothing was heard of it, if so. Batches do not wait for it one after the other.
+    away_since: Option<Instant>,
 }
 
 impl Postgres {
     /// Connects when it is first used: a server may start while its database is away.
     pub fn new(address: &Address) -> Postgres {
-        Postgres { link: Link::new(address.config.clone()) }
+        Postgres { link: Link::new(address.config.clone()), away_since: None }
     }
 
     fn try_once(
@@ -193,12 +195,11 @@ fn is_there(
 struct Patience {
     conflicts: u32,
     taken: u32,
-    away_since: Option<Instant>,
 }
 
 impl Patience {
     /// Waits before the next try, or says why there is none.
-    fn wait(&mut self, trouble: Trouble) -> Result<(), StoreFault> {
+    fn wait(&mut self, trouble: Trouble, away: Duration) -> Result<(), StoreFault> {
         match trouble {
             Trouble::Conflict { text, is_taken } => {
                 let (count, max) = match is_taken {
@@ -219,8 +220,7 @@ impl Patience {
                 Ok(())
             }
             Trouble::Away(text) => {
-                let since = *self.away_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= AWAY_MAX {
+                if away >= AWAY_MAX {
                     return Err(StoreFault::NotCommitted(text));
                 }
                 std::thread::sleep(PAUSE);
@@ -238,10 +238,13 @@ impl Store for Postgres {
         wanted: &Wanted,
         decide: &mut dyn FnMut(Loaded) -> Changes,
     ) -> Result<Commit, StoreFault> {
-        let mut patience = Patience { conflicts: 0, taken: 0, away_since: None };
+        let mut patience = Patience { conflicts: 0, taken: 0 };
         loop {
             let trouble = match self.try_once(wanted, decide) {
-                Ok(()) => return Ok(Commit::Heard),
+                Ok(()) => {
+                    self.away_since = None;
+                    return Ok(Commit::Heard);
+                }
                 Err(Failed::Before(trouble)) => trouble,
                 Err(Failed::Unheard { text, changes }) => {
                     tracing::warn!(%text, "a commit was not answered: it is read back");
@@ -252,7 +255,7 @@ impl Store for Postgres {
                 }
             };
             self.after(&trouble);
-            patience.wait(trouble)?;
+            patience.wait(trouble, self.away_for())?;
         }
     }
 
@@ -296,6 +299,10 @@ impl Postgres {
         })
     }
 
+    fn away_for(&self) -> Duration {
+        self.away_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// A connection on which something went wrong that its transaction cannot explain is not used
     /// again; on any other the transaction is rolled back.
     fn after(&mut self, trouble: &Trouble) {
@@ -304,6 +311,12 @@ impl Postgres {
             && self.link.client().is_ok_and(|client| client.batch_execute("rollback").is_ok());
         if !is_back {
             self.link.drop_connection();
+        }
+        match trouble {
+            Trouble::Away(_) => {
+                self.away_since.get_or_insert_with(Instant::now);
+            }
+            _ => self.away_since = None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The lane over a real database file: what is answered is on disk, and what is on disk adds up.
 
 mod audit;
+mod away;
 mod failing;
 mod files;
 mod history;
@@ -12,7 +13,9 @@ mod orders;
 mod people;
 mod races;
 mod refunds;
+mod relay;
 mod sessions;
 mod shop;
+mod statements;
 mod support;
 mod views;

@@ -18,43 +18,43 @@ use crate::support::{
 };
 
 /// A database with our schema, and the text of its address.
-fn database() -> (String, Address) {
+pub(crate) fn database() -> (String, Address) {
     let text = Cluster::shared().database();
     let address = Address::parse(&text).expect("an address");
     address.migrate().expect("an empty database");
     (text, address)
 }
 
-fn client(text: &str) -> postgres::Client {
+pub(crate) fn client(text: &str) -> postgres::Client {
     postgres::Client::connect(text, postgres::NoTls).expect("it is there")
 }
 
-fn count(text: &str, sql: &str) -> i64 {
+pub(crate) fn count(text: &str, sql: &str) -> i64 {
     client(text).query_one(sql, &[]).expect(sql).get(0)
 }
 
-struct Node {
-    lane: Lane<Postgres>,
-    sent: Vec<Instruction>,
+pub(crate) struct Node {
+    pub lane: Lane<Postgres>,
+    pub sent: Vec<Instruction>,
 }
 
 impl Node {
-    fn new(address: &Address) -> Node {
+    pub(crate) fn new(address: &Address) -> Node {
         Node { lane: Lane::new(Postgres::new(address), ["manual"]), sent: Vec::new() }
     }
 
-    fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
+    pub(crate) fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
         let (heard, sent) = send_batch(&mut self.lane, commands);
         self.sent.extend(sent);
         heard
     }
 
-    fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
+    pub(crate) fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
         let heard = self.batch(vec![command]);
         only(heard.first().expect("one command")).expect("answered at once")
     }
 
-    fn register(&mut self, payment: u128, connector: &str) {
+    pub(crate) fn register(&mut self, payment: u128, connector: &str) {
         let new = Registration {
             payment: PaymentId::new(payment),
             external_identifier: None,
@@ -69,7 +69,7 @@ impl Node {
         assert!(matches!(reply, Ok(Reply::Registered(_))), "{reply:?}");
     }
 
-    fn refund(&mut self, request: RefundRequest) -> Result<RefundReply, CommandError> {
+    pub(crate) fn refund(&mut self, request: RefundRequest) -> Result<RefundReply, CommandError> {
         match self.ask(Command::Refund(Box::new(request)))? {
             Reply::Refund(reply) => Ok(reply),
             other => panic!("a refund is answered with one, not {other:?}"),
@@ -185,4 +185,46 @@ fn the_first_use_of_one_key_on_two_lanes_is_one_execution() {
         assert_eq!((made, reused), (1, 1), "round {round}: {results:?}");
     }
     assert_eq!(count(&text, "select count(*) from refund"), i64::try_from(rounds).expect("few"));
+}
+
+/// F52: every fifth transaction meets another one, some of them as late as their commit. All of them
+/// are tried again, and nothing happens twice.
+#[test]
+fn f52_transactions_that_meet_others_are_tried_again_and_nothing_happens_twice() {
+    let (text, address) = database();
+    client(&text)
+        .batch_execute(
+            "create sequence tripped;
+            create function trip() returns trigger language plpgsql as $$ begin
+                if random() < 0.1 then
+                    perform nextval('tripped');
+                    raise exception 'a test did this' using errcode = '40001';
+                end if;
+                return null;
+            end $$;
+            create trigger trip_early after update on payment_head
+                for each statement execute function trip();
+            create constraint trigger trip_late after insert on event deferrable
+                initially deferred for each row execute function trip();",
+        )
+        .expect("a superuser may");
+    let refunds = 400_u128;
+    std::thread::scope(|scope| {
+        for part in 0..2_u128 {
+            let address = &address;
+            scope.spawn(move || {
+                let mut node = Node::new(address);
+                node.register(20 + part, "manual");
+                let payment = PaymentId::new(20 + part);
+                for number in 0..refunds / 2 {
+                    let id = 10_000 + number * 2 + part;
+                    let wish = at_payment(keyed(id, 5, &format!("key-{id}")), payment);
+                    node.refund(wish).expect("tried again until it is done");
+                }
+            });
+        }
+    });
+    assert_eq!(count(&text, "select count(*) from refund"), 400);
+    assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 2_000);
+    assert!(count(&text, "select last_value from tripped") > 20, "the test tripped nobody");
 }

@@ -10,6 +10,7 @@ use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, Row};
 
 use super::rows::{Parameters, Rows};
+use crate::fault::{self, Point, Struck};
 
 /// How long it may take to reach the database.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -69,6 +70,13 @@ impl From<postgres::Error> for Trouble {
             }
             _ => Trouble::Lasting(text),
         }
+    }
+}
+
+impl From<Struck> for Trouble {
+    /// As if the connection broke there.
+    fn from(cause: Struck) -> Trouble {
+        Trouble::Away(cause.to_string())
     }
 }
 
@@ -154,6 +162,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Begins. `limits` are settings of this one transaction.
     pub(super) fn begin(client: &'a mut Client, limits: &str) -> Result<Session<'a>, Trouble> {
+        fault::attempt(Point::StoreBegin)?;
         client.batch_execute(limits)?;
         Ok(Session { client })
     }
@@ -163,6 +172,7 @@ impl<'a> Session<'a> {
         if wanted.len() == 0 {
             return Ok(Vec::new());
         }
+        fault::attempt(Point::StoreRead)?;
         Ok(self.client.query_typed(sql, &wanted.parameters())?)
     }
 
@@ -182,6 +192,7 @@ impl<'a> Session<'a> {
         if rows.len() == 0 {
             return Ok(0);
         }
+        fault::attempt(Point::StoreWrite)?;
         Ok(self.client.execute_typed(sql, &rows.parameters())?)
     }
 
@@ -191,7 +202,9 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn commit(self) -> Result<(), Trouble> {
-        Ok(self.client.batch_execute("commit")?)
+        fault::attempt(Point::StoreCommit)?;
+        self.client.batch_execute("commit")?;
+        Ok(fault::attempt(Point::StoreCommitted)?)
     }
 
     pub(super) fn roll_back(self) -> Result<(), Trouble> {

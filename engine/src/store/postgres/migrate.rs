@@ -4,6 +4,8 @@
 //! start at once one does the work and two find it done; and as PostgreSQL takes schema changes back
 //! like anything else, one that dies half-way has done nothing.
 
+use std::time::Duration;
+
 use postgres::{Client, Config};
 
 use super::link::{Link, Session, Trouble, query};
@@ -17,6 +19,8 @@ const MIGRATIONS: &[&str] = &[
 
 /// How often the first table is tried to be made: processes that make it at once refuse each other.
 const TRIES_MAX: u32 = 10;
+/// Distance between these tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a database cannot be used. The texts are for operators.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +58,7 @@ pub(super) fn migrate(config: &Config) -> Result<(), OpenFault> {
                 return Err(OpenFault::Newer { found, known: MIGRATIONS.len() });
             }
             Ok(_) => return Ok(()),
-            Err(Trouble::Conflict { .. }) if tries < TRIES_MAX => {}
+            Err(Trouble::Conflict { .. }) if tries < TRIES_MAX => std::thread::sleep(PAUSE),
             Err(Trouble::Away(text)) => return Err(OpenFault::Away(text)),
             Err(trouble) => {
                 let text = trouble.text();
@@ -78,13 +82,17 @@ fn bring_up(client: &mut Client) -> Result<usize, Trouble> {
     if !rows.first().is_some_and(|row| row.flag(0).unwrap_or_default()) {
         // `if not exists` is no help against another process at the same moment: then one of the
         // two is refused, and tries again.
-        client.batch_execute(
+        let made = client.batch_execute(
             "-- make_schema_table
             create table if not exists requite_schema (
                 only_row bigint primary key check (only_row = 1),
                 version bigint not null);
             insert into requite_schema values (1, 0) on conflict do nothing",
-        )?;
+        );
+        made.map_err(|cause| match Trouble::from(cause) {
+            Trouble::Away(text) => Trouble::Away(text),
+            other => Trouble::Conflict { text: other.text(), is_taken: true },
+        })?;
     }
     let mut session = Session::begin(client, "begin isolation level read committed")?;
     let sql = "-- lock_schema
