@@ -171,21 +171,23 @@ impl Accounts {
         at: (MerchantId, String),
     ) -> Result<Arc<Account>, String> {
         let known = self.opened().get(&at).cloned();
-        if let Some((since, account)) = &known
+        if let Some((since, account)) = known
             && since.elapsed() < ACCOUNT_AGE_MAX
         {
-            return Ok(Arc::clone(account));
+            return Ok(account);
         }
         let reading = tokio::task::spawn_blocking(move || {
             let view = self.reads.connector(at.0, &at.1).map_err(|fault| fault.to_string())?;
             let view = view.ok_or_else(|| format!("the merchant has no connector {:?}", at.1))?;
-            let account = match known {
-                Some((_, account)) if account.sealed == view.sealed => account,
+            // Under the lock, so that calls which come together share one account, with its limits.
+            let mut opened = self.opened();
+            let account = match opened.get(&at) {
+                Some((_, account)) if account.sealed == view.sealed => Arc::clone(account),
                 _ => Arc::new(
                     Account::open(&view, self.key.as_ref()).map_err(|fault| fault.to_string())?,
                 ),
             };
-            self.opened().insert(at, (Instant::now(), Arc::clone(&account)));
+            opened.insert(at, (Instant::now(), Arc::clone(&account)));
             Ok(account)
         });
         reading.await.map_err(|fault| fault.to_string())?

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,6 +41,7 @@ const charge = (fields = {}) =>
 
 // Stripe's command line keeps its settings in the home directory; it gets one of its own.
 const home = mkdtempSync(join(tmpdir(), "requite-stripe-cli-"));
+after(() => rmSync(home, { recursive: true, force: true }));
 const run = promisify(execFile);
 async function cli(...words) {
   const line = [...words, "--api-base", url, "--api-key", KEY];

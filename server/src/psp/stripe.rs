@@ -187,6 +187,18 @@ fn page<'a>(
     Ok(serde_json::json!({"object": "list", "data": data, "has_more": surplus > 0, "url": url}))
 }
 
+/// Whether something of a time is in the times that `created[gte]` and its like ask for.
+fn is_created_as(form: &Form, at_ms: i64) -> bool {
+    let at_s = at_ms.div_euclid(1_000);
+    form.members("created").all(|(compared, text)| match (compared, text.parse::<i64>()) {
+        ("gte", Ok(bound)) => at_s >= bound,
+        ("gt", Ok(bound)) => at_s > bound,
+        ("lte", Ok(bound)) => at_s <= bound,
+        ("lt", Ok(bound)) => at_s < bound,
+        _ => false,
+    })
+}
+
 /// A positive amount in Stripe's unit, if one is given.
 fn amount(form: &Form) -> Result<Option<i64>, Failure> {
     let Some(text) = form.one("amount") else {

@@ -275,6 +275,28 @@ fn a_dispute_fails_what_is_pending_and_refuses_the_rest() {
     assert_eq!(value(&refused)["error"]["code"], "charge_disputed");
 }
 
+/// A list of a time is of that time, to the second.
+#[test]
+fn lists_are_narrowed_by_creation() {
+    let mut desk = Desk::new();
+    let charge = desk.charge("tok_visa");
+    for _ in 0..3 {
+        desk.post("/v1/refunds", &format!("charge={charge}&amount=100"));
+        desk.now_ms += 1_000;
+    }
+    let s = T0 / 1_000;
+    for (times, count) in [
+        (format!("created[gte]={}", s + 1), 2),
+        (format!("created[gt]={}", s + 1), 1),
+        (format!("created[lte]={s}"), 1),
+        (format!("created%5Bgte%5D={s}&created%5Blt%5D={}", s + 2), 2),
+        ("created[gte]=soon".to_owned(), 0),
+    ] {
+        let listed = desk.get(&format!("/v1/refunds?{times}"));
+        assert_eq!(listed["data"].as_array().map(Vec::len), Some(count), "{times}");
+    }
+}
+
 /// Rules fit in order, let pass, run out, and hit by rate from their seed.
 #[test]
 fn the_first_rule_that_fits_and_is_left_is_used() {

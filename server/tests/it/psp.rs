@@ -7,6 +7,8 @@
 
 mod accounts;
 mod answers;
+mod kills;
 mod rig;
 mod storms;
 mod time;
+mod webhooks;

@@ -112,23 +112,23 @@ fn answered(server: &Server, request: &Request) -> crate::support::Response {
 }
 
 /// How often the process is killed; `REQUITE_KILLS` asks for more.
-fn kills(usual: usize) -> usize {
+pub(crate) fn kills(usual: usize) -> usize {
     let asked = std::env::var("REQUITE_KILLS").ok();
     asked.map_or(usual, |text| text.parse().expect("REQUITE_KILLS is a number"))
 }
 
 /// Clients under load, each with a key of its own for every refund, retried until it is answered.
-struct Load<'a> {
+pub(crate) struct Load<'a> {
     shop: &'a Shop,
     payments: Vec<Value>,
     is_over: AtomicBool,
     next: AtomicUsize,
     /// Key to the refund that was acknowledged for it.
-    acknowledged: Mutex<BTreeMap<String, String>>,
+    pub(crate) acknowledged: Mutex<BTreeMap<String, String>>,
 }
 
 impl<'a> Load<'a> {
-    fn new(shop: &'a Shop, payments: Vec<Value>) -> Load<'a> {
+    pub(crate) fn new(shop: &'a Shop, payments: Vec<Value>) -> Load<'a> {
         Load {
             shop,
             payments,
@@ -139,7 +139,7 @@ impl<'a> Load<'a> {
     }
 
     /// Kills the server so often at random moments while sixteen clients ask it for refunds of 1.
-    fn kill_under_load(&self, server: &mut Server, kills: usize) {
+    pub(crate) fn kill_under_load(&self, server: &mut Server, kills: usize) {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
         println!("seed {seed} (only the moments of the kills depend on it)");
         let address = server.addr;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::{Call, VERSION, page, show};
+use super::{Call, VERSION, is_created_as, page, show};
 use crate::psp::Simulator;
 use crate::psp::books::{Change, Charge, Entry, Status};
 use crate::psp::hooks::{Endpoint, Event};
@@ -157,7 +157,12 @@ fn list_events(simulator: &Simulator, call: &Call<'_>) -> Result<Value, Failure>
                 None => event.kind == *kind,
             })
     };
-    let ids = events.iter().rev().filter(matches).map(|event| event.id.as_str());
+    let is_asked_for = |event: &&Event| {
+        let at_s = event.shown["created"].as_i64().unwrap_or_default();
+        is_created_as(call.form, at_s.saturating_mul(1_000))
+    };
+    let ids =
+        events.iter().rev().filter(matches).filter(is_asked_for).map(|event| event.id.as_str());
     page(ids, call.form, "/v1/events", |id| {
         events.iter().find(|event| event.id == id).map(|event| event.shown.clone())
     })

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::{Call, amount, page, show};
+use super::{Call, amount, is_created_as, page, show};
 use crate::psp::Simulator;
 use crate::psp::books::{Metadata, Refund, Status, Step, Wish};
 use crate::psp::form::Form;
@@ -112,6 +112,8 @@ pub(super) fn list(simulator: &mut Simulator, call: &Call<'_>) -> Result<Value, 
         }
         None => form.one("charge").map(str::to_owned),
     };
+    let is_asked_for =
+        |id: &&str| books.refunds.get(*id).is_some_and(|refund| is_created_as(form, refund.at_ms));
     let show = |id: &str| {
         let refund = books.refunds.get(id)?;
         Some(show::refund(books, refund, &[]))
@@ -122,12 +124,11 @@ pub(super) fn list(simulator: &mut Simulator, call: &Call<'_>) -> Result<Value, 
                 return Err(Failure::missing("charge", &charge));
             }
             let ids = books.refunds_of(&charge).rev().map(|refund| refund.id.as_str());
-            page(ids, form, "/v1/refunds", show)
+            page(ids.filter(is_asked_for), form, "/v1/refunds", show)
         }
         None => {
             let made = books.made.iter().rev().map(String::as_str);
-            let ids = made.filter(|id| books.refunds.contains_key(*id));
-            page(ids, form, "/v1/refunds", show)
+            page(made.filter(is_asked_for), form, "/v1/refunds", show)
         }
     }
 }

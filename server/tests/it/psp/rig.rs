@@ -16,6 +16,7 @@ use crate::support::{Options, Request, Response, Server, Shop};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Thirty-two bytes that seal nothing of value.
 const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
+const HOOK_SECRET: &str = "whsec_simulated_account";
 pub(super) const SECRET: &str = "sk_test_simulated_account";
 
 /// A simulator. Killed on drop.
@@ -149,6 +150,8 @@ impl Rig {
         let clock = folder.path().join("clock");
         std::fs::write(&clock, "+0").expect("writable");
         let options = Options { clock: Some(clock), ..Options::default() };
+        // The PSP's lists are another story, and would be read each time the clock moves.
+        let options = options.env("REQUITE_PSP_SWEEP_MS", "0");
         Rig { folder, ..Rig::open_with(Psp::start(psp_args), options) }
     }
 
@@ -283,6 +286,39 @@ impl Rig {
         }
     }
 
+    /// The same for a server whose clock can be moved, from so many hours on: the longest distance between
+    /// two looks at a time.
+    pub(crate) fn settled_by_and_by(&self, from_hour: u64) {
+        let all =
+            || self.paid.borrow().iter().flat_map(|paid| self.refunds(paid)).collect::<Vec<_>>();
+        let mut open = Vec::new();
+        for turn in 0..24 {
+            self.set_clock(Duration::from_secs(3_600 * (from_hour + 7 * turn)));
+            for _ in 0..20 {
+                open = all();
+                open.retain(|refund| !refund["next_action_at"].is_null());
+                if open.is_empty() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        panic!("{} stay open: {:?}", open.len(), open.first());
+    }
+
+    /// Lets the PSP tell this server what happens; where its webhooks go.
+    pub(crate) fn hook(&self) -> String {
+        let key = self.key_file().display().to_string();
+        let words = ["connector", "hook", "--merchant", &self.shop.merchant.id, "--name", "psp"];
+        let words = [&words[..], &["--sealing-key-file", &key]].concat();
+        let told = self.server.cli().json(&words, HOOK_SECRET);
+        let path = told[0]["hook_path"].as_str().expect("a path");
+        let url = format!("{}{path}", self.server.base_url);
+        let hook = json!({"url": url, "secret": HOOK_SECRET});
+        self.psp.control("POST", "/_psp/webhooks", &hook);
+        url
+    }
+
     /// R2: refund by refund, the PSP has paid what we say that it paid, once; and our own books are in order.
     pub(crate) fn agree(&self) {
         let books = self.psp.books();
@@ -296,7 +332,11 @@ impl Rig {
             let known = theirs.iter().filter(|refund| refund["charge"] == paid.charge.as_str());
             let mut counted = 0;
             for refund in &ours {
-                let of = |their: &&&Value| their["metadata"]["requite_refund"] == refund["id"];
+                // By our mark, or for refunds made elsewhere by the PSP's own id.
+                let of = |their: &&&Value| match refund["face"] == "external" {
+                    true => their["id"] == refund["psp_refund_id"],
+                    false => their["metadata"]["requite_refund"] == refund["id"],
+                };
                 let found: Vec<&Value> =
                     known.clone().filter(counts).filter(|their| of(&their)).collect();
                 let is_paid = refund["status"] == "succeeded";
