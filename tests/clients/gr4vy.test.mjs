@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomUUID } from "node:crypto";
+import http from "node:http";
 import { test } from "node:test";
 
-import { Gr4vy, withToken } from "@gr4vy/sdk";
+import { Gr4vy, getToken, verifyWebhook, withToken } from "@gr4vy/sdk";
 import * as errors from "@gr4vy/sdk/models/errors/index.js";
 
 import { access, eventually, losesFirstAnswer, mounts, registered } from "./shop.mjs";
@@ -619,3 +620,71 @@ for (const { where, url } of mounts("/gr4vy")) {
     await assert.rejects(transactions.settlements.get(id, randomUUID()), notFound);
   });
 }
+
+/** Somebody who is told of events: `url`, and `heard`, each message with its headers. */
+async function receiver() {
+  const heard = [];
+  const server = http.createServer((request, response) => {
+    const parts = [];
+    request.on("data", (part) => parts.push(part));
+    request.on("end", () => {
+      heard.push({ headers: request.headers, payload: Buffer.concat(parts).toString("utf8") });
+      response.writeHead(204).end();
+    });
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/hook`, heard, close };
+}
+
+/** Subscriptions are not in the SDK. */
+async function subscriptions(path, method, body) {
+  const token = await getToken({ privateKey: access.gr4vy });
+  const response = await fetch(`${access.url}/gr4vy/webhook-subscriptions${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  assert.ok(response.ok, `${response.status}`);
+  return response.status === 204 ? undefined : response.json();
+}
+
+test("gr4vy: events are told, and the SDK verifies them, also while a secret is rotated", async () => {
+  const told = await receiver();
+  const { id, secret } = await subscriptions("", "POST", { url: told.url });
+  const { refunds } = client(access.url).transactions;
+  const transactionId = await transaction();
+  const verified = ({ payload, headers }, key) =>
+    verifyWebhook(
+      payload,
+      key,
+      headers["x-gr4vy-webhook-signatures"],
+      headers["x-gr4vy-webhook-timestamp"],
+      300,
+    );
+  const succeeded = async (refund) => {
+    const isIt = ({ payload }) => {
+      const event = JSON.parse(payload);
+      return event.name === "refund.succeeded" && event.target.id === refund.id;
+    };
+    const heard = await eventually(() => told.heard.find(isIt), Boolean);
+    assert.ok(heard, "the refund was told");
+    return heard;
+  };
+  const first = await succeeded(await refunds.create({ amount: 100 }, transactionId));
+  verified(first, secret);
+  assert.throws(() => verified(first, "another"), /No matching signature/);
+  assert.throws(() => verified({ ...first, payload: `${first.payload} ` }, secret));
+  const event = JSON.parse(first.payload);
+  assert.equal(event.id, first.headers["x-gr4vy-webhook-id"]);
+  assert.equal(event.merchant_account_id, access.slug);
+  const rotated = await subscriptions(`/${id}/rotate-secret`, "POST", { delta: 5 });
+  const second = await succeeded(await refunds.create({ amount: 200 }, transactionId));
+  verified(second, secret);
+  verified(second, rotated.secret);
+  await subscriptions(`/${id}`, "DELETE");
+  told.close();
+});

@@ -5,8 +5,10 @@ run at each place where the face is served. The server and the credentials come 
 """
 
 import datetime
+import http.server
 import json
 import os
+import threading
 import time
 import unittest
 import urllib.request
@@ -16,6 +18,7 @@ import warnings
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from gr4vy import Gr4vy, auth, errors, models
+from gr4vy.webhooks import verify_webhook
 
 with open(os.environ["REQUITE_ACCESS"], encoding="utf-8") as file:
     ACCESS = json.load(file)
@@ -650,6 +653,72 @@ class History(Face):
             self.assert_not_found(
                 lambda: settlements.get(transaction_id=id, settlement_id=unknown)
             )
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Somebody who is told of events."""
+
+    heard = []
+
+    def do_POST(self):
+        payload = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.heard.append((self.headers, payload))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Webhooks(unittest.TestCase):
+    """Events that are told without asking."""
+
+    def ask(self, path, body):
+        """Subscriptions are not in the SDK."""
+        request = urllib.request.Request(
+            ACCESS["url"] + "/gr4vy/webhook-subscriptions" + path,
+            data=json.dumps(body).encode(),
+            headers={
+                "authorization": "Bearer " + auth.with_token(ACCESS["gr4vy"])(),
+                "content-type": "application/json",
+            },
+        )
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)
+
+    def told(self, id):
+        """The message that the refund with this id succeeded."""
+        until = time.monotonic() + SETTLED_WITHIN_MAX_S
+        while time.monotonic() < until:
+            for headers, payload in Receiver.heard:
+                event = json.loads(payload)
+                if event["name"] == "refund.succeeded" and event["target"]["id"] == id:
+                    return headers, payload
+            time.sleep(0.05)
+        self.fail("the refund was not told")
+
+    def test_the_sdk_verifies_what_is_told_with_either_secret(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made = self.ask("", {"url": f"http://127.0.0.1:{server.server_port}/hook"})
+        secrets = [made["secret"], self.ask(f"/{made['id']}/rotate-secret", {"delta": 5})["secret"]]
+        gr4vy = Gr4vy(
+            server_url=ACCESS["url"],
+            merchant_account_id=ACCESS["slug"],
+            bearer_auth=auth.with_token(ACCESS["gr4vy"]),
+        )
+        refund = gr4vy.transactions.refunds.create(transaction_id=transaction(), amount=100)
+        headers, payload = self.told(refund.id)
+        signatures = headers["X-Gr4vy-Webhook-Signatures"]
+        timestamp = headers["X-Gr4vy-Webhook-Timestamp"]
+        for secret in secrets:
+            verify_webhook(payload, secret, signatures, timestamp, 300)
+        with self.assertRaisesRegex(ValueError, "No matching signature"):
+            verify_webhook(payload, "another", signatures, timestamp, 300)
+        target = json.loads(payload)["target"]
+        self.assertEqual(models.Refund.model_validate(target).status, "succeeded")
 
 
 class HistoryAtTheRoot(History, unittest.TestCase):

@@ -146,21 +146,16 @@ impl Replay {
     /// A refund, or the reading of refunds, with the recorded answer.
     fn exchange(&mut self, line: &Value) -> Outcome {
         let whole = line.pointer("/response/body");
-        let Some(recorded) = whole.or_else(|| line.pointer("/response/body_partial")) else {
+        let Some(told) = whole.or_else(|| line.pointer("/response/body_partial")) else {
             return Outcome::failed("an exchange without a recorded body".to_owned());
         };
+        let (recorded, decisions) = &gr4vy_whole::unsettled(told);
         let items: Vec<Value> = match recorded.get("items").and_then(Value::as_array) {
             Some(items) => items.clone(),
             None => vec![recorded.clone()],
         };
-        if items.iter().any(|item| item["settled"].as_bool() == Some(true)) {
-            return not_yet("settlement");
-        }
-        if items.iter().any(|item| item["creator"].is_object()) {
-            return not_yet("refunds that a person made in the console");
-        }
         match self.exchanged(line, recorded, &items, whole.is_some()) {
-            Ok(problems) => Outcome::Run { decisions: BTreeSet::new(), problems },
+            Ok(problems) => Outcome::Run { decisions: decisions.clone(), problems },
             Err(problem) => Outcome::failed(problem),
         }
     }
@@ -331,10 +326,6 @@ pub(super) fn body_of(item: &Value) -> Value {
         body["target_id"] = item["target_id"].clone();
     }
     body
-}
-
-fn not_yet(reason: &str) -> Outcome {
-    Outcome::NotYet(reason.to_owned())
 }
 
 /// Seconds since 1970 as libfaketime reads a time.

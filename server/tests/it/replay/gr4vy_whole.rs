@@ -60,10 +60,7 @@ impl Dialect for Transaction {
 
 /// Reads a transaction in the recorded state.
 pub(super) fn read(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome {
-    let body = &line["response"]["body"];
-    if body["settled"].as_bool() == Some(true) {
-        return Outcome::NotYet("settlement".to_owned());
-    }
+    let (body, decisions) = &unsettled(&line["response"]["body"]);
     let number = |name: &str| body[name].as_i64().unwrap_or_default();
     let id = text(body, "/id");
     let redemptions = body["gift_card_redemptions"].as_array().cloned().unwrap_or_default();
@@ -102,7 +99,7 @@ pub(super) fn read(shop: &Shop, line: &Value, samples: &mut Samples) -> Outcome 
             found.differences
         }
     };
-    judged(problems, line, &answer)
+    judged(problems, line, (&answer, decisions))
 }
 
 /// Refunds all that is left of each instrument of a transaction.
@@ -129,7 +126,24 @@ pub(super) fn refund_all(shop: &Shop, line: &Value, samples: &mut Samples) -> Ou
             found
         }
     };
-    judged(problems, line, &answer)
+    judged(problems, line, (&answer, &BTreeSet::new()))
+}
+
+/// The recorded body as decision B33 has it: nothing is settled here, and nobody created it.
+pub(super) fn unsettled(recorded: &Value) -> (Value, BTreeSet<&'static str>) {
+    let mut body = recorded.clone();
+    for (name, demanded) in [
+        ("settled", json!(false)),
+        ("settled_amount", json!(0)),
+        ("settled_currency", Value::Null),
+        ("creator", Value::Null),
+    ] {
+        if let Some(there) = body.get_mut(name) {
+            *there = demanded;
+        }
+    }
+    let decisions = (body != *recorded).then_some("B33").into_iter().collect();
+    (body, decisions)
 }
 
 /// The recorded body with what only the recorded provider could say left open: its code for all
@@ -189,7 +203,11 @@ fn request(stage: &Stage, line: &Value) -> Request {
     request
 }
 
-fn judged(mut problems: Vec<String>, line: &Value, answer: &Response) -> Outcome {
+fn judged(
+    mut problems: Vec<String>,
+    line: &Value,
+    (answer, decisions): (&Response, &BTreeSet<&'static str>),
+) -> Outcome {
     let status = line.pointer("/response/status").and_then(Value::as_u64);
     if status != Some(answer.status.into()) {
         problems.push(format!("status {}, recorded {status:?}", answer.status));
@@ -198,7 +216,7 @@ fn judged(mut problems: Vec<String>, line: &Value, answer: &Response) -> Outcome
     if !problems.is_empty() {
         problems.push(format!("answer: {} {}", answer.status, shorten(&answer.text())));
     }
-    Outcome::Run { decisions: BTreeSet::new(), problems }
+    Outcome::Run { decisions: decisions.clone(), problems }
 }
 
 #[test]
