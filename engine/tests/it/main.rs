@@ -5,6 +5,7 @@ mod away;
 mod failing;
 mod files;
 mod history;
+mod inbox;
 mod keys;
 mod nodes;
 mod notices;

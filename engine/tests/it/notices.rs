@@ -177,6 +177,23 @@ fn a_notice_waits_for_the_call_under_way() {
     bench.check();
 }
 
+/// The call is another server's, or of this one before it died: until it is due it may still be answered.
+#[test]
+fn a_notice_waits_for_the_call_of_another_server() {
+    let mut bench = Bench::with_payment("psp");
+    bench.start(request(1, 4_000));
+    bench.restart();
+    let early = || ours(1, said("succeeded", "re_1"));
+    assert_eq!(told(&mut bench, early()), Noticed::Later(Obstacle::CallUnderWay));
+    let late = Notice { at_ms: NOW + 3_600_000, ..early() };
+    let heard = tell(&mut bench, late);
+    assert_eq!(bench.sent.last().expect("a call").kind, CallKind::LookUp);
+    bench.answer(succeeded());
+    assert_eq!(noticed(&heard), Some(Noticed::Settled(of(1))));
+    assert_eq!(left(&bench), 6_000);
+    bench.check();
+}
+
 /// The process died while the PSP was asked: the notice is still there, and asks again.
 #[test]
 fn a_notice_survives_a_crash_by_being_told_again() {

@@ -2,7 +2,8 @@
 //! within minutes, also where no webhook ever comes.
 //!
 //! What is listed is told to the lane as a webhook would be. Of what is known already nothing comes;
-//! what cannot be told now is in the list again next time, for the times overlap.
+//! what cannot be told now is in the list again next time, for the times overlap. Once a day the list is
+//! read from further back: a refund may fail weeks after it succeeded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use crate::desk::Desk;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How much of what was read before is read again: clocks differ, and lists lag.
 const OVERLAP_MS: i64 = 10 * 60_000;
+/// How far back it is read once a day: longer than banks take to send a refund back.
+const FAR_BACK_MS: i64 = 35 * DAY_MS;
+const DAY_MS: i64 = 86_400_000;
 /// Lists that are read for one account in one turn.
 const LISTS_MAX: u32 = 16;
 
@@ -30,7 +34,13 @@ pub(crate) async fn sweep(desk: Desk, doors: Arc<Doors>, lists: Lists, every_ms:
             if door.kind.has_list()
                 && let Some(sweep) = claim(&desk, &door, every_ms).await
             {
-                read(&desk, &door, &lists, sweep).await;
+                let now_ms = desk.now_ms();
+                let near_ms = sweep.since_ms.saturating_sub(OVERLAP_MS);
+                read(&desk, &door, &lists, (near_ms, now_ms)).await;
+                if sweep.since_ms.div_euclid(DAY_MS) != now_ms.div_euclid(DAY_MS) {
+                    let far_ms = now_ms.saturating_sub(FAR_BACK_MS);
+                    read(&desk, &door, &lists, (far_ms, near_ms)).await;
+                }
             }
         }
         tokio::time::sleep(LOOK_EVERY.min(Duration::from_millis(every_ms.unsigned_abs()))).await;
@@ -49,20 +59,19 @@ async fn claim(desk: &Desk, door: &Door, every_ms: i64) -> Option<Sweep> {
     }
 }
 
-/// Reads from where the last turn ended to now, in halves where a list is too long.
-async fn read(desk: &Desk, door: &Door, lists: &Lists, sweep: Sweep) {
-    let now_ms = desk.now_ms();
-    let (mut since_ms, mut until_ms) = (sweep.since_ms.saturating_sub(OVERLAP_MS), now_ms);
+/// Reads what was made between two times, in halves where a list is too long.
+async fn read(desk: &Desk, door: &Door, lists: &Lists, (mut since_ms, end_ms): (i64, i64)) {
+    let mut until_ms = end_ms;
     for _ in 0..LISTS_MAX {
         match lists.read(door.at.merchant, &door.name, (since_ms, until_ms)).await {
             Listing::Whole(rows) => {
                 tell_all(desk, door, rows).await;
                 let at = door.at;
                 let ended = desk.inbox(move |inbox| inbox.end_sweep(at, until_ms)).await;
-                if until_ms >= now_ms || !matches!(ended, Some(Ok(()))) {
+                if until_ms >= end_ms || !matches!(ended, Some(Ok(()))) {
                     return;
                 }
-                (since_ms, until_ms) = (until_ms, now_ms);
+                (since_ms, until_ms) = (until_ms, end_ms);
             }
             Listing::Cut => {
                 let span = until_ms.saturating_sub(since_ms);

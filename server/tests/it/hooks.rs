@@ -1,6 +1,6 @@
 //! Webhooks from a PSP, from its signature to what every face shows; and the same without any.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -175,6 +175,29 @@ fn a_refund_made_in_the_dashboard_counts_in_every_face() {
         assert_eq!(house.get("/api/alarms")["items"], json!([]));
         house.verify();
     }
+}
+
+/// F37: no webhook ever comes, and a refund that succeeded fails: once a day the PSP's list is read from
+/// further back.
+#[test]
+fn a_refund_that_fails_later_is_found_without_webhooks() {
+    let house = House::open("200");
+    let payment = house.payment("ch_1");
+    assert_eq!(house.refund(&payment, 4_000), 201);
+    house.stripe.is_old(10);
+    house.stripe.becomes("failed");
+    let path = house.server.database.trim_start_matches("sqlite:").to_owned();
+    let store = rusqlite::Connection::open(path).expect("our own file");
+    store.busy_timeout(Duration::from_secs(10)).expect("a store that is shared");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let yesterday = i64::try_from(since.as_millis()).expect("a time") - 86_400_000;
+    let swept = "update connector_sweep set since_ms = ?1";
+    house.eventually("reversed", |house| {
+        store.execute(swept, [yesterday]).expect("our own table");
+        house.statuses(&payment) == ["reversed"]
+    });
+    assert_eq!(house.refundable(&payment), 10_000);
+    house.verify();
 }
 
 /// F34: what nobody's secret signed leaves nothing behind, and an account that is not there answers

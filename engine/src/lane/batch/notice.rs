@@ -105,7 +105,10 @@ impl Batch<'_> {
         if is_named && agrees(refund.status, &notice.outcome) {
             return Ok(Noticed::Known(key));
         }
-        if self.under_way.contains_key(&key) || self.called.contains(&key) {
+        // Another server's call is not under way here; its attempt is on the books until it is due.
+        let is_out = refund.status == Status::Dispatched
+            && refund.next_action_at_ms.is_some_and(|due_ms| due_ms > notice.at_ms);
+        if is_out || self.under_way.contains_key(&key) || self.called.contains(&key) {
             return Ok(Noticed::Later(Obstacle::CallUnderWay));
         }
         let change = settle::inquire(refund, notice.at_ms);

@@ -104,6 +104,14 @@ impl Stripe {
         refund["id"].as_str().expect("an id").to_owned()
     }
 
+    /// The newest refund was made so many days earlier.
+    pub(crate) fn is_old(&self, days: i64) {
+        let mut books = self.books();
+        let refund = books.refunds.last_mut().expect("a refund was made");
+        let made = refund["created"].as_i64().expect("a time");
+        refund["created"] = json!(made - days * 86_400);
+    }
+
     /// An event about a refund as it is now.
     pub(crate) fn event(&self, id: &str, kind: &str, refund: &str) -> Value {
         let books = self.books();
@@ -207,9 +215,16 @@ fn show(books: &Books, path: &str) -> (u16, Value) {
             None => (404, json!({"error": {"type": "invalid_request_error"}})),
         };
     }
-    let charge = query.split('&').find_map(|part| part.strip_prefix("charge="));
+    let named = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name));
+    let time = |name: &str| named(name).and_then(|text| text.parse::<i64>().ok());
+    let charge = named("charge=");
+    let since = time("created%5Bgte%5D=").unwrap_or(i64::MIN);
+    let until = time("created%5Blte%5D=").unwrap_or(i64::MAX);
     let listed = books.refunds.iter().rev();
-    let listed = listed.filter(|refund| charge.is_none_or(|charge| refund["charge"] == charge));
+    let listed = listed.filter(|refund| {
+        let made = refund["created"].as_i64().expect("a time");
+        charge.is_none_or(|charge| refund["charge"] == charge) && (since..=until).contains(&made)
+    });
     let data: Vec<Value> = listed.cloned().collect();
     (200, json!({"object": "list", "data": data, "has_more": false}))
 }
