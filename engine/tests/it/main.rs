@@ -11,6 +11,7 @@ mod nodes;
 mod notices;
 mod operations;
 mod orders;
+mod pauses;
 mod people;
 mod races;
 mod refunds;
