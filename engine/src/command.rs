@@ -3,6 +3,8 @@
 //! Ids and times are drawn before a command is made, so a batch that is tried again decides the
 //! same.
 
+mod cards;
+
 use requite_core::currency::Currency;
 use requite_core::decide::{Ask, BookingRefusal, Refusal};
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
@@ -469,6 +471,9 @@ pub enum CommandError {
     /// The server is stopping. Nothing was done.
     #[error("stopping: nothing was done, try again shortly")]
     Stopping,
+    /// The store has no room or is held by another process. Nothing was done.
+    #[error("the store takes nothing now: nothing was done, try again shortly")]
+    Unstored,
     /// The store did not commit, or did not say whether it did.
     #[error("the store failed: {0}")]
     Store(String),

@@ -101,7 +101,8 @@ impl<S: Store> Lane<S> {
         let mut instructions = Vec::new();
         while !todo.is_empty() {
             let now = todo.drain(..todo.len().min(self.batch_max()));
-            let (commands, answers): (Vec<Command>, Vec<Answer>) = now.unzip();
+            let (mut commands, answers): (Vec<Command>, Vec<Answer>) = now.unzip();
+            commands.iter_mut().for_each(Command::strike_cards);
             self.calls_end(&commands);
             instructions.extend(self.decide_all(commands, answers));
         }
@@ -213,16 +214,32 @@ impl<S: Store> Lane<S> {
         }
     }
 
+    /// Their patience is over and the store takes nothing, so what they were told could not be written
+    /// down: they are told that their refund, which was taken, is not known to be done. Under its key
+    /// the same request finds it.
+    fn send_away(&mut self, refund: RefundRef, fault: &StoreFault) {
+        for waiter in self.waiters.remove(&refund).unwrap_or_default() {
+            (waiter.answer)(Err(CommandError::Store(fault.to_string())));
+        }
+    }
+
     /// Nothing was committed, or nobody knows. Clients are told so; news is kept.
     fn fail(&mut self, commands: Vec<Command>, answers: Vec<Answer>, fault: &StoreFault) {
         tracing::error!(%fault, commands = commands.len(), "a batch was not committed");
         let is_lasting = matches!(fault, StoreFault::Constraint(_));
         for (command, answer) in commands.into_iter().zip(answers) {
-            let is_news = matches!(command, Command::Settle { .. } | Command::Expire { .. });
+            if let Command::Expire { refund } = &command {
+                self.send_away(*refund, fault);
+            }
+            let is_news = matches!(command, Command::Settle { .. });
             if is_news && !is_lasting && self.backlog.len() < BACKLOG_MAX {
                 self.backlog.push(command);
             }
-            answer(Err(CommandError::Store(fault.to_string())));
+            let error = match fault {
+                StoreFault::Unavailable(_) => CommandError::Unstored,
+                _ => CommandError::Store(fault.to_string()),
+            };
+            answer(Err(error));
         }
     }
 }

@@ -235,6 +235,10 @@ pub enum StoreFault {
     /// Rolled back: nothing of the batch is there.
     #[error("not committed: {0}")]
     NotCommitted(String),
+    /// Rolled back, and nothing is wrong with it: the disk is full, or another process holds the store.
+    /// Later it may succeed.
+    #[error("not committed for now: {0}")]
+    Unavailable(String),
     /// One of the batch's rows broke a constraint; alone, the others may succeed.
     #[error("a row was refused by the store: {0}")]
     Constraint(String),

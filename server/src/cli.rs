@@ -105,6 +105,10 @@ type Done = Result<(), Trouble>;
 
 /// Runs what the arguments of this process ask for.
 pub(crate) fn run() -> ExitCode {
+    #[cfg(debug_assertions)]
+    if let Some(exit) = break_where_asked() {
+        return exit;
+    }
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -128,6 +132,18 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(if fault.is_flag { 2 } else { SETTINGS_EXIT })
         }
     }
+}
+
+/// In builds for tests: `REQUITE_FAULT=store.commit:3` kills the process when it passes that point for
+/// the third time. A release knows nothing of it.
+#[cfg(debug_assertions)]
+fn break_where_asked() -> Option<ExitCode> {
+    let text = std::env::var("REQUITE_FAULT").ok()?;
+    if requite_engine::fault::arm(&text).is_some() {
+        return None;
+    }
+    eprintln!("requite: REQUITE_FAULT={text} names no point and number");
+    Some(ExitCode::from(2))
 }
 
 fn command(line: Line) -> Done {

@@ -326,6 +326,8 @@ impl Faulty {
             Err(fault) if commits => Err(fault),
             _ if is_told => Ok(Commit::Heard),
             _ if fate == Fate::Constraint => Err(StoreFault::Constraint(String::from("simulated"))),
+            _ if fate == Fate::LoseAnswer => Err(StoreFault::Unheard(String::from("simulated"))),
+            _ if fate == Fate::FailLoad => Err(StoreFault::Unavailable(String::from("simulated"))),
             _ => Err(StoreFault::NotCommitted(String::from("simulated"))),
         };
         let transacted = Transacted {

@@ -137,7 +137,7 @@ impl World {
         result: &Result_,
         awaited: &BTreeMap<RefundRef, usize>,
     ) -> Result<(), String> {
-        if let Err(CommandError::Store(_)) = result {
+        if let Err(CommandError::Store(_) | CommandError::Unstored) = result {
             self.tally.add("answer", "store failed");
             if let (Some(request), true) = (&ticket.request, ticket.has_failed) {
                 self.keep_for_repeat(request);

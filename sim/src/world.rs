@@ -438,7 +438,6 @@ impl World {
             std::mem::take(&mut self.backlog).into_iter().map(|news| (news, None)).collect();
         commands.extend(batch.iter().cloned());
         for (command, number) in &commands {
-            self.model.received(command);
             self.trace.say(judge::line(self.now_ms, command, *number));
         }
         self.draw_fates(commands.len());
@@ -474,18 +473,22 @@ impl World {
 
     /// What was committed, and what therefore must be true.
     fn learn(&mut self, commands: &[(Command, Option<u64>)], log: Vec<Transacted>) -> Checked {
-        let is_single =
-            commands.len() == 1 || !log.first().is_some_and(|first| first.is_constraint);
+        // What the lane keeps from before may make more of it than one transaction takes.
         let mut log = log.into_iter();
-        let first = log.next();
-        if is_single {
-            return self.learn_one(commands, first);
-        }
-        if let Some(first) = &first {
-            self.note_fate(first)?;
-        }
-        for command in commands {
-            self.learn_one(std::slice::from_ref(command), log.next())?;
+        for commands in commands.chunks(BATCH_MAX) {
+            commands.iter().for_each(|(command, _)| self.model.received(command));
+            let first = log.next();
+            let is_constraint = first.as_ref().is_some_and(|first| first.is_constraint);
+            if commands.len() == 1 || !is_constraint {
+                self.learn_one(commands, first)?;
+                continue;
+            }
+            if let Some(first) = &first {
+                self.note_fate(first)?;
+            }
+            for command in commands {
+                self.learn_one(std::slice::from_ref(command), log.next())?;
+            }
         }
         Ok(())
     }
@@ -514,7 +517,13 @@ impl World {
                 ticket.has_failed = !is_told;
                 ticket.expected = expected;
             }
-            let is_news = matches!(command, Command::Settle { .. } | Command::Expire { .. });
+            if let (Command::Expire { refund }, false) = (command, is_told) {
+                // Whoever waited for it is sent away: nothing of it could be written down.
+                for ticket in self.tickets.values_mut() {
+                    ticket.has_failed |= ticket.awaits() == Some(*refund);
+                }
+            }
+            let is_news = matches!(command, Command::Settle { .. });
             if is_news && !is_told && !transacted.is_constraint {
                 self.backlog.push(command.clone());
             }

@@ -17,6 +17,7 @@ mod registry;
 mod session;
 mod shop;
 
+use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 pub use self::read::SqlReads;
@@ -41,14 +42,23 @@ pub(super) enum SqlFault {
     /// The database could not do it.
     #[error("{0}")]
     Database(String),
+    /// The database cannot do it now: no room, or another process holds it.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 impl From<rusqlite::Error> for SqlFault {
     fn from(cause: rusqlite::Error) -> SqlFault {
         match cause.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                SqlFault::Constraint(cause.to_string())
-            }
+            Some(ErrorCode::ConstraintViolation) => SqlFault::Constraint(cause.to_string()),
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen,
+            ) => SqlFault::Unavailable(cause.to_string()),
             _ => SqlFault::Database(cause.to_string()),
         }
     }
@@ -64,6 +74,7 @@ impl From<SqlFault> for StoreFault {
     fn from(fault: SqlFault) -> StoreFault {
         match fault {
             SqlFault::Constraint(cause) => StoreFault::Constraint(cause),
+            SqlFault::Unavailable(cause) => StoreFault::Unavailable(cause),
             fault => StoreFault::NotCommitted(fault.to_string()),
         }
     }

@@ -32,8 +32,9 @@ use crate::read::ReadFault;
 
 /// `requ` in ASCII: marks the file as ours.
 const APPLICATION_ID: i32 = 0x7265_7175;
-/// How long a writer waits for another process's transaction.
-const BUSY_MAX: Duration = Duration::from_secs(4);
+/// How long a writer waits for another process's transaction. Whoever comes while one batch waits may
+/// wait for the next one as well, and nobody waits for five seconds to hear that they must come again.
+const BUSY_MAX: Duration = Duration::from_secs(2);
 /// More than the number of hot statements; the default of 16 would evict them all the time.
 const STATEMENTS_MAX: usize = 128;
 /// Pages after which the log is copied back (about 64 MB); the default of 1,000 costs a third of
@@ -208,12 +209,25 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
         transaction.execute_batch(sql).map_err(unreadable)?;
     }
     if found < known {
+        fault::pass(Point::Migrated);
         let known = i32::try_from(known).expect("there are few migrations");
         transaction.pragma_update(None, "user_version", known).map_err(unreadable)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(unreadable)?;
     }
-    fault::pass(Point::Migrated);
     transaction.commit().map_err(unreadable)
+}
+
+/// A commit that failed. What was not written whole is not there; what was written and could not be
+/// brought to the disk may be found there after a crash.
+fn uncommitted(cause: rusqlite::Error) -> StoreFault {
+    let is_unsynced = cause.sqlite_error().is_some_and(|of| {
+        let synced = [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC];
+        synced.contains(&of.extended_code)
+    });
+    if is_unsynced {
+        return StoreFault::Unheard(cause.to_string());
+    }
+    StoreFault::from(SqlFault::from(cause))
 }
 
 impl Store for Sqlite {
@@ -235,10 +249,11 @@ impl Store for Sqlite {
         }
         save::save(Sql::Sqlite(&transaction), &changes)?;
         fault::attempt(Point::StoreCommit).map_err(SqlFault::from)?;
-        transaction.commit().map_err(SqlFault::from)?;
+        transaction.commit().map_err(uncommitted)?;
         // Committed, and reported as failed: what a test makes of this is what a connection that
         // breaks at the wrong moment makes of it.
-        fault::attempt(Point::StoreCommitted).map_err(SqlFault::from)?;
+        fault::attempt(Point::StoreCommitted)
+            .map_err(|struck| StoreFault::Unheard(struck.to_string()))?;
         Ok(Commit::Heard)
     }
 

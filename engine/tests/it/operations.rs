@@ -433,3 +433,38 @@ fn payments_are_listed_and_counted_by_creation() {
         assert_eq!(counted, count, "{filter:?}");
     }
 }
+
+/// A card number that somebody typed where none belongs is in no file.
+#[test]
+fn card_numbers_reach_no_store() {
+    const NUMBER: &str = "4242424242424242";
+    let mut bench = Bench::new();
+    let mut new = registration("manual", &[10_000]);
+    new.description = Some(format!("paid with {NUMBER}"));
+    new.profile = format!(r#"{{"memo":{NUMBER}}}"#);
+    bench.ask(bench_command(new)).expect("registered");
+    let mut refund = request(1, 1_000);
+    refund.details.note = Some(format!("back to {NUMBER}"));
+    refund.details.reason_text = Some("4242 4242 4242 4242".to_owned());
+    refund.details.metadata = Some(format!(r#"{{"card":"{NUMBER}","as":{NUMBER}}}"#));
+    refund.details.key_text = Some(NUMBER.to_owned());
+    bench.refund(refund).expect("it fits");
+    bench.ask(amendment(None, Some(&format!(r#"{{"{NUMBER}":1}}"#)))).expect("amended");
+    let shown = bench.view(None);
+    let made = shown.refunds.first().expect("made");
+    assert_eq!(made.note.as_deref(), Some("back to 424242******4242"));
+    assert_eq!(made.reason_text.as_deref(), Some("4242 42** **** 4242"));
+    let metadata = r#"{"card":"424242******4242","as":4242420000004242}"#;
+    assert_eq!(made.metadata.as_deref(), Some(metadata));
+    assert_eq!(shown.description.as_deref(), Some("paid with 424242******4242"));
+    assert_eq!(shown.metadata.as_deref(), Some(r#"{"424242******4242":1}"#));
+    bench.restart();
+    let folder = bench.path();
+    let folder = folder.parent().expect("a file is in a folder");
+    for file in std::fs::read_dir(folder).expect("readable") {
+        let bytes = std::fs::read(file.expect("readable").path()).expect("a file of ours");
+        let has_it = |number: &[u8]| bytes.windows(number.len()).any(|window| window == number);
+        assert!(!has_it(NUMBER.as_bytes()) && !has_it(b"4242 4242 4242 4242"));
+    }
+    bench.check();
+}

@@ -217,3 +217,26 @@ fn nothing_points_outside_the_project() {
         }
     }
 }
+
+/// What docs/how-we-know.md claims is held by tests that are there.
+#[test]
+fn every_test_that_is_claimed_exists() {
+    let page = std::fs::read_to_string(root().join("docs/how-we-know.md")).expect("the page");
+    let mut sources = String::new();
+    for folder in ["core/tests", "engine/tests", "sim/tests", "server/src", "server/tests"] {
+        let mut found = Vec::new();
+        self::sources(&root().join(folder), &mut found);
+        let texts = found.iter().map(|path| std::fs::read_to_string(path).expect("a source"));
+        sources.extend(texts);
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| F"));
+    let mut claimed = 0;
+    for row in rows {
+        let names = row.split('`').skip(1).step_by(2);
+        for name in names.filter(|name| name.contains('_') && name.len() > 15) {
+            claimed += 1;
+            assert!(sources.contains(&format!("fn {name}(")), "no test is named {name}: {row}");
+        }
+    }
+    assert!(claimed > 40, "the page claims next to nothing: {claimed}");
+}

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use requite_engine::fault::Point;
 use serde_json::{Value, json};
 
-use crate::support::{FACES, Face, Options, Request, Server, Shop};
+use crate::support::{Cli, FACES, Face, Options, Request, Server, Shop};
 
 /// A payment of 5.00, a thousand refunds of 0.01 at once, through all five faces: exactly 500 are
 /// made, 500 are refused in dialect, and the journal balances.
@@ -234,6 +235,211 @@ fn killed_again_and_again_it_loses_and_doubles_nothing() {
     assert!(acknowledged.len() > kills, "there was load");
     settled(&server, &shop, &load.payments, &acknowledged);
     verify(&server);
+}
+
+/// The process dies at every named point of a refund's way, each time somewhere else in it; clients ask
+/// again under their keys. No refund is lost, none is made twice.
+#[test]
+fn killed_at_every_named_point_it_loses_and_doubles_nothing() {
+    let rounds: usize = std::env::var("REQUITE_FAULT_ROUNDS")
+        .map_or(1, |text| text.parse().expect("REQUITE_FAULT_ROUNDS is a number"));
+    let mut server = Server::start(Options::default().env("REQUITE_PSP_CALL_DEADLINE_MS", "300"));
+    let shop = Shop::open(&server.cli(), "Shop");
+    let mut new = json!({"amount": 1_000_000, "currency": "USD", "connector": "sandbox",
+        "captures": [{"amount": 1_000_000}]});
+    new["sandbox"] = json!(["lost", "approve", "lost:never", "pending:approve"]);
+    let payments = vec![server.register(&shop.native, &new)];
+    let load = Load {
+        shop: &shop,
+        payments,
+        is_over: AtomicBool::new(false),
+        next: AtomicUsize::new(0),
+        acknowledged: Mutex::new(BTreeMap::new()),
+    };
+    // A migration has nothing to do in a store that is there: it dies in a new one, below. Recovery and
+    // the sweep find something only where a call was open: the simulation kills there.
+    let on_the_way = Point::LISTED.iter().filter(|(point, _)| {
+        !matches!(
+            point,
+            Point::Migration | Point::Migrated | Point::SweepFound | Point::RecoveryFound
+        )
+    });
+    let address = server.addr;
+    let mut deaths = 0;
+    let mut missed = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| load.run(address));
+        }
+        for (_, name) in on_the_way.cycle().take(10 * rounds) {
+            let times = 1 + deaths % 7;
+            server.kill9();
+            server.start_armed(&format!("{name}:{times}"));
+            if !server.dies_within(Duration::from_secs(30)) {
+                missed.push(*name);
+                server.kill9();
+            }
+            deaths += 1;
+            server.start_again();
+        }
+        load.is_over.store(true, Ordering::Release);
+    });
+    let acknowledged = load.acknowledged.into_inner().expect("no panic");
+    assert_eq!(missed, Vec::<&str>::new(), "armed and never passed: nothing was tested");
+    println!("{deaths} deaths at named points, {} refunds acknowledged", acknowledged.len());
+    settled(&server, &shop, &load.payments, &acknowledged);
+    verify(&server);
+}
+
+/// F85: killed before and after every statement of the migrations, the next start completes them.
+#[test]
+fn a_migration_that_is_killed_is_done_by_the_next_start() {
+    for name in ["migration", "migrated"] {
+        for number in 1.. {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let database = format!("sqlite:{}", folder.path().join("requite.db").display());
+            let armed = Cli::new(&database).env("REQUITE_FAULT", &format!("{name}:{number}"));
+            let died = armed.run(&["merchant", "create", "Shop"], "");
+            if died.code.is_some() {
+                assert_eq!((died.code, number > 1), (Some(0), true), "{name}:{number} {died:?}");
+                break;
+            }
+            let again = Cli::new(&database).run(&["merchant", "create", "Shop"], "");
+            assert_eq!(again.code, Some(0), "{name}:{number}: {again:?}");
+            assert_eq!(Cli::new(&database).run(&["verify"], "").code, Some(0));
+        }
+    }
+}
+
+/// F44: another process holds the file. Whoever asks is told to come again within five seconds, and all
+/// goes on once it is let go.
+#[test]
+fn while_another_process_holds_the_file_everybody_is_told_to_come_again() {
+    let server = Server::start(Options::default());
+    let shop = Shop::open(&server.cli(), "Shop");
+    let new = json!({"amount": 10_000, "currency": "USD", "captures": [{"amount": 10_000}]});
+    let payment = server.register(&shop.native, &new);
+    let holder = rusqlite::Connection::open(server.database.trim_start_matches("sqlite:"))
+        .expect("a second process can open it");
+    holder.execute_batch("begin immediate").expect("nobody writes");
+    let requests: Vec<Request> = FACES
+        .into_iter()
+        .map(|face| shop.refund(face, &payment, 5).header("idempotency-key", &format!("{face:?}")))
+        .collect();
+    let started = Instant::now();
+    let responses = server.send_at_once(&requests);
+    println!("told to come again after {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
+    for (face, response) in FACES.into_iter().zip(&responses) {
+        // Gr4vy's dialect has one word for it.
+        let is_busy = matches!((response.status, face), (503, _) | (429, Face::Gr4vy));
+        assert!(is_busy, "{face:?}: {} {}", response.status, response.text());
+        assert!(response.header("retry-after").is_some(), "{face:?}");
+    }
+    holder.execute_batch("rollback").expect("it was begun");
+    for (face, request) in FACES.into_iter().zip(&requests) {
+        let again = answered(&server, request);
+        assert!(face.accepted(&again), "{face:?}: {} {}", again.status, again.text());
+    }
+    assert_eq!(refunds_of(&server, &shop, &payment).len(), FACES.len(), "one for each key");
+    verify(&server);
+}
+
+/// F42: the disk is full. No refund is taken, and each dialect says to come again; when there is room,
+/// everything goes on without a restart.
+#[test]
+fn a_full_disk_is_told_and_survived() {
+    let disk = SmallDisk::new();
+    let path = disk.path().join("requite.db");
+    let options = Options {
+        database: Some(format!("sqlite:{}", path.display())),
+        ..Options::default().env("REQUITE_PSP_CALL_DEADLINE_MS", "300")
+    };
+    let server = Server::start(options);
+    let shop = Shop::open(&server.cli(), "Shop");
+    let mut new = json!({"amount": 1_000_000, "currency": "USD", "connector": "sandbox",
+        "captures": [{"amount": 1_000_000}]});
+    new["sandbox"] = json!(["approve", "lost", "pending:approve"]);
+    let payment = server.register(&shop.native, &new);
+    let mut kept = BTreeMap::new();
+    let mut refused = Vec::new();
+    disk.fill();
+    for (face, number) in FACES.into_iter().cycle().zip(0..600) {
+        let key = format!("full-{number}");
+        let request = shop.refund(face, &payment, 1).header("idempotency-key", &key);
+        let response = server.send(&request);
+        if face.accepted(&response) {
+            let id = response.header("requite-refund-id").expect("it is named").to_owned();
+            kept.insert(key, id);
+        } else if matches!(response.status, 429 | 500 | 503) {
+            // 500: it was taken, and what became of it could not be written down.
+            let says_when = response.header("retry-after").is_some();
+            assert!(says_when || response.status == 500, "{face:?}");
+            refused.push((face, request));
+            if refused.len() >= 40 {
+                break;
+            }
+        } else {
+            // Moyasar's and the others' word for "the first one is still under way".
+            let is_open = response.text().contains("still processing") || response.status == 409;
+            assert!(is_open, "{face:?}: {} {}", response.status, response.text());
+        }
+    }
+    assert!(refused.len() >= 40, "the disk was never full: {} accepted", kept.len());
+    disk.empty();
+    for (face, request) in &refused {
+        let again = answered(&server, request);
+        assert!(face.accepted(&again), "{face:?}: {} {}", again.status, again.text());
+        let id = again.header("requite-refund-id").expect("it is named").to_owned();
+        let key = format!("again-{}", kept.len());
+        kept.insert(key, id);
+    }
+    let made = refunds_of(&server, &shop, &payment);
+    for (key, refund) in &kept {
+        let is_it = |made: &&Value| made["id"].as_str() == Some(refund);
+        assert_eq!(made.iter().filter(is_it).count(), 1, "{key}: {refund}");
+    }
+    verify(&server);
+}
+
+/// A disk of 24 megabytes: a file system in memory, which root may mount.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> SmallDisk {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
+            .arg(folder.path())
+            .status();
+        let is_mounted = mount.is_ok_and(|status| status.success());
+        assert!(is_mounted, "this test mounts a small disk and needs root for it");
+        SmallDisk(folder)
+    }
+
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    /// Leaves a few pages.
+    fn fill(&self) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.path().join("filler")).expect("it is our disk");
+        while file.write_all(&[0; 4_096]).is_ok() {}
+        let length = file.metadata().expect("our file").len();
+        file.set_len(length.saturating_sub(64 * 1_024)).expect("it can be made shorter");
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.path().join("filler")).expect("it was filled");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let gone = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
+        drop(gone);
+    }
 }
 
 /// Waits, bounded, until no refund is open; then every key has its one refund.

@@ -184,9 +184,9 @@ impl Failure {
 
     fn retry_after(&self) -> Option<HeaderValue> {
         let is_unknown = matches!(self, Failure::Unmade { unmade: Unmade::Open, .. });
-        let is_passing =
-            matches!(self, Failure::Command(CommandError::Overloaded | CommandError::Stopping))
-                || matches!(self, Failure::Barred(Barred::Rate));
+        use CommandError::{Overloaded, Stopping, Unstored};
+        let is_passing = matches!(self, Failure::Command(Overloaded | Stopping | Unstored))
+            || matches!(self, Failure::Barred(Barred::Rate));
         let after = is_unknown.then_some(RETRY_UNKNOWN_AFTER_S);
         after.or(is_passing.then_some(RETRY_AFTER_S))
     }
@@ -238,7 +238,7 @@ fn command(error: &CommandError) -> Answer {
             "conflict",
             "the first request with this Idempotency-Key is still in progress",
         ),
-        CommandError::Overloaded => Answer::new(
+        CommandError::Overloaded | CommandError::Unstored => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
             "the server is overloaded; nothing was done, send the request again shortly",

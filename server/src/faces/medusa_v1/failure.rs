@@ -275,7 +275,7 @@ pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure 
             (Some("invalid_state_error"), None),
             IN_PROGRESS.to_owned(),
         ),
-        CommandError::Overloaded => {
+        CommandError::Overloaded | CommandError::Unstored => {
             Failure::busy("The server is busy. Nothing was done; try again.")
         }
         CommandError::Stopping => {

@@ -315,6 +315,7 @@ fn stopped(
         Err(
             error @ (CommandError::Overloaded
             | CommandError::Stopping
+            | CommandError::Unstored
             | CommandError::KeyInProgress),
         ) if wish.key_text.is_some() => failure::refused(error, &shown, &shown).with(told),
         Err(error) => {

@@ -166,8 +166,6 @@ fn key_reused() -> Spoken {
 
 impl Failure {
     fn spoken(self) -> Spoken {
-        let parser =
-            |status, message: String| spoken(status, Form::Parser("unknown_error"), message);
         match self {
             Failure::Body(fault) => body_fault(fault),
             Failure::Charset(name) => parser(415, format!("unsupported charset {}", text(&name))),
@@ -238,8 +236,11 @@ impl Failure {
     }
 }
 
+fn parser(status: u16, message: String) -> Spoken {
+    spoken(status, Form::Parser("unknown_error"), message)
+}
+
 fn body_fault(fault: BodyFault) -> Spoken {
-    let parser = |status, message: String| spoken(status, Form::Parser("unknown_error"), message);
     match fault {
         BodyFault::TooLarge { .. } => parser(413, "request entity too large".to_owned()),
         BodyFault::TimedOut => parser(408, "the request body took too long to arrive".to_owned()),
@@ -259,7 +260,7 @@ fn refused(error: CommandError, asked: Asked) -> Spoken {
         CommandError::Refused { refusal, .. } => refusal_spoken(&refusal, asked),
         CommandError::KeyReused => key_reused(),
         CommandError::KeyInProgress => conflict(),
-        CommandError::Overloaded | CommandError::Stopping => no_room(),
+        CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => no_room(),
         CommandError::Store(fault) => {
             tracing::error!(%fault, "a refund was not stored, or may not have been");
             store_failed(NOT_STORED)
@@ -313,7 +314,7 @@ fn not_captured(error: CommandError, payment: &str) -> Spoken {
             BookingRefusal::ExceedsCapturable { .. } => invalid(MORE_THAN_AUTHORIZED),
             BookingRefusal::TooMany => invalid("The payment has too many captures for another."),
         },
-        CommandError::Overloaded | CommandError::Stopping => no_room(),
+        CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => no_room(),
         CommandError::Store(fault) => {
             tracing::error!(%fault, "a capture was not stored, or may not have been");
             store_failed(NOT_STORED)
@@ -331,7 +332,7 @@ fn not_registered(error: CommandError) -> Spoken {
     match error {
         CommandError::KeyReused => key_reused(),
         CommandError::KeyInProgress => conflict(),
-        CommandError::Overloaded | CommandError::Stopping => no_room(),
+        CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => no_room(),
         CommandError::Store(fault) => {
             tracing::error!(%fault, "a payment was not registered, or may not have been");
             store_failed(NOT_STORED)

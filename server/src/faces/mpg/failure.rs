@@ -255,7 +255,7 @@ fn command(error: &CommandError) -> Answer {
         CommandError::KeyInProgress => {
             Answer::new(StatusCode::BAD_REQUEST, "Initial request is still processing.")
         }
-        CommandError::Overloaded => Answer::new(
+        CommandError::Overloaded | CommandError::Unstored => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The server is overloaded. Nothing was done, send the request again shortly.",
         ),

@@ -212,6 +212,11 @@ pub(crate) fn of_command(error: CommandError) -> Failure {
             "overloaded",
             "too much is going on; nothing was done, try again shortly",
         ),
+        CommandError::Unstored => Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            "the store takes nothing now; nothing was done, try again shortly",
+        ),
         CommandError::Stopping => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "stopping",

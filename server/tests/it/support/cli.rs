@@ -9,6 +9,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub(crate) struct Cli {
     database: String,
+    env: Vec<(String, String)>,
 }
 
 /// How a command ended, and what it printed.
@@ -38,7 +39,12 @@ pub(crate) struct Key {
 impl Cli {
     /// `database` as the `--database` option has it: `sqlite:PATH` or `postgres://...`.
     pub(crate) fn new(database: &str) -> Cli {
-        Cli { database: database.to_owned() }
+        Cli { database: database.to_owned(), env: Vec::new() }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Cli {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Runs `requite ARGS --database ...` with `input` on standard input.
@@ -46,6 +52,7 @@ impl Cli {
         let mut child = Command::new(env!("CARGO_BIN_EXE_requite"))
             .args(args)
             .args(["--database", &self.database])
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -139,6 +139,29 @@ impl Server {
         self.addr = addr;
     }
 
+    /// Starts a stopped server again, to die where `fault` says (`store.commit:3`), perhaps before it is
+    /// ready.
+    pub(crate) fn start_armed(&mut self, fault: &str) {
+        let options = self.options.clone().env("REQUITE_FAULT", fault);
+        let listen = self.addr.to_string();
+        self.child = launch(&options, &self.database, &listen, &self.log_path());
+    }
+
+    /// Does the process die by its own hand in this time? One that does not is left as it is.
+    pub(crate) fn dies_within(&mut self, time: Duration) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let end = std::time::Instant::now() + time;
+        while std::time::Instant::now() < end {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                let abort = Some(6);
+                assert_eq!(status.signal(), abort, "another end: {status}; {}", self.log());
+                return true;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
     /// SIGTERM, then a start on the same store and port.
     pub(crate) fn restart(&mut self) {
         let status = self.sigterm();
@@ -174,7 +197,8 @@ impl Drop for Server {
     }
 }
 
-fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child, SocketAddr) {
+/// Starts the binary, and does not wait until it is ready.
+fn launch(options: &Options, database: &str, listen: &str, log: &Path) -> Child {
     let log_file = File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_requite"));
     command.args(["serve", "--listen", listen, "--database", database]).args(&options.args);
@@ -188,7 +212,11 @@ fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child,
         command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
-    let mut child = command.spawn().expect("the binary was built with these tests");
+    command.spawn().expect("the binary was built with these tests")
+}
+
+fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child, SocketAddr) {
+    let mut child = launch(options, database, listen, log);
     let stdout = child.stdout.take().expect("asked for a pipe");
     let (sender, receiver) = mpsc::channel();
     // Reads on after the ready line, so that the server never blocks on a full pipe.
@@ -204,7 +232,7 @@ fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child,
         Err(_) => {
             drop(child.kill());
             let said = fs::read_to_string(log).unwrap_or_default();
-            panic!("no ready line from {command:?}; it said: {said}");
+            panic!("no ready line with {options:?}; it said: {said}");
         }
     }
 }

@@ -62,6 +62,10 @@ async fn each_error_of_the_engine_has_its_words() {
             r#"503 {"type":"unavailable","message":"The server is busy. Nothing was done; try again."}"#,
         ),
         (
+            CommandError::Unstored,
+            r#"503 {"type":"unavailable","message":"The server is busy. Nothing was done; try again."}"#,
+        ),
+        (
             CommandError::Store("disk".to_owned()),
             r#"500 {"code":"unknown_error","type":"unknown_error","message":"An unknown error occurred."}"#,
         ),
