@@ -5,7 +5,10 @@
 //!   folder as soon as the pipe to its owner is closed.
 //! - PostgreSQL refuses to run as root: then it runs as another user of the machine.
 //!
-//! Start at [`Cluster::shared`] and [`Cluster::database`].
+//! Start at [`new_store`], for a test that runs on either database, or at [`Cluster::shared`] and
+//! [`Cluster::database`].
+
+mod store;
 
 use std::fs;
 use std::io::Write as _;
@@ -18,6 +21,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
+
+pub use self::store::{contents, is_postgres, new_store, run};
 
 /// How long a cluster may take until it answers, recovery from a crash included.
 const READY_MAX: Duration = Duration::from_secs(60);

@@ -507,8 +507,13 @@ pub struct SessionView {
 
 /// The store could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the store could not be read: {0}")]
-pub struct ReadFault(pub String);
+pub enum ReadFault {
+    #[error("the store could not be read: {0}")]
+    Store(String),
+    /// It has no room, or is away: later it may be read.
+    #[error("the store cannot be read now: {0}")]
+    Unavailable(String),
+}
 
 /// Reads, blocking; call them off the async threads.
 pub trait Reads: Send + Sync {

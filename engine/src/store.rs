@@ -286,3 +286,25 @@ pub trait Store {
     /// Open refunds with a call under way or waiting to be made, for recovery at start.
     fn in_flight(&mut self, max: u32) -> Result<Vec<RefundRef>, StoreFault>;
 }
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn transact(
+        &mut self,
+        wanted: &Wanted,
+        decide: &mut dyn FnMut(Loaded) -> Changes,
+    ) -> Result<Commit, StoreFault> {
+        (**self).transact(wanted, decide)
+    }
+
+    fn batch_max(&self) -> usize {
+        (**self).batch_max()
+    }
+
+    fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        (**self).due(now_ms, max)
+    }
+
+    fn in_flight(&mut self, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        (**self).in_flight(max)
+    }
+}

@@ -119,7 +119,7 @@ pub(crate) async fn key(
     face: &'static str,
     lookup: [u8; 32],
 ) -> Result<Option<KeyView>, ReadFault> {
-    let found = desk.read(move |reads| reads.key(&lookup)).await?;
+    let found = desk.admit(move |reads| reads.key(&lookup)).await?;
     Ok(found.filter(|key| key.face == face && key.revoked_at_ms.is_none()))
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn keys(
     face: &'static str,
     lookup: [u8; 32],
 ) -> Result<Vec<KeyView>, ReadFault> {
-    let mut found = desk.read(move |reads| reads.keys(&lookup)).await?;
+    let mut found = desk.admit(move |reads| reads.keys(&lookup)).await?;
     found.retain(|key| key.face == face && key.revoked_at_ms.is_none());
     Ok(found)
 }

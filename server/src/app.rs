@@ -2,7 +2,6 @@
 //! in order. The only place where the machine's clock and randomness enter.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,14 +12,15 @@ use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
 use requite_engine::lane::Lane;
 use requite_engine::read::Reads;
 use requite_engine::registry::Registry;
-use requite_engine::store::sqlite::{self, Open, ServerLock, Sqlite};
+use requite_engine::store::sqlite::Open;
 use requite_engine::store::{SqlReads, SqlRegistry};
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::connectors::account::Account;
 use crate::connectors::{self, Lists, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
+use crate::database::{Database, LaneStore};
 use crate::desk::{Collector, Desk, Ids, Parts, Settings};
 use crate::hooks::{Arrivals, Doors, Hooks, sweep, worker};
 use crate::webhooks::courier::Courier;
@@ -75,7 +75,7 @@ impl Ids for SystemIds {
 
 /// The store as the command line uses it: everything but the lane.
 pub(crate) struct Office {
-    pub path: PathBuf,
+    database: Database,
     pub reads: SqlReads,
     pub registry: SqlRegistry,
     pub ids: SystemIds,
@@ -83,23 +83,22 @@ pub(crate) struct Office {
 
 impl Office {
     pub(crate) fn open(database: &Database, open: Open) -> anyhow::Result<Office> {
-        let Database::Sqlite(path) = database;
-        let registry = sqlite::registry(path, open)?;
-        let reads = sqlite::reads(path)?;
-        Ok(Office { path: path.clone(), reads, registry, ids: SystemIds::new() })
+        database.prepare(open)?;
+        let (registry, reads) = (database.registry()?, database.reads()?);
+        Ok(Office { database: database.clone(), reads, registry, ids: SystemIds::new() })
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
         SystemClock.now_ms()
     }
 
-    /// A lane of this process. SQLite orders its batches with those of a server on the same store.
-    pub(crate) fn lane(&self) -> anyhow::Result<Lane<Sqlite>> {
-        Ok(lane(Sqlite::open(&self.path, Open::Existing)?))
+    /// A lane of this process. The store orders its batches with those of servers that use it.
+    pub(crate) fn lane(&self) -> anyhow::Result<Lane<LaneStore>> {
+        Ok(lane(self.database.lane_store()?))
     }
 }
 
-fn lane(store: Sqlite) -> Lane<Sqlite> {
+fn lane(store: LaneStore) -> Lane<LaneStore> {
     Lane::new(store, connectors::Rules)
 }
 
@@ -112,15 +111,16 @@ pub(crate) fn serve(
         .enable_all()
         .build()
         .context("the runtime could not be started")?;
-    let Database::Sqlite(path) = &config.database;
-    let _lock = ServerLock::take(path)?;
+    let _lock = config.database.lock()?;
     runtime.block_on(async {
         // Signals are listened for before anybody learns that there is a server.
         let stop = Stop::listen()?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
-        let house = House::open(config, path)?;
+        // The store blocks, and so keeps off the threads that run asynchronous tasks.
+        let settings = config.clone();
+        let house = tokio::task::spawn_blocking(move || House::open(&settings)).await??;
         let (router, limits) = (house.router(), config.limits);
         on_ready(listener.local_addr()?)?;
         let courier = Courier::new(house.desk.clone(), &faces::VOICES)
@@ -153,11 +153,11 @@ struct House {
 }
 
 impl House {
-    fn open(config: &Config, path: &Path) -> anyhow::Result<House> {
-        let store = Sqlite::open(path, Open::OrCreate)?;
-        let sweep = Sqlite::open(path, Open::Existing)?;
-        let registry = sqlite::registry(path, Open::Existing)?;
-        let reads = sqlite::reads(path)?;
+    fn open(config: &Config) -> anyhow::Result<House> {
+        let database = &config.database;
+        database.prepare(Open::OrCreate)?;
+        let (store, sweep) = (database.lane_store()?, database.lane_store()?);
+        let (registry, reads) = (database.registry()?, database.reads()?);
         let ids = SystemIds::new();
         registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
         let deadline = Duration::from_millis(u64::from(config.psp_call_deadline_ms));
@@ -174,7 +174,7 @@ impl House {
             engine: engine.clone(),
             reads,
             registry: Arc::new(registry) as Arc<dyn Registry>,
-            inbox: Arc::new(sqlite::registry(path, Open::Existing)?),
+            inbox: Arc::new(database.registry()?),
             clock: Arc::new(SystemClock),
             ids: Arc::new(ids),
             entropy: Arc::new(SystemEntropy::new()),

@@ -55,7 +55,9 @@ REQUITE_LISTEN, REQUITE_LOG, REQUITE_CORS_ORIGINS, REQUITE_PSP_CALL_DEADLINE_MS,
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Where everything is kept: sqlite:PATH [env: REQUITE_DATABASE] [default: sqlite:requite.db]
+    /// Where everything is kept: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    /// [env: REQUITE_DATABASE, which keeps a password out of the list of processes] [default:
+    /// sqlite:requite.db]
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
     /// Settings file (TOML) [env: REQUITE_CONFIG]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::connectors::{self, sandbox};
 use crate::crypto::seal::SealingKey;
+use crate::database::Database;
 use crate::http::Limits;
 use crate::rate::PER_SECOND_MAX;
 use crate::webhooks::address::Addresses;
@@ -50,12 +51,6 @@ pub(crate) struct Config {
     pub requests_per_second_max: u32,
     /// Opens the credentials of connector accounts.
     pub sealing_key: Option<SealingKey>,
-}
-
-/// Where everything is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Database {
-    Sqlite(PathBuf),
 }
 
 impl Default for Config {
@@ -115,7 +110,7 @@ type Setting = (&'static str, fn(&mut Config, &str) -> Result<(), String>);
 
 const SETTINGS: &[Setting] = &[
     ("database", |config, text| {
-        config.database = database(text)?;
+        config.database = Database::parse(text)?;
         Ok(())
     }),
     ("listen", |config, text| {
@@ -379,16 +374,6 @@ fn plain(value: &toml::Value) -> Option<String> {
             texts.map(|texts| texts.join(","))
         }
         _ => None,
-    }
-}
-
-fn database(text: &str) -> Result<Database, String> {
-    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        return Err("this version keeps its data in SQLite only; give sqlite:PATH".to_owned());
-    }
-    match text.strip_prefix("sqlite:") {
-        Some("") | None => Err(format!("{text:?} is no database; give sqlite:PATH")),
-        Some(path) => Ok(Database::Sqlite(PathBuf::from(path))),
     }
 }
 

@@ -264,15 +264,41 @@ impl Desk {
         self.read(move |reads| reads.payment(merchant, payment, as_of)).await
     }
 
-    /// Runs a blocking read off the async threads.
+    /// The first read of a request, which finds out who asks. As nothing was done yet, the request is
+    /// turned away where there is no room: only here a read is [`ReadFault::Unavailable`].
+    pub(crate) async fn admit<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
+    ) -> Result<T, ReadFault> {
+        let Ok(turn) = tokio::time::timeout(ADMISSION_MAX, self.reading.acquire()).await else {
+            return Err(ReadFault::Unavailable(format!("{READS_MAX} reads are under way")));
+        };
+        let done = self.run(read).await;
+        drop(turn);
+        done
+    }
+
+    /// Runs a blocking read off the async threads, of a request that was admitted. Its refund may be
+    /// committed by now, so it waits for its turn as long as it takes, and no fault of it may sound as
+    /// if nothing had been done.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
     ) -> Result<T, ReadFault> {
         let _turn = self.reading.acquire().await;
+        self.run(read).await.map_err(|fault| match fault {
+            ReadFault::Unavailable(cause) => ReadFault::Store(cause),
+            fault => fault,
+        })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
+    ) -> Result<T, ReadFault> {
         let reads = Arc::clone(&self.reads);
         let done = tokio::task::spawn_blocking(move || read(reads.as_ref())).await;
-        done.unwrap_or_else(|fault| Err(ReadFault(fault.to_string())))
+        done.unwrap_or_else(|fault| Err(ReadFault::Store(fault.to_string())))
     }
 
     /// Runs a blocking use of the inbox off the async threads.
@@ -326,6 +352,10 @@ fn guard(request: &RefundRequest, window_ms: i64) -> Key {
 /// Reads under way at once: enough to keep a few cores busy, and fewer than the connections that the
 /// store keeps open. More would only wait for each other, and open connections to throw away.
 pub(crate) const READS_MAX: usize = 8;
+
+/// How long a request waits to be admitted, behind others that are. Where it is the database that has no
+/// connection left, the store says so much sooner.
+const ADMISSION_MAX: Duration = Duration::from_secs(10);
 
 /// Longest `Idempotency-Key` that is taken (Gr4vy documents 255 characters).
 pub(crate) const KEY_TEXT_MAX: usize = 255;

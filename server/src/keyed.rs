@@ -65,7 +65,7 @@ impl Keyed {
             Change::Made(body) => Ok(Told::Now(body)),
             Change::MadeBefore => {
                 let first = self.earlier(desk).await?;
-                let gone = || KeyFault::Read(ReadFault("a kept answer is gone".to_owned()));
+                let gone = || KeyFault::Read(ReadFault::Store("a kept answer is gone".to_owned()));
                 Ok(Told::Again(first.ok_or_else(gone)?))
             }
         }

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod connectors;
 mod crypto;
+mod database;
 mod desk;
 mod docs;
 mod faces;

@@ -119,14 +119,15 @@ pub(crate) async fn person(
     }
     for value in values(headers, kind) {
         let lookup = lookup_hash(value);
-        let Some(session) = desk.read(move |reads| reads.session(&lookup)).await? else {
+        let Some(session) = desk.admit(move |reads| reads.session(&lookup)).await? else {
             continue;
         };
         let is_living = session.face == kind.face() && desk.now_ms() < session.expires_at_ms;
         if !is_living {
             continue;
         }
-        let person = desk.read(move |reads| reads.person(session.merchant, session.person)).await?;
+        let person =
+            desk.admit(move |reads| reads.person(session.merchant, session.person)).await?;
         if person.is_some() {
             return Ok(person);
         }

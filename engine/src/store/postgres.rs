@@ -16,8 +16,11 @@
 mod link;
 mod load;
 mod migrate;
+mod pool;
 mod rows;
 mod save;
+mod statement;
+mod tls;
 
 use std::time::{Duration, Instant};
 
@@ -26,14 +29,23 @@ use postgres::{Config, Row};
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use self::link::{Link, Session, Trouble, query};
+pub(super) use self::pool::Pool;
 use self::rows::{Parameters, Read, Rows, row};
 use self::save::Before;
+pub(super) use self::statement::{cell, execute, query as query_shared};
+use super::sql::{self, SqlReads, SqlRegistry};
 use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
+use crate::audit::Report;
 use crate::command::RefundRef;
 use crate::event::Event;
+use crate::read::ReadFault;
 
 pub use migrate::OpenFault;
 
+/// Connections for reading that a process opens at most.
+const READERS_MAX: usize = 8;
+/// Connections for writing that a process opens at most, besides the lane's and the sweep's.
+const WRITERS_MAX: usize = 4;
 /// Commands of one transaction. More make every answer wait longer and bring little.
 const BATCH_MAX: usize = 128;
 /// How often a batch is tried that other transactions got in the way of.
@@ -76,6 +88,21 @@ impl Address {
         let done = std::thread::scope(|scope| scope.spawn(work).join());
         done.unwrap_or_else(|_| Err(OpenFault::Unusable("the migration panicked".to_owned())))
     }
+}
+
+/// Views of a database. Connects when it is first asked.
+pub fn reads(address: &Address) -> SqlReads {
+    SqlReads::new(sql::Readers::Postgres(Box::new(Pool::new(address, READERS_MAX))))
+}
+
+/// Writes beside the lane. Connects when it is first asked.
+pub fn registry(address: &Address) -> SqlRegistry {
+    SqlRegistry::new(sql::Writer::Postgres(Box::new(Pool::new(address, WRITERS_MAX))))
+}
+
+/// Audits a database that may be in use. `progress` is told payments done and payments in all.
+pub fn audit(address: &Address, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, ReadFault> {
+    sql::audit::audit(&sql::Readers::Postgres(Box::new(Pool::new(address, 1))), progress)
 }
 
 /// The writing side, for a lane or for the sweep. Must be used, and dropped, on a thread that runs

@@ -17,12 +17,15 @@ mod registry;
 mod session;
 mod shop;
 
+use std::cell::RefCell;
+
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 pub use self::read::SqlReads;
 pub use self::registry::SqlRegistry;
 use crate::fault::{self, Point, Struck};
+use crate::read::ReadFault;
 use crate::store::StoreFault;
 
 pub(super) type Result<T, E = SqlFault> = std::result::Result<T, E>;
@@ -42,9 +45,19 @@ pub(super) enum SqlFault {
     /// The database could not do it.
     #[error("{0}")]
     Database(String),
-    /// The database cannot do it now: no room, or another process holds it.
+    /// The database cannot do it now: no room, no connection, or another process holds it. Nothing was
+    /// done.
     #[error("{0}")]
     Unavailable(String),
+    /// The database, or the way to it, went away. Nothing was done.
+    #[error("{0}")]
+    Away(String),
+    /// The commit was sent, and nothing came back.
+    #[error("nobody knows whether it was committed: {0}")]
+    Unheard(String),
+    /// Rolled back because of another transaction: the same again may succeed.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 impl From<rusqlite::Error> for SqlFault {
@@ -67,6 +80,15 @@ impl From<rusqlite::Error> for SqlFault {
 impl From<Struck> for SqlFault {
     fn from(struck: Struck) -> SqlFault {
         SqlFault::Database(struck.to_string())
+    }
+}
+
+impl From<SqlFault> for ReadFault {
+    fn from(fault: SqlFault) -> ReadFault {
+        match fault {
+            SqlFault::Unavailable(cause) | SqlFault::Away(cause) => ReadFault::Unavailable(cause),
+            fault => ReadFault::Store(fault.to_string()),
+        }
     }
 }
 
@@ -172,6 +194,7 @@ impl Bind for Value<'_> {
 #[derive(Clone, Copy)]
 pub(super) enum Sql<'c> {
     Sqlite(&'c rusqlite::Connection),
+    Postgres(&'c RefCell<postgres::Client>),
 }
 
 impl Sql<'_> {
@@ -193,6 +216,9 @@ impl Sql<'_> {
                 }
                 Ok(())
             }
+            Sql::Postgres(client) => super::postgres::query_shared(client, sql, params)?
+                .iter()
+                .try_for_each(|row| see(&Row::Postgres(row))),
         }
     }
 
@@ -226,6 +252,10 @@ impl Sql<'_> {
                 let mut rows = statement.raw_query();
                 rows.next()?.map(|row| view(&Row::Sqlite(row))).transpose()
             }
+            Sql::Postgres(client) => {
+                let rows = super::postgres::query_shared(client, sql, params)?;
+                rows.first().map(|row| view(&Row::Postgres(row))).transpose()
+            }
         }
     }
 
@@ -248,6 +278,8 @@ impl Sql<'_> {
                 }
                 Ok(all)
             }
+            // There no statement is kept.
+            Sql::Postgres(_) => self.query(sql, params, view),
         }
     }
 
@@ -265,6 +297,7 @@ impl Sql<'_> {
                 let changed = statement.raw_execute()?;
                 Ok(u64::try_from(changed).unwrap_or(u64::MAX))
             }
+            Sql::Postgres(client) => super::postgres::execute(client, sql, params),
         }
     }
 }
@@ -291,6 +324,7 @@ mod sqlite {
 /// Where connections for reading come from.
 pub(super) enum Readers {
     Sqlite(super::sqlite::Readers),
+    Postgres(Box<super::postgres::Pool>),
 }
 
 impl Readers {
@@ -300,6 +334,15 @@ impl Readers {
             Readers::Sqlite(readers) => {
                 readers.snapshot(|connection| read(Sql::Sqlite(connection)))
             }
+            Readers::Postgres(pool) => pool.snapshot(|client| read(Sql::Postgres(client))),
+        }
+    }
+
+    /// Runs `read`, which is one statement and sees one moment anyway.
+    fn look<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Readers::Sqlite(readers) => readers.look(|connection| read(Sql::Sqlite(connection))),
+            Readers::Postgres(pool) => pool.look(|client| read(Sql::Postgres(client))),
         }
     }
 }
@@ -307,6 +350,7 @@ impl Readers {
 /// Where a connection for writing comes from.
 pub(super) enum Writer {
     Sqlite(super::sqlite::Writer),
+    Postgres(Box<super::postgres::Pool>),
 }
 
 impl Writer {
@@ -314,13 +358,16 @@ impl Writer {
     fn look<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
         match self {
             Writer::Sqlite(writer) => writer.look(|connection| read(Sql::Sqlite(connection))),
+            Writer::Postgres(pool) => pool.look(|client| read(Sql::Postgres(client))),
         }
     }
 
-    /// Runs `write` in one transaction: all of it is committed, or on a fault nothing.
+    /// Runs `write` in one transaction: all of it is committed, or on a fault nothing. It may be run
+    /// again, where another transaction got in its way.
     fn transact<T>(&self, write: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
         match self {
             Writer::Sqlite(writer) => writer.transact(|connection| write(Sql::Sqlite(connection))),
+            Writer::Postgres(pool) => pool.transact(|client| write(Sql::Postgres(client))),
         }
     }
 }
@@ -328,6 +375,7 @@ impl Writer {
 /// One row of a result.
 pub(super) enum Row<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r postgres::Row),
 }
 
 impl Row<'_> {
@@ -350,6 +398,7 @@ impl Row<'_> {
                 }
                 ValueRef::Real(_) => return Err(corrupt("a number with a fraction")),
             }),
+            Row::Postgres(row) => super::postgres::cell(row, column),
         }
     }
 }

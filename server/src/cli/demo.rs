@@ -20,8 +20,9 @@ use super::output::Output;
 use super::serve::start_log;
 use super::{Done, Global, Trouble, merchant, settings};
 use crate::app::{self, Office};
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::crypto::secret::Secret;
+use crate::database::Database;
 use crate::desk::Ids;
 use crate::faces::native::registration::{self, Origin};
 use crate::json;
@@ -98,8 +99,9 @@ impl Demo {
         }
         start_log(&config, *output);
         let folder = Folder::create()?;
-        config.database = Database::Sqlite(folder.0.join("demo.db"));
-        let shop = Shop::open(&config)?;
+        let path = folder.0.join("demo.db");
+        config.database = Database::Sqlite(path.clone());
+        let shop = Shop::open(&config, path)?;
         app::serve(&config, |address| shop.show(address, *output))?;
         Ok(())
     }
@@ -147,7 +149,7 @@ struct Refund<'a> {
 }
 
 impl Shop {
-    fn open(config: &Config) -> anyhow::Result<Shop> {
+    fn open(config: &Config, path: PathBuf) -> anyhow::Result<Shop> {
         let office = Office::open(&config.database, Open::OrCreate)?;
         let merchant = merchant::create(&office, "Sample Shop")?;
         let mint = |face| key::mint(&office, merchant.id, face, None, None);
@@ -155,14 +157,7 @@ impl Shop {
             SAMPLES.iter().map(|(face, _, _)| mint(*face)).collect::<anyhow::Result<_>>()?;
         let native = mint(Face::Native)?;
         let payments = register(&office, merchant.id)?;
-        Ok(Shop {
-            path: office.path.clone(),
-            gr4vy_token: gr4vy_token(&keys)?,
-            merchant,
-            native,
-            keys,
-            payments,
-        })
+        Ok(Shop { path, gr4vy_token: gr4vy_token(&keys)?, merchant, native, keys, payments })
     }
 
     fn show(&self, address: SocketAddr, output: Output) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use requite_core::id::{PaymentId, uuid_text};
 use requite_engine::command::{Answer, Command, CommandError, Registered, Registration, Reply};
 use requite_engine::lane::{BATCH_MAX, Lane};
-use requite_engine::store::sqlite::{Open, Sqlite};
+use requite_engine::store::sqlite::Open;
 use serde_json::json;
 
 use super::output::Output;
@@ -27,6 +27,7 @@ use super::progress::Progress;
 use super::{Done, merchant};
 use crate::app::Office;
 use crate::config::Config;
+use crate::database::LaneStore;
 use crate::faces::native::spelling;
 use lines::Reader;
 
@@ -146,7 +147,7 @@ impl<'a> Collector<'a> {
 
 /// Commits lines and tells what became of them, in the order of the file.
 struct Writer {
-    lane: Lane<Sqlite>,
+    lane: Lane<LaneStore>,
     output: Output,
     registered: u64,
     present: u64,
@@ -154,7 +155,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(lane: Lane<Sqlite>, output: Output) -> Writer {
+    fn new(lane: Lane<LaneStore>, output: Output) -> Writer {
         Writer { lane, output, registered: 0, present: 0, refused: 0 }
     }
 

@@ -7,13 +7,14 @@ use requite_core::id::{RefundId, uuid_text};
 use requite_engine::command::{Command, RefundRef, Reply, Resolution, Resolved, Ruling};
 use requite_engine::lane::Lane;
 use requite_engine::read::{PAGE_MAX, ReadFault, Reads, RefundFilter, RefundView};
-use requite_engine::store::sqlite::{Open, Sqlite};
+use requite_engine::store::sqlite::Open;
 use serde_json::{Value, json};
 
 use super::output::{Output, visible};
 use super::{Done, Trouble, merchant};
 use crate::app::Office;
 use crate::config::Config;
+use crate::database::LaneStore;
 use crate::faces::native::resolution::EVIDENCE_BYTES_MAX;
 use crate::faces::native::{spelling, view};
 use crate::people::{self, Need};
@@ -198,7 +199,7 @@ impl Resolve {
 }
 
 /// The lane's answer. It asks no PSP: a resolution makes no call.
-fn told(lane: &mut Lane<Sqlite>, resolution: Resolution) -> anyhow::Result<Resolved> {
+fn told(lane: &mut Lane<LaneStore>, resolution: Resolution) -> anyhow::Result<Resolved> {
     let (sender, answer) = std::sync::mpsc::channel();
     let command = Command::Resolve(Box::new(resolution));
     lane.step(vec![(command, Box::new(move |told| drop(sender.send(told))))]);

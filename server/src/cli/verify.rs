@@ -3,13 +3,12 @@
 use anyhow::anyhow;
 use clap::Args;
 use requite_core::id::uuid_text;
-use requite_engine::store::sqlite::audit;
 use serde_json::json;
 
 use super::Done;
 use super::output::Output;
 use super::progress::Progress;
-use crate::config::{Config, Database};
+use crate::config::Config;
 
 /// Audit every invariant that can be read from the store; a server may be using it
 ///
@@ -23,9 +22,8 @@ pub(crate) struct Verify {}
 
 impl Verify {
     pub(crate) fn run(self, config: &Config, output: &Output) -> Done {
-        let Database::Sqlite(path) = &config.database;
         let mut progress = Progress::payments();
-        let report = audit(path, &mut |done, total| progress.set(done, total))?;
+        let report = config.database.audit(&mut |done, total| progress.set(done, total))?;
         progress.end();
         for violation in &report.violations {
             let merchant = uuid_text(violation.merchant.bits());

@@ -185,7 +185,7 @@ impl Courier {
         seq: u32,
     ) -> Result<Option<(String, String)>, ReadFault> {
         let voice = self.voices.iter().find(|(dialect, _)| *dialect == endpoint.dialect);
-        let gone = |what: &str| ReadFault(format!("{what} of an event is gone"));
+        let gone = |what: &str| ReadFault::Store(format!("{what} of an event is gone"));
         let (_, voice) = *voice.ok_or_else(|| gone("the dialect"))?;
         let (merchant, payment) = (row.merchant, row.payment);
         let page =

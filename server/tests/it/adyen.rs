@@ -339,7 +339,7 @@ fn a_notice_ends_what_a_lost_answer_left_open() {
 #[test]
 fn an_account_at_adyen_needs_its_address_and_its_merchant_account() {
     let folder = tempfile::tempdir().expect("a directory for temporary files");
-    let cli = Cli::new(&format!("sqlite:{}", folder.path().join("requite.db").display()));
+    let cli = Cli::new(&requite_cluster::new_store(folder.path()));
     let merchant = cli.merchant("Shop");
     let key = folder.path().join("key");
     std::fs::write(&key, SEALING_KEY).expect("writable");

@@ -15,8 +15,7 @@ struct Desk {
 impl Desk {
     fn new() -> Desk {
         let folder = tempfile::tempdir().expect("a directory for temporary files");
-        let database = format!("sqlite:{}", folder.path().join("requite.db").display());
-        let cli = Cli::new(&database);
+        let cli = Cli::new(&requite_cluster::new_store(folder.path()));
         let merchant = cli.merchant("Shop");
         for (name, key) in [("key", KEY), ("other", OTHER_KEY), ("bad", "c2hvcnQ=")] {
             std::fs::write(folder.path().join(name), key).expect("writable");

@@ -5,11 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use postgres::config::TargetSessionAttrs;
+use postgres::config::{SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, Row};
 
 use super::rows::{Parameters, Rows};
+use super::tls;
 use crate::fault::{self, Point, Struck};
 
 /// How long it may take to reach the database.
@@ -93,6 +94,32 @@ fn chain(cause: &postgres::Error) -> String {
     text
 }
 
+/// With what an address leaves open: limits, encryption, and who we are.
+pub(super) fn prepared(mut config: Config) -> Config {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_MAX);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(UNCONFIRMED_MAX);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("requite");
+    }
+    tls::settle(&mut config);
+    // After a failover the old primary may answer still, and must not be believed.
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    config
+}
+
+/// A new connection, or why the database is away.
+pub(super) fn connect(config: &Config) -> Result<Client, Trouble> {
+    let client = match config.get_ssl_mode() {
+        SslMode::Disable => config.connect(NoTls),
+        _ => config.connect(tls::connector().map_err(Trouble::Away)?),
+    };
+    client.map_err(|cause| Trouble::Away(chain(&cause)))
+}
+
 /// The way to a database. Connects when it is first used.
 pub(super) struct Link {
     config: Config,
@@ -102,19 +129,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(mut config: Config) -> Link {
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_MAX);
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(UNCONFIRMED_MAX);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("requite");
-        }
-        // After a failover the old primary may answer still, and must not be believed.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Link { config, client: None, away: None }
+    pub(super) fn new(config: Config) -> Link {
+        Link { config: prepared(config), client: None, away: None }
     }
 
     /// The connection, made anew where it broke.
@@ -134,14 +150,14 @@ impl Link {
         {
             return Err(Trouble::Away(text.clone()));
         }
-        match self.config.connect(NoTls) {
+        match connect(&self.config) {
             Ok(client) => {
                 self.away = None;
                 self.client = Some(client);
                 Ok(())
             }
-            Err(cause) => {
-                let text = chain(&cause);
+            Err(trouble) => {
+                let text = trouble.text();
                 self.away = Some((Instant::now(), text.clone()));
                 Err(Trouble::Away(text))
             }

@@ -20,12 +20,11 @@ pub(in crate::store) fn audit(
     readers: &Readers,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, ReadFault> {
-    let read_fault = |fault: SqlFault| ReadFault(fault.to_string());
-    let total = readers.snapshot(count_payments).map_err(read_fault)?;
+    let total = readers.snapshot(count_payments)?;
     let mut report = Report::default();
     let mut after = None;
     while let Some(((merchant, payment), history)) =
-        readers.snapshot(|connection| next(connection, after)).map_err(read_fault)?
+        readers.snapshot(|connection| next(connection, after))?
     {
         match history {
             Ok(history) => report.add(&history),

@@ -31,7 +31,12 @@ impl SqlReads {
 
     /// Runs `read` in one snapshot.
     fn snapshot<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T, ReadFault> {
-        self.readers.snapshot(read).map_err(|fault| ReadFault(fault.to_string()))
+        Ok(self.readers.snapshot(read)?)
+    }
+
+    /// Runs `read`, which is one statement.
+    fn look<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T, ReadFault> {
+        Ok(self.readers.look(read)?)
     }
 }
 
@@ -54,7 +59,7 @@ impl Reads for SqlReads {
             "-- refund_view
             {REFUND_COLUMNS} where r.merchant_id = ?1 and r.refund_id = ?2"
         );
-        self.snapshot(|connection| {
+        self.look(|connection| {
             let key = params![blob(merchant.bits()), blob(refund.bits())];
             connection.find(&sql, key, |row| refund_view(merchant, row))
         })
@@ -67,7 +72,7 @@ impl Reads for SqlReads {
     ) -> Result<Option<PaymentId>, ReadFault> {
         let sql = "-- payment_named
             select payment_id from alias where merchant_id = ?1 and alias = ?2 limit 2";
-        self.snapshot(|connection| {
+        self.look(|connection| {
             let key = params![blob(merchant.bits()), text];
             let rows = connection.query(sql, key, |row| id(row, 0))?;
             let only = if rows.len() == 1 { rows.first() } else { None };
@@ -92,7 +97,7 @@ impl Reads for SqlReads {
         merchant: MerchantId,
         filter: &PaymentFilter,
     ) -> Result<u64, ReadFault> {
-        self.snapshot(|connection| lists::payment_count(connection, merchant, filter))
+        self.look(|connection| lists::payment_count(connection, merchant, filter))
     }
 
     fn refunds(
@@ -100,7 +105,7 @@ impl Reads for SqlReads {
         merchant: MerchantId,
         filter: &RefundFilter,
     ) -> Result<Vec<RefundView>, ReadFault> {
-        self.snapshot(|connection| lists::refunds(connection, merchant, filter))
+        self.look(|connection| lists::refunds(connection, merchant, filter))
     }
 
     fn events(
@@ -109,7 +114,7 @@ impl Reads for SqlReads {
         payment: PaymentId,
         page: &HistoryPage,
     ) -> Result<Vec<EventView>, ReadFault> {
-        self.snapshot(|connection| history::events(connection, merchant, payment, page))
+        self.look(|connection| history::events(connection, merchant, payment, page))
     }
 
     fn journal(
@@ -125,16 +130,14 @@ impl Reads for SqlReads {
         let sql = "-- merchant
             select merchant_id, slug, name, profile, created_at_ms from merchant
             where merchant_id = ?1";
-        self.snapshot(|connection| {
-            connection.find(sql, params![blob(merchant.bits())], merchant_view)
-        })
+        self.look(|connection| connection.find(sql, params![blob(merchant.bits())], merchant_view))
     }
 
     fn merchants(&self) -> Result<Vec<MerchantView>, ReadFault> {
         let sql = "-- merchants
             select merchant_id, slug, name, profile, created_at_ms from merchant
             order by created_at_ms, merchant_id";
-        self.snapshot(|connection| connection.query(sql, &[], merchant_view))
+        self.look(|connection| connection.query(sql, &[], merchant_view))
     }
 
     fn key(&self, lookup: &[u8; 32]) -> Result<Option<KeyView>, ReadFault> {
@@ -143,7 +146,7 @@ impl Reads for SqlReads {
                 k.kind = 'publishable', k.title, k.redacted, k.created_by, k.created_at_ms,
                 k.revoked_at_ms, k.revoked_by
             from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1";
-        self.snapshot(|connection| connection.find(sql, params![lookup], shop::key_view))
+        self.look(|connection| connection.find(sql, params![lookup], shop::key_view))
     }
 
     fn keys(&self, lookup: &[u8; 32]) -> Result<Vec<KeyView>, ReadFault> {
@@ -153,7 +156,7 @@ impl Reads for SqlReads {
                 k.revoked_at_ms, k.revoked_by
             from key_lookup l join api_key k using (merchant_id, key_id) where l.lookup = ?1
             order by l.merchant_id limit ?2";
-        self.snapshot(|connection| connection.query(sql, params![lookup, PAGE_MAX], shop::key_view))
+        self.look(|connection| connection.query(sql, params![lookup, PAGE_MAX], shop::key_view))
     }
 
     fn key_named(&self, merchant: MerchantId, key: KeyId) -> Result<Option<KeyView>, ReadFault> {
@@ -162,7 +165,7 @@ impl Reads for SqlReads {
                 k.kind = 'publishable', k.title, k.redacted, k.created_by, k.created_at_ms,
                 k.revoked_at_ms, k.revoked_by
             from api_key k where k.merchant_id = ?1 and k.key_id = ?2";
-        self.snapshot(|connection| {
+        self.look(|connection| {
             let key = params![blob(merchant.bits()), blob(key.bits())];
             connection.find(sql, key, shop::key_view)
         })
@@ -176,7 +179,7 @@ impl Reads for SqlReads {
         let sql = "-- person
             select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
             from person where merchant_id = ?1 and person_id = ?2";
-        self.snapshot(|connection| {
+        self.look(|connection| {
             let key = params![blob(merchant.bits()), blob(person.bits())];
             connection.find(sql, key, person_view)
         })
@@ -186,7 +189,7 @@ impl Reads for SqlReads {
         let sql = "-- people
             select person_id, merchant_id, email, password_hash, created_at_ms, updated_at_ms
             from person where email = ?1 order by created_at_ms limit 16";
-        self.snapshot(|connection| connection.query(sql, params![email], person_view))
+        self.look(|connection| connection.query(sql, params![email], person_view))
     }
 
     fn connector(
@@ -194,11 +197,11 @@ impl Reads for SqlReads {
         merchant: MerchantId,
         name: &str,
     ) -> Result<Option<ConnectorView>, ReadFault> {
-        self.snapshot(|connection| connector::named(connection, merchant, name))
+        self.look(|connection| connector::named(connection, merchant, name))
     }
 
     fn connectors(&self) -> Result<Vec<ConnectorView>, ReadFault> {
-        self.snapshot(connector::all)
+        self.look(connector::all)
     }
 
     fn endpoints(&self, merchant: MerchantId) -> Result<Vec<EndpointView>, ReadFault> {
@@ -223,7 +226,7 @@ impl Reads for SqlReads {
     }
 
     fn session(&self, lookup: &[u8; 32]) -> Result<Option<SessionView>, ReadFault> {
-        self.snapshot(|connection| session::find(connection, lookup))
+        self.look(|connection| session::find(connection, lookup))
     }
 
     fn reasons(&self, merchant: MerchantId) -> Result<Vec<ReasonView>, ReadFault> {
@@ -232,7 +235,7 @@ impl Reads for SqlReads {
                 deleted_at_ms
             from refund_reason where merchant_id = ?1 and deleted_at_ms is null
             order by reason_id";
-        self.snapshot(|connection| {
+        self.look(|connection| {
             connection.query(sql, params![blob(merchant.bits())], |row| reason_view(row, 0))
         })
     }
@@ -247,7 +250,7 @@ impl Reads for SqlReads {
                 deleted_at_ms
             from refund_reason
             where merchant_id = ?1 and reason_id = ?2 and deleted_at_ms is null";
-        self.snapshot(|connection| {
+        self.look(|connection| {
             let key = params![blob(merchant.bits()), blob(reason.bits())];
             connection.find(sql, key, |row| reason_view(row, 0))
         })
@@ -286,7 +289,7 @@ impl Reads for SqlReads {
         merchant: MerchantId,
         only: Option<ReasonId>,
     ) -> Result<Vec<ReasonView>, ReadFault> {
-        self.snapshot(|connection| order::return_reasons(connection, merchant, only))
+        self.look(|connection| order::return_reasons(connection, merchant, only))
     }
 
     fn collection(
@@ -294,7 +297,7 @@ impl Reads for SqlReads {
         merchant: MerchantId,
         collection: PaymentId,
     ) -> Result<Option<CollectionView>, ReadFault> {
-        self.snapshot(|connection| shop::collection(connection, (merchant, collection)))
+        self.look(|connection| shop::collection(connection, (merchant, collection)))
     }
 
     fn order_currency(
@@ -302,7 +305,7 @@ impl Reads for SqlReads {
         merchant: MerchantId,
         order: &str,
     ) -> Result<Option<Currency>, ReadFault> {
-        self.snapshot(|connection| shop::order_currency(connection, merchant, order))
+        self.look(|connection| shop::order_currency(connection, merchant, order))
     }
 
     fn kept_answer(
@@ -311,13 +314,13 @@ impl Reads for SqlReads {
         key_hash: &[u8; 16],
         now_ms: i64,
     ) -> Result<Option<KeptAnswer>, ReadFault> {
-        self.snapshot(|connection| shop::kept_answer(connection, merchant, key_hash, now_ms))
+        self.look(|connection| shop::kept_answer(connection, merchant, key_hash, now_ms))
     }
 
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadFault> {
         let sql = "-- read_secret
             select secret from secret where name = ?1";
-        self.snapshot(|connection| connection.find(sql, params![name], |row| row.get(0)))
+        self.look(|connection| connection.find(sql, params![name], |row| row.get(0)))
     }
 }
 

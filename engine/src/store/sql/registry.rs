@@ -24,7 +24,7 @@ impl SqlRegistry {
 
     /// Reads on the writer's connection: what is needed now and then, next to a write.
     pub(super) fn look<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T, ReadFault> {
-        self.writer.look(read).map_err(|fault| ReadFault(fault.to_string()))
+        Ok(self.writer.look(read)?)
     }
 
     pub(super) fn write<T>(

@@ -53,15 +53,23 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
+        self.with(|connection| read(&*connection.transaction()?))
+    }
+
+    pub(in crate::store) fn look<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.with(|connection| read(connection))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match kept {
             Some(connection) => connection,
             None => self.connect().map_err(|fault| SqlFault::Database(fault.to_string()))?,
         };
-        let done = match connection.transaction() {
-            Ok(snapshot) => read(&snapshot),
-            Err(cause) => Err(cause.into()),
-        };
+        let done = work(&mut connection);
         self.keep(connection);
         done
     }

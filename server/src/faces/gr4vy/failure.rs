@@ -265,7 +265,10 @@ impl From<CommandError> for Failure {
 impl From<ReadFault> for Failure {
     fn from(fault: ReadFault) -> Failure {
         tracing::error!(%fault, "a read failed");
-        Failure::Broken
+        match fault {
+            ReadFault::Unavailable(_) => Failure::Busy,
+            ReadFault::Store(_) => Failure::Broken,
+        }
     }
 }
 

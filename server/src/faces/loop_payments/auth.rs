@@ -20,7 +20,7 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
 
 /// A token that was revoked has an error of its own.
 async fn no_key(desk: &Desk, lookup: [u8; 32]) -> Failure {
-    match desk.read(move |reads| reads.key(&lookup)).await {
+    match desk.admit(move |reads| reads.key(&lookup)).await {
         Ok(Some(key)) if key.face == "loop" => Failure::TokenRevoked,
         Ok(_) => Failure::Unauthenticated,
         Err(fault) => Failure::Read(fault),

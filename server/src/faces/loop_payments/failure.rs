@@ -160,7 +160,8 @@ impl Failure {
                 Answer { status, ..answer }
             }
             Failure::Command(error) => command(error),
-            Failure::Read(_) => Answer::internal(),
+            Failure::Read(ReadFault::Unavailable(_)) => command(&CommandError::Overloaded),
+            Failure::Read(ReadFault::Store(_)) => Answer::internal(),
             Failure::Unmade { unmade, .. } => not_made(unmade),
         }
     }
@@ -186,6 +187,7 @@ impl Failure {
         let is_unknown = matches!(self, Failure::Unmade { unmade: Unmade::Open, .. });
         use CommandError::{Overloaded, Stopping, Unstored};
         let is_passing = matches!(self, Failure::Command(Overloaded | Stopping | Unstored))
+            || matches!(self, Failure::Read(ReadFault::Unavailable(_)))
             || matches!(self, Failure::Barred(Barred::Rate));
         let after = is_unknown.then_some(RETRY_UNKNOWN_AFTER_S);
         after.or(is_passing.then_some(RETRY_AFTER_S))

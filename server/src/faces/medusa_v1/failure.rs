@@ -62,6 +62,7 @@ struct ComplaintBody<'a> {
 
 const IN_PROGRESS: &str = "The request conflicted with another request. You may retry the request \
                            with the provided Idempotency-Key.";
+const BUSY: &str = "The server is busy. Nothing was done; try again.";
 const UNKNOWN_ERROR: &str = "An unknown error occurred.";
 
 impl Failure {
@@ -237,7 +238,10 @@ impl From<BodyFault> for Failure {
 impl From<ReadFault> for Failure {
     fn from(fault: ReadFault) -> Failure {
         tracing::error!(%fault, "a read for the Medusa v1 face failed");
-        Failure::unknown()
+        match fault {
+            ReadFault::Unavailable(_) => Failure::busy(BUSY),
+            ReadFault::Store(_) => Failure::unknown(),
+        }
     }
 }
 
@@ -275,9 +279,7 @@ pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure 
             (Some("invalid_state_error"), None),
             IN_PROGRESS.to_owned(),
         ),
-        CommandError::Overloaded | CommandError::Unstored => {
-            Failure::busy("The server is busy. Nothing was done; try again.")
-        }
+        CommandError::Overloaded | CommandError::Unstored => Failure::busy(BUSY),
         CommandError::Stopping => {
             Failure::busy("The server is restarting. Nothing was done; try again.")
         }

@@ -148,6 +148,16 @@ fn store_failed(message: &str) -> Spoken {
     spoken(500, Form::Coded("api_error", "database_error"), message)
 }
 
+fn unread(fault: &ReadFault) -> Spoken {
+    tracing::error!(%fault, "a read failed");
+    match fault {
+        ReadFault::Unavailable(_) => no_room(),
+        ReadFault::Store(_) => {
+            store_failed("The store could not be read. Nothing was done; try again shortly.")
+        }
+    }
+}
+
 fn no_room() -> Spoken {
     spoken(503, Form::Coded("unknown_error", "unknown_error"), NO_ROOM)
 }
@@ -211,10 +221,7 @@ impl Failure {
             Failure::TooMuchToCapture => invalid(MORE_THAN_AUTHORIZED),
             Failure::TooManyDecimals(currency) => too_many_decimals(currency),
             Failure::Provider(fault) => provider_error(fault),
-            Failure::Read(fault) => {
-                tracing::error!(%fault, "a read failed");
-                store_failed("The store could not be read. Nothing was done; try again shortly.")
-            }
+            Failure::Read(fault) => unread(&fault),
             Failure::OrderUnknown(id) => not_found(format!("Order id not found: {id}")),
             Failure::CollectionUnknown(id) => {
                 not_found(format!("PaymentCollection id not found: {id}"))

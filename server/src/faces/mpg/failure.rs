@@ -193,7 +193,8 @@ impl Failure {
                 "The Order is not extendable: it does not begin with an approved authorize.",
             ),
             Failure::Command(error) => command(error),
-            Failure::Read(_) => Answer::new(
+            Failure::Read(ReadFault::Unavailable(_)) => command(&CommandError::Overloaded),
+            Failure::Read(ReadFault::Store(_)) => Answer::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The request could not be answered because of an internal error.",
             ),

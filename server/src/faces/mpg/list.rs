@@ -48,8 +48,8 @@ pub(super) async fn list(State(desk): State<Desk>, request: Request) -> Result<R
     };
     let found = desk.read(move |reads| {
         let merchant = reads.merchant(actor.merchant)?;
-        let merchant =
-            merchant.ok_or_else(|| ReadFault("a key's merchant is not on the books".to_owned()))?;
+        let merchant = merchant
+            .ok_or_else(|| ReadFault::Store("a key's merchant is not on the books".to_owned()))?;
         Ok((reads.payments(actor.merchant, &filter)?, merchant))
     });
     let (payments, merchant) = found.await.map_err(Failure::Read)?;

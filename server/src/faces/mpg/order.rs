@@ -81,9 +81,9 @@ pub(super) async fn read(
         let Some(payment) = reads.payment(merchant, payment, as_of)? else {
             return Ok(None);
         };
-        let merchant = reads
-            .merchant(merchant)?
-            .ok_or_else(|| ReadFault("a payment's merchant is not on the books".to_owned()))?;
+        let merchant = reads.merchant(merchant)?.ok_or_else(|| {
+            ReadFault::Store("a payment's merchant is not on the books".to_owned())
+        })?;
         Ok(Some((payment, merchant)))
     });
     let found = found.await.map_err(Failure::Read)?;

@@ -55,7 +55,7 @@ async fn look<T: Send + 'static>(
     look: impl FnOnce(&dyn Inbox) -> Result<T, ReadFault> + Send + 'static,
 ) -> Result<T, Failure> {
     let found = desk.inbox(look).await;
-    Ok(found.unwrap_or_else(|| Err(ReadFault("the read was given up".to_owned())))?)
+    Ok(found.unwrap_or_else(|| Err(ReadFault::Store("the read was given up".to_owned())))?)
 }
 
 fn answer(items: impl Iterator<Item = String>) -> Response {

@@ -57,10 +57,8 @@ impl Server {
     /// Starts the binary on a free port and waits for its ready line.
     pub(crate) fn start(options: Options) -> Server {
         let dir = tempfile::tempdir().expect("a directory for temporary files");
-        let database = options
-            .database
-            .clone()
-            .unwrap_or_else(|| format!("sqlite:{}", dir.path().join("requite.db").display()));
+        let database =
+            options.database.clone().unwrap_or_else(|| requite_cluster::new_store(dir.path()));
         let log = dir.path().join("server.log");
         let (child, addr) = spawn(&options, &database, "127.0.0.1:0", &log);
         let base_url = format!("http://{addr}");
@@ -169,8 +167,8 @@ impl Server {
         self.start_again();
     }
 
-    /// Everything that the server has written in its directory: the store with its side files, the
-    /// log. Name and bytes of each.
+    /// Everything that the server has written: the store, as files or as tables, and the log. Name and
+    /// bytes of each.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = fs::read_dir(self.dir.path()).expect("the server's directory");
         let read = entries.map(|entry| {
@@ -178,7 +176,22 @@ impl Server {
             let bytes = fs::read(entry.path()).expect("a file of the server");
             (entry.file_name().to_string_lossy().into_owned(), bytes)
         });
-        read.collect()
+        let tables = match self.database.starts_with("postgres:") {
+            true => requite_cluster::contents(&self.database),
+            false => Vec::new(),
+        };
+        read.chain(tables).collect()
+    }
+
+    /// Changes rows or tables behind the server's back.
+    pub(crate) fn change_store(&self, sql: &str) {
+        match self.database.strip_prefix("sqlite:") {
+            Some(path) => {
+                let store = rusqlite::Connection::open(path).expect("the server's own file");
+                store.execute_batch(sql).expect("nobody holds the store");
+            }
+            None => requite_cluster::run(&self.database, sql),
+        }
     }
 
     fn log_path(&self) -> PathBuf {

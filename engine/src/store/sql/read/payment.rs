@@ -1,6 +1,6 @@
 //! A payment as it is, or as it was after one of its events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
 use requite_core::money::Minor;
@@ -270,23 +270,31 @@ fn releases(connection: Sql<'_>, at: Moment, leg: i64) -> Result<Vec<ReleaseView
     })
 }
 
-/// What succeeded refunds took from each capture, as of the moment.
+/// What succeeded refunds took from each capture, as of the moment. One statement, however many they
+/// are.
 fn given_back(
     connection: Sql<'_>,
     at: Moment,
     refunds: &[RefundView],
 ) -> Result<HashMap<CaptureId, Minor>> {
+    let succeeded = refunds.iter().filter(|refund| refund.status == Status::Succeeded);
+    let succeeded: HashSet<u128> = succeeded.map(|refund| refund.id.bits()).collect();
     let mut given: HashMap<CaptureId, Minor> = HashMap::new();
-    let sql = "-- parts
-        select capture_id, amount_minor from allocation
-        where merchant_id = ?1 and refund_id = ?2 order by ordinal";
-    for refund in refunds.iter().filter(|refund| refund.status == Status::Succeeded) {
-        let key = params![blob(at.merchant.bits()), blob(refund.id.bits())];
-        connection.each(sql, key, |row| {
-            let sum = given.entry(CaptureId::new(id(row, 0)?)).or_default();
-            *sum = sum.checked_add(minor(row, 1)?).unwrap_or(*sum);
-            Ok(())
-        })?;
+    if succeeded.is_empty() {
+        return Ok(given);
     }
+    let sql = "-- parts
+        select a.refund_id, a.capture_id, a.amount_minor
+        from refund r join allocation a on a.merchant_id = r.merchant_id
+            and a.refund_id = r.refund_id
+        where r.merchant_id = ?1 and r.payment_id = ?2";
+    let (merchant, payment, _) = at.key();
+    connection.each(sql, params![merchant, payment], |row| {
+        if succeeded.contains(&id(row, 0)?) {
+            let sum = given.entry(CaptureId::new(id(row, 1)?)).or_default();
+            *sum = sum.checked_add(minor(row, 2)?).unwrap_or(*sum);
+        }
+        Ok(())
+    })?;
     Ok(given)
 }
