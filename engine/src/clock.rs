@@ -17,24 +17,28 @@ pub trait Clock: Send + Sync {
 }
 
 /// The database's time, carried on steadily from when it was last heard of: nodes agree on it, and it
-/// does not matter what somebody does to their wall clocks. Until the database is heard of it is the
-/// wall clock's.
+/// does not matter what somebody does to their wall clocks. As long as no database tells the time it is
+/// the wall clock's.
 pub struct SharedClock {
     own: Arc<dyn Clock>,
-    /// From the own steady time to the shared one.
+    /// From the own steady time to the shared one; [`UNHEARD`] until it is heard of.
     ahead_ms: AtomicI64,
 }
 
+const UNHEARD: i64 = i64::MIN;
+
 impl SharedClock {
     pub fn new(own: Arc<dyn Clock>) -> SharedClock {
-        let ahead_ms = AtomicI64::new(own.now_ms().saturating_sub(own.steady_ms()));
-        SharedClock { own, ahead_ms }
+        SharedClock { own, ahead_ms: AtomicI64::new(UNHEARD) }
     }
 }
 
 impl Clock for SharedClock {
     fn now_ms(&self) -> i64 {
-        self.own.steady_ms().saturating_add(self.ahead_ms.load(Ordering::Acquire))
+        match self.ahead_ms.load(Ordering::Acquire) {
+            UNHEARD => self.own.now_ms(),
+            ahead_ms => self.own.steady_ms().saturating_add(ahead_ms),
+        }
     }
 
     fn steady_ms(&self) -> i64 {

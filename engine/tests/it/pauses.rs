@@ -9,7 +9,7 @@ use std::time::Duration;
 use requite_core::id::PaymentId;
 use requite_core::refund::Status;
 use requite_core::settle::Outcome;
-use requite_engine::clock::Clock;
+use requite_engine::clock::{Clock, SharedClock};
 use requite_engine::command::{Command, CommandError, RefundRef, Reply};
 use requite_engine::engine::{self, Engine, Running};
 use requite_engine::lane::Lane;
@@ -172,4 +172,30 @@ fn wait(is_so: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
     panic!("it did not come to that within 30 s");
+}
+
+/// Two machines whose clocks differ, and are set.
+#[test]
+fn wall_clocks_do_not_matter_once_the_database_told_the_time() {
+    struct Machine {
+        wall_ms: AtomicI64,
+        steady_ms: AtomicI64,
+    }
+    impl Clock for Machine {
+        fn now_ms(&self) -> i64 {
+            self.wall_ms.load(Ordering::Acquire)
+        }
+        fn steady_ms(&self) -> i64 {
+            self.steady_ms.load(Ordering::Acquire)
+        }
+    }
+    let machine =
+        Arc::new(Machine { wall_ms: AtomicI64::new(NOW - 7_200_000), steady_ms: 5.into() });
+    let clock = SharedClock::new(Arc::clone(&machine) as Arc<dyn Clock>);
+    assert_eq!(clock.now_ms(), NOW - 7_200_000, "nothing else is known");
+    clock.set_shared(NOW);
+    assert_eq!(clock.now_ms(), NOW);
+    machine.wall_ms.store(NOW + 30 * 86_400_000, Ordering::Release);
+    machine.steady_ms.fetch_add(250, Ordering::AcqRel);
+    assert_eq!(clock.now_ms(), NOW + 250);
 }
