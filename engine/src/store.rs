@@ -300,6 +300,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).batch_max()
     }
 
+    fn shared_ms(&mut self) -> Result<Option<i64>, StoreFault> {
+        (**self).shared_ms()
+    }
+
     fn due(&mut self, now_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
         (**self).due(now_ms, max)
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use requite_engine::clock::Clock;
+use requite_engine::clock::{Clock, SharedClock};
 use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
 use requite_engine::lane::Lane;
 use requite_engine::read::Reads;
@@ -156,7 +156,11 @@ impl House {
     fn open(config: &Config) -> anyhow::Result<House> {
         let database = &config.database;
         database.prepare(Open::OrCreate)?;
-        let (store, sweep) = (database.lane_store()?, database.lane_store()?);
+        let lanes = (0..database.lanes()).map(|_| database.lane_store().map(lane));
+        let lanes = lanes.collect::<anyhow::Result<Vec<_>>>()?;
+        let sweep = database.lane_store()?;
+        // On a database that several servers use, its time is everybody's.
+        let clock: Arc<dyn Clock> = Arc::new(SharedClock::new(Arc::new(SystemClock)));
         let (registry, reads) = (database.registry()?, database.reads()?);
         let ids = SystemIds::new();
         registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
@@ -168,14 +172,13 @@ impl House {
         let psp = ServerPsp::new(runtime, deadline, Arc::clone(&reads), key)
             .context("no way out to payment providers could be made")?;
         let lists = psp.lists();
-        let (engine, running) =
-            engine::start(vec![lane(store)], sweep, Arc::new(psp), Arc::new(SystemClock))?;
+        let (engine, running) = engine::start(lanes, sweep, Arc::new(psp), Arc::clone(&clock))?;
         let desk = Desk::new(Parts {
             engine: engine.clone(),
             reads,
             registry: Arc::new(registry) as Arc<dyn Registry>,
             inbox: Arc::new(database.registry()?),
-            clock: Arc::new(SystemClock),
+            clock,
             ids: Arc::new(ids),
             entropy: Arc::new(SystemEntropy::new()),
             settings: Settings {

@@ -88,6 +88,14 @@ impl Database {
         })
     }
 
+    /// How many lanes a server has: a file has one writer, a database keeps two busy.
+    pub(crate) fn lanes(&self) -> usize {
+        match self {
+            Database::Sqlite(_) => 1,
+            Database::Postgres(_) => 2,
+        }
+    }
+
     /// Of a prepared database. Whoever else writes to it, the database puts in order.
     pub(crate) fn lane_store(&self) -> anyhow::Result<LaneStore> {
         Ok(match self {
