@@ -13,6 +13,7 @@ use requite_core::payment::LegKind;
 use requite_core::refund::{Fault, Status};
 use requite_core::schedule;
 
+use crate::command::RefundRef;
 use crate::order::OrderRefund;
 use crate::outbox::{Backlog, Delivery, EndpointView};
 
@@ -54,6 +55,26 @@ pub struct PaymentView {
     pub cancelled_at_ms: Option<i64>,
     /// Number of the newest event.
     pub seq: u32,
+}
+
+/// A refund, and what an answer that tells of it says of its payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundOfPayment {
+    pub refund: RefundView,
+    /// The payment's own, as of the same event.
+    pub external_identifier: Option<String>,
+    pub order: Option<String>,
+}
+
+impl RefundOfPayment {
+    /// What the view of its payment says of a refund.
+    pub fn of(payment: &PaymentView, refund: &RefundView) -> RefundOfPayment {
+        RefundOfPayment {
+            refund: refund.clone(),
+            external_identifier: payment.external_identifier.clone(),
+            order: payment.order.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -517,6 +538,10 @@ pub enum ReadFault {
 
 /// Reads, blocking; call them off the async threads.
 pub trait Reads: Send + Sync {
+    /// Do reads stay within this machine? Then one of a few rows is over before another thread could
+    /// have been woken for it.
+    fn is_near(&self) -> bool;
+
     /// `as_of`: as after this event; `None`: as it is.
     fn payment(
         &self,
@@ -530,6 +555,16 @@ pub trait Reads: Send + Sync {
         merchant: MerchantId,
         refund: RefundId,
     ) -> Result<Option<RefundView>, ReadFault>;
+
+    /// One refund of a payment, as [`Reads::payment`] shows it among the others: what it costs does
+    /// not grow with them.
+    fn refund_as_of(
+        &self,
+        of: RefundRef,
+        as_of: Option<u32>,
+    ) -> Result<Option<RefundOfPayment>, ReadFault>;
+
+    fn has_payment(&self, merchant: MerchantId, payment: PaymentId) -> Result<bool, ReadFault>;
 
     /// The payment that `text` names as alias or PSP id, when it names exactly one.
     fn payment_named(

@@ -119,7 +119,7 @@ pub(crate) async fn key(
     face: &'static str,
     lookup: [u8; 32],
 ) -> Result<Option<KeyView>, ReadFault> {
-    let found = desk.admit(move |reads| reads.key(&lookup)).await?;
+    let found = desk.key(lookup).await?;
     Ok(found.filter(|key| key.face == face && key.revoked_at_ms.is_none()))
 }
 

@@ -12,7 +12,7 @@ use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
 use requite_engine::lane::Lane;
 use requite_engine::read::Reads;
 use requite_engine::registry::Registry;
-use requite_engine::store::sqlite::Open;
+use requite_engine::store::sqlite::{Checkpoints, Open};
 use requite_engine::store::{SqlReads, SqlRegistry};
 use tokio::net::TcpListener;
 
@@ -137,7 +137,12 @@ pub(crate) fn serve(
             tracing::warn!(connections = stopped.cut_off, "cut off at the end of the drain");
         }
         courier.await?;
-        tokio::task::spawn_blocking(move || house.running.stop()).await?;
+        let House { running, checkpoints, .. } = house;
+        let stop = move || {
+            running.stop();
+            drop(checkpoints);
+        };
+        tokio::task::spawn_blocking(stop).await?;
         tracing::info!("stopped");
         Ok(())
     })
@@ -149,6 +154,8 @@ struct House {
     engine: Engine,
     running: Running,
     hooks: Hooks,
+    /// Where the store has a log that is copied back.
+    checkpoints: Option<Checkpoints>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -201,7 +208,8 @@ impl House {
             },
         });
         let hooks = open_hooks(&desk, config, lists);
-        Ok(House { desk, engine, running, hooks, is_stopping: Arc::default() })
+        let checkpoints = database.checkpoints()?;
+        Ok(House { desk, engine, running, hooks, checkpoints, is_stopping: Arc::default() })
     }
 
     fn router(&self) -> axum::Router {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use requite_engine::audit::Report;
 use requite_engine::store::postgres::{self, Address, Postgres};
-use requite_engine::store::sqlite::{self, Open, ServerLock, Sqlite};
+use requite_engine::store::sqlite::{self, Checkpoints, Open, ServerLock, Sqlite};
 use requite_engine::store::{SqlReads, SqlRegistry, Store};
 
 /// Names a store. Its `Debug` shows no password.
@@ -102,6 +102,14 @@ impl Database {
             Database::Sqlite(path) => Box::new(Sqlite::open(path, Open::Existing)?),
             Database::Postgres(address) => Box::new(Postgres::new(address)),
         })
+    }
+
+    /// What a server does beside its lanes: an embedded store's log is copied back.
+    pub(crate) fn checkpoints(&self) -> anyhow::Result<Option<Checkpoints>> {
+        match self {
+            Database::Sqlite(path) => Ok(Some(Checkpoints::start(path)?)),
+            Database::Postgres(_) => Ok(None),
+        }
     }
 
     /// Audits a store that may be in use. `progress` is told payments done and payments in all.

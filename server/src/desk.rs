@@ -8,22 +8,24 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
 use requite_engine::clock::Clock;
 use requite_engine::command::{
-    Amendment, Booked, BookingRequest, Command, CommandError, Notice, Noticed, RefundReply,
-    RefundRequest, RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
+    Amendment, Booked, BookingRequest, Command, CommandError, Notice, Noticed, RefundRef,
+    RefundReply, RefundRequest, RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
 };
 use requite_engine::engine::Engine;
 use requite_engine::inbox::Inbox;
 use requite_engine::key::{Key, Lifetime, digest};
-use requite_engine::read::{PaymentView, ReadFault, Reads};
+use requite_engine::read::{KeyView, PaymentView, ReadFault, Reads, RefundOfPayment};
 use requite_engine::registry::Registry;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::connectors;
 use crate::crypto::entropy::Entropy;
+use crate::crypto::jws::Signatures;
 use crate::crypto::password::PasswordChecks;
 use crate::crypto::seal::SealingKey;
 use crate::crypto::secret::Secret;
 use crate::crypto::token::{TokenKind, mint};
+use crate::known_keys::KnownKeys;
 use crate::rate::Rates;
 use crate::webhooks::address::Addresses;
 
@@ -75,7 +77,10 @@ pub(crate) struct Collector {
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct Desk(Arc<Drawers>);
+
+/// What all clones share.
+struct Drawers {
     engine: Engine,
     reads: Arc<dyn Reads>,
     registry: Arc<dyn Registry>,
@@ -83,10 +88,12 @@ pub(crate) struct Desk {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     entropy: Arc<dyn Entropy>,
-    settings: Arc<Settings>,
-    rates: Arc<Rates>,
+    settings: Settings,
+    rates: Rates,
     passwords: PasswordChecks,
-    reading: Arc<Semaphore>,
+    keys: KnownKeys,
+    signatures: Signatures,
+    reading: Semaphore,
 }
 
 /// What a desk is made of.
@@ -104,7 +111,7 @@ pub(crate) struct Parts {
 impl Desk {
     pub(crate) fn new(parts: Parts) -> Desk {
         let Parts { engine, reads, registry, inbox, clock, ids, entropy, settings } = parts;
-        Desk {
+        Desk(Arc::new(Drawers {
             engine,
             reads,
             registry,
@@ -112,43 +119,50 @@ impl Desk {
             clock,
             ids,
             entropy,
-            rates: Arc::new(Rates::new(settings.requests_per_second_max)),
-            settings: Arc::new(settings),
+            rates: Rates::new(settings.requests_per_second_max),
+            settings,
             passwords: PasswordChecks::new(),
-            reading: Arc::new(Semaphore::new(READS_MAX)),
-        }
+            keys: KnownKeys::default(),
+            signatures: Signatures::default(),
+            reading: Semaphore::new(READS_MAX),
+        }))
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
+        self.0.clock.now_ms()
     }
 
     /// For secrets that are kept, and for what seals them.
     pub(crate) fn entropy(&self) -> &(dyn Entropy + 'static) {
-        self.entropy.as_ref()
+        self.0.entropy.as_ref()
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {
-        self.ids.as_ref()
+        self.0.ids.as_ref()
     }
 
     /// A fresh secret of 256 random bits.
     pub(crate) fn mint(&self, kind: TokenKind) -> Secret {
-        mint(kind, &self.entropy.bytes())
+        mint(kind, &self.0.entropy.bytes())
     }
 
     /// The one place where passwords are checked: its limit on memory is the whole server's.
     pub(crate) fn passwords(&self) -> &PasswordChecks {
-        &self.passwords
+        &self.0.passwords
     }
 
     /// How often each credential may ask.
     pub(crate) fn rates(&self) -> &Rates {
-        &self.rates
+        &self.0.rates
+    }
+
+    /// Signatures of tokens that were found to hold.
+    pub(crate) fn signatures(&self) -> &Signatures {
+        &self.0.signatures
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+        &self.0.settings
     }
 
     /// Connectors that a payment can be registered with.
@@ -163,18 +177,18 @@ impl Desk {
         mut request: RefundRequest,
     ) -> Result<RefundReply, CommandError> {
         let is_keyed = request.keys.iter().any(|key| key.lifetime == Lifetime::Kept);
-        if !is_keyed && self.settings.duplicate_guard_ms > 0 {
-            request.keys.push(guard(&request, self.settings.duplicate_guard_ms));
+        if !is_keyed && self.0.settings.duplicate_guard_ms > 0 {
+            request.keys.push(guard(&request, self.0.settings.duplicate_guard_ms));
         }
         let waits = request.wait == Wait::Outcome;
-        let refund = requite_engine::command::RefundRef {
+        let refund = RefundRef {
             merchant: request.merchant,
             payment: request.payment,
             refund: request.ask.refund,
         };
         let mut reply = self.submit(Command::Refund(Box::new(request)));
         let in_time = if waits {
-            tokio::time::timeout(self.settings.wait, &mut reply).await.ok()
+            tokio::time::timeout(self.0.settings.wait, &mut reply).await.ok()
         } else {
             Some((&mut reply).await)
         };
@@ -244,7 +258,7 @@ impl Desk {
 
     fn submit(&self, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
         let (answer, reply) = oneshot::channel();
-        self.engine.submit(
+        self.0.engine.submit(
             command,
             Box::new(move |result| {
                 // Nobody listens any more: the client left, which changes nothing.
@@ -254,6 +268,20 @@ impl Desk {
         reply
     }
 
+    /// The credential with this lookup hash, as it is or was a moment ago ([`KnownKeys`]).
+    pub(crate) async fn key(&self, lookup: [u8; 32]) -> Result<Option<KeyView>, ReadFault> {
+        let keys = &self.0.keys;
+        if let Some(known) = keys.find(&lookup) {
+            return Ok(Some(known));
+        }
+        let before = keys.changes();
+        let found = self.admit(move |reads| reads.key(&lookup)).await?;
+        if let Some(key) = &found {
+            keys.learn(lookup, key, before);
+        }
+        Ok(found)
+    }
+
     /// A payment as after event `as_of`, or as it is.
     pub(crate) async fn payment(
         &self,
@@ -261,16 +289,41 @@ impl Desk {
         payment: PaymentId,
         as_of: Option<u32>,
     ) -> Result<Option<PaymentView>, ReadFault> {
-        self.read(move |reads| reads.payment(merchant, payment, as_of)).await
+        self.glance(move |reads| reads.payment(merchant, payment, as_of)).await
+    }
+
+    /// The refund that an answer tells of, as after event `as_of`, or as it is.
+    pub(crate) async fn refund_of(
+        &self,
+        refund: RefundRef,
+        as_of: Option<u32>,
+    ) -> Result<Option<RefundOfPayment>, ReadFault> {
+        self.glance(move |reads| reads.refund_as_of(refund, as_of)).await
+    }
+
+    /// Runs a read of few rows, found by their keys. Where the store is near it runs right here: to
+    /// hand it to another thread and back costs several times as much.
+    pub(crate) async fn glance<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
+    ) -> Result<T, ReadFault> {
+        if self.0.reads.is_near() {
+            return read(self.0.reads.as_ref()).map_err(in_midst);
+        }
+        self.read(read).await
     }
 
     /// The first read of a request, which finds out who asks. As nothing was done yet, the request is
-    /// turned away where there is no room: only here a read is [`ReadFault::Unavailable`].
+    /// turned away where there is no room: only here a read is [`ReadFault::Unavailable`]. As
+    /// [`Desk::glance`] it runs right here where the store is near.
     pub(crate) async fn admit<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
     ) -> Result<T, ReadFault> {
-        let Ok(turn) = tokio::time::timeout(ADMISSION_MAX, self.reading.acquire()).await else {
+        if self.0.reads.is_near() {
+            return read(self.0.reads.as_ref());
+        }
+        let Ok(turn) = tokio::time::timeout(ADMISSION_MAX, self.0.reading.acquire()).await else {
             return Err(ReadFault::Unavailable(format!("{READS_MAX} reads are under way")));
         };
         let done = self.run(read).await;
@@ -285,18 +338,15 @@ impl Desk {
         &self,
         read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
     ) -> Result<T, ReadFault> {
-        let _turn = self.reading.acquire().await;
-        self.run(read).await.map_err(|fault| match fault {
-            ReadFault::Unavailable(cause) => ReadFault::Store(cause),
-            fault => fault,
-        })
+        let _turn = self.0.reading.acquire().await;
+        self.run(read).await.map_err(in_midst)
     }
 
     async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
     ) -> Result<T, ReadFault> {
-        let reads = Arc::clone(&self.reads);
+        let reads = Arc::clone(&self.0.reads);
         let done = tokio::task::spawn_blocking(move || read(reads.as_ref())).await;
         done.unwrap_or_else(|fault| Err(ReadFault::Store(fault.to_string())))
     }
@@ -306,7 +356,7 @@ impl Desk {
         &self,
         work: impl FnOnce(&dyn Inbox) -> T + Send + 'static,
     ) -> Option<T> {
-        let inbox = Arc::clone(&self.inbox);
+        let inbox = Arc::clone(&self.0.inbox);
         tokio::task::spawn_blocking(move || work(inbox.as_ref())).await.ok()
     }
 
@@ -315,8 +365,19 @@ impl Desk {
         &self,
         write: impl FnOnce(&dyn Registry) -> T + Send + 'static,
     ) -> Option<T> {
-        let registry = Arc::clone(&self.registry);
-        tokio::task::spawn_blocking(move || write(registry.as_ref())).await.ok()
+        let registry = Arc::clone(&self.0.registry);
+        let done = tokio::task::spawn_blocking(move || write(registry.as_ref())).await.ok();
+        // It may have ended a credential.
+        self.0.keys.forget();
+        done
+    }
+}
+
+/// A request that was admitted is not turned away any more.
+fn in_midst(fault: ReadFault) -> ReadFault {
+    match fault {
+        ReadFault::Unavailable(cause) => ReadFault::Store(cause),
+        fault => fault,
     }
 }
 

@@ -77,7 +77,7 @@ impl Keyed {
             return Ok(None);
         };
         let (merchant, now_ms) = (self.merchant, self.at_ms);
-        let kept = desk.read(move |reads| reads.kept_answer(merchant, &key.hash, now_ms)).await;
+        let kept = desk.glance(move |reads| reads.kept_answer(merchant, &key.hash, now_ms)).await;
         match kept.map_err(KeyFault::Read)? {
             Some(kept) if kept.fingerprint != key.fingerprint => Err(KeyFault::Reused),
             kept => Ok(kept),

@@ -18,6 +18,7 @@ mod hooks;
 mod http;
 mod json;
 mod keyed;
+mod known_keys;
 mod people;
 mod psp;
 mod rate;

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import load
+import postgres
 from house import FACES, House, Server
 from report import Report
 
@@ -32,13 +33,16 @@ class Plan:
     seconds: int
     rounds: int
     lane_refunds: int
+    # pgbench's scale factor; `None`: without PostgreSQL.
+    scale: int | None
     faces: tuple = tuple(FACES)
 
 
+GROWTH = (10_000, 100_000, 1_000_000, 5_000_000)
 PLANS = {
-    "smoke": Plan(400, (), (4,), 1, 1, 200, ("native", "mpg")),
-    "quick": Plan(20_000, (), (1, 16, 64), 1, 1, 4_000),
-    "full": Plan(1_000_000, (10_000, 100_000, 1_000_000, 5_000_000), (1, 16, 64, 256), 4, 3, 30_000),
+    "smoke": Plan(400, (), (4,), 1, 1, 200, None, ("native", "mpg")),
+    "quick": Plan(20_000, (), (1, 16, 64), 1, 1, 4_000, 5),
+    "full": Plan(1_000_000, GROWTH, (1, 16, 64, 256), 4, 3, 30_000, 50),
 }
 
 
@@ -97,7 +101,22 @@ def measure_lane(bench, house):
     bench.report.ratio("lane: spread / one hot payment", hot, 3, is_at_most=True)
 
 
-def measure_http(bench, house, reference):
+def measure_postgres(bench):
+    """The yardsticks N and P: what is usually built, and pgbench's own load."""
+    plan = bench.plan
+    if plan.scale is None:
+        return {}
+    found = postgres.measure(plan.seconds * 2, plan.rounds, plan.scale, min(plan.payments, 1_000_000))
+    titles = {
+        "N": "N: a transaction for each refund, 16 clients, no HTTP",
+        "P": f"P: pgbench TPC-B, prepared, scale {plan.scale}, 16 clients",
+    }
+    for name, rate in (found or {}).items():
+        bench.report.add("PostgreSQL, yardsticks", titles[name], rate=rate)
+    return found or {}
+
+
+def measure_http(bench, house, reference, yardsticks):
     """Every face and both reference points at each number of connections."""
     plan = bench.plan
     server = house.server
@@ -124,6 +143,11 @@ def measure_http(bench, house, reference):
         told = {key: measured[key] for key in ("rate", "p50", "p99")}
         bench.report.add(name, f"HTTP, c={connections}", connections=connections, **told)
     at = 64 if 64 in plan.connections else plan.connections[-1]
+    for face in plan.faces:
+        for name, good in (("N", 3.5), ("P", 2.3)):
+            if name in yardsticks:
+                ratio = found[face, at]["rate"] / yardsticks[name]
+                bench.report.ratio(f"{face} / {name}, c={at}", ratio, good)
     for face in plan.faces:
         measured = found[face, at]
         ratio = measured["rate"] / found["Z: keeps nothing", at]["rate"]
@@ -232,6 +256,7 @@ def measure_needs(bench, house, idle, loaded):
 
 
 def run(bench):
+    yardsticks = measure_postgres(bench)
     house = bench.house(bench.plan.payments)
     call = [bench.programs / "requite-speed", "reference", "--listen", "127.0.0.1:0"]
     reference = Server(call, bench.folder)
@@ -239,7 +264,7 @@ def run(bench):
     house.start_ms = server.start_ms
     time.sleep(0.3)
     idle = server.memory()
-    measure_http(bench, house, reference)
+    measure_http(bench, house, reference, yardsticks)
     house.log_max = house.log_bytes()
     reference.stop()
     if bench.plan.rounds > 0 and bench.plan.payments > 1_000:
@@ -264,12 +289,19 @@ def main():
     size.add_argument("--smoke", action="store_true", help="only whether it still works: figures mean nothing")
     parser.add_argument("--programs", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and the plot")
+    parser.add_argument("--rounds", type=int, help="how often each cell is measured")
+    parser.add_argument("--payments", type=int, help="payments in the store, and no growth beyond them")
     line = parser.parse_args()
     name = "smoke" if line.smoke else "quick" if line.quick else "full"
-    report = Report(line.out, f"Requite under load ({name} run)")
+    plan = PLANS[name]
+    if line.payments:
+        growth = tuple(size for size in plan.growth if size < line.payments)
+        plan = replace(plan, payments=line.payments, growth=growth)
+    plan = replace(plan, rounds=line.rounds or plan.rounds)
+    report = Report(line.out, f"Requite under load ({name} run, {plan.payments:,} payments)")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="requite-bench-") as folder:
-        run(Bench(PLANS[name], line.programs.resolve(), Path(folder), report))
+        run(Bench(plan, line.programs.resolve(), Path(folder), report))
     report.write()
     print(f"{time.monotonic() - began:.0f} s")
 

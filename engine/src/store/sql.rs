@@ -328,6 +328,14 @@ pub(super) enum Readers {
 }
 
 impl Readers {
+    /// Is the database in this machine, and its reads mere calls?
+    fn is_near(&self) -> bool {
+        match self {
+            Readers::Sqlite(_) => true,
+            Readers::Postgres(_) => false,
+        }
+    }
+
     /// Runs `read` in one snapshot.
     fn snapshot<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
         match self {

@@ -10,6 +10,7 @@
 //! registry and the audit are in [`super::sql`], one text for every database. SQL stands beside the
 //! function that runs it; its first line is its name.
 
+mod checkpoints;
 mod connections;
 mod load;
 mod save;
@@ -22,6 +23,7 @@ use requite_core::id::{MerchantId, PaymentId, RefundId};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+pub use self::checkpoints::Checkpoints;
 pub(super) use self::connections::{Readers, Writer};
 use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params};
 use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
@@ -37,9 +39,9 @@ const APPLICATION_ID: i32 = 0x7265_7175;
 const BUSY_MAX: Duration = Duration::from_secs(2);
 /// More than the number of hot statements; the default of 16 would evict them all the time.
 const STATEMENTS_MAX: usize = 128;
-/// Pages after which the log is copied back (about 64 MB); the default of 1,000 costs a third of
-/// the rate.
-const CHECKPOINT_PAGES: u32 = 16_000;
+/// Pages of log (about 200 MB) at which a writer copies it back itself, so that it begins anew. Beside a
+/// server [`Checkpoints`] has copied nearly all of it by then, off the lane's thread.
+const LOG_PAGES_MAX: u32 = 48_000;
 
 /// Schema changes in order. Append only.
 const MIGRATIONS: &[&str] = &[
@@ -179,7 +181,7 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {

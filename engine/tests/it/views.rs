@@ -1,7 +1,7 @@
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
-use requite_engine::command::{Command, RefundRequest, Wait};
-use requite_engine::read::{PaymentFilter, Reads, RefundFilter};
+use requite_engine::command::{Command, RefundRef, RefundRequest, Wait};
+use requite_engine::read::{PaymentFilter, Reads, RefundFilter, RefundOfPayment};
 
 use crate::support::{Bench, MERCHANT, NOW, PAYMENT, of, request, succeeded};
 
@@ -20,6 +20,33 @@ fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
         assert_eq!(&again, view, "as of event {}", view.seq);
     }
     assert_eq!(shown.last().map(|view| view.seq), Some(bench.view(Some(u32::MAX)).seq));
+}
+
+/// An answer reads only the refund that it tells of.
+#[test]
+fn a_refund_alone_is_shown_as_among_the_others() {
+    let mut bench = Bench::with_payment("psp");
+    for (id, amount) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
+        bench.start(request(id, amount));
+        if id != 2 {
+            bench.answer(succeeded());
+        }
+    }
+    let newest = bench.view(None).seq;
+    let reads = bench.reads();
+    for as_of in (0..=newest + 1).map(Some).chain([None]) {
+        let payment = bench.view(as_of);
+        for id in [1, 2, 3] {
+            let alone = reads.refund_as_of(of(id), as_of).expect("readable");
+            let among = payment.refund(RefundId::new(id));
+            let among = among.map(|refund| RefundOfPayment::of(&payment, refund));
+            assert_eq!(alone, among, "refund {id} as of {as_of:?}");
+        }
+    }
+    let elsewhere = RefundRef { payment: PaymentId::new(8), ..of(1) };
+    assert_eq!(reads.refund_as_of(elsewhere, None).expect("readable"), None);
+    assert!(reads.has_payment(MERCHANT, PAYMENT).expect("readable"));
+    assert!(!reads.has_payment(MerchantId::new(2), PAYMENT).expect("readable"));
 }
 
 /// Four refunds, of 10, 20, 30 and 40, asked for a millisecond apart; and what each filter lists.

@@ -19,9 +19,11 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
@@ -113,14 +115,55 @@ impl fmt::Debug for Hs256Key {
 pub(crate) enum VerifyingKey<'a> {
     Es512(&'a p521::PublicKey),
     Hs256(&'a Hs256Key),
+    /// As `Es512`, for callers that send the same token again and again.
+    Known(&'a p521::PublicKey, &'a Signatures),
 }
 
 impl VerifyingKey<'_> {
     fn algorithm(self) -> Algorithm {
         match self {
-            VerifyingKey::Es512(_) => Algorithm::Es512,
+            VerifyingKey::Es512(_) | VerifyingKey::Known(..) => Algorithm::Es512,
             VerifyingKey::Hs256(_) => Algorithm::Hs256,
         }
+    }
+}
+
+/// ES512 signatures that were checked and hold. To check one takes as long as everything else about a
+/// request together, and clients use a token until it expires. That it holds never changes; its times and
+/// its key are looked at each time.
+#[derive(Debug, Default)]
+pub(crate) struct Signatures(Mutex<HashSet<[u8; 32]>>);
+
+impl Signatures {
+    /// Beyond it all are forgotten.
+    const KEPT_MAX: usize = 4_096;
+
+    fn hold(&self, key: &p521::PublicKey, signed: &[u8], signature: &[u8]) -> bool {
+        // What is remembered is one text: only fixed lengths keep its parts apart.
+        if signature.len() != p521::SIGNATURE {
+            return false;
+        }
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in [key.point(), signature, signed] {
+            context.update(part);
+        }
+        let known: [u8; 32] = context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        if self.known().contains(&known) {
+            return true;
+        }
+        let is_genuine = key.is_signature(signed, signature);
+        if is_genuine {
+            let mut all = self.known();
+            if all.len() >= Signatures::KEPT_MAX {
+                all.clear();
+            }
+            all.insert(known);
+        }
+        is_genuine
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,6 +255,7 @@ impl Unverified<'_> {
         let is_genuine = match key {
             VerifyingKey::Es512(key) => key.is_signature(signed, &self.signature),
             VerifyingKey::Hs256(key) => hmac::verify(&key.0, signed, &self.signature).is_ok(),
+            VerifyingKey::Known(key, signatures) => signatures.hold(key, signed, &self.signature),
         };
         if !is_genuine {
             return Err(Fault::Signature);

@@ -11,12 +11,13 @@ use requite_core::payment::LegKind;
 use self::payment::payment_view;
 use super::book::{currency, fault_of, minor, status};
 use super::{Readers, Result, Row, Sql, blob, connector, id, order, outbox, params, session, shop};
+use crate::command::RefundRef;
 use crate::order::OrderRefund;
 use crate::outbox::{Backlog, Delivery, EndpointView};
 use crate::read::{
     CollectionView, ConnectorView, EventView, HistoryPage, Journal, KeptAnswer, KeyView,
     MerchantView, PAGE_MAX, PaymentFilter, PaymentView, PersonView, ReadFault, Reads, ReasonView,
-    RefundFilter, RefundView, SessionView,
+    RefundFilter, RefundOfPayment, RefundView, SessionView,
 };
 
 /// Reads of a store, whatever database it is in.
@@ -41,6 +42,10 @@ impl SqlReads {
 }
 
 impl Reads for SqlReads {
+    fn is_near(&self) -> bool {
+        self.readers.is_near()
+    }
+
     fn payment(
         &self,
         merchant: MerchantId,
@@ -62,6 +67,22 @@ impl Reads for SqlReads {
         self.look(|connection| {
             let key = params![blob(merchant.bits()), blob(refund.bits())];
             connection.find(&sql, key, |row| refund_view(merchant, row))
+        })
+    }
+
+    fn refund_as_of(
+        &self,
+        of: RefundRef,
+        as_of: Option<u32>,
+    ) -> Result<Option<RefundOfPayment>, ReadFault> {
+        self.snapshot(|connection| payment::refund_as_of(connection, of, as_of))
+    }
+
+    fn has_payment(&self, merchant: MerchantId, payment: PaymentId) -> Result<bool, ReadFault> {
+        let sql = "-- has_payment
+            select 1 from payment where merchant_id = ?1 and payment_id = ?2";
+        self.snapshot(|connection| {
+            connection.exists(sql, params![blob(merchant.bits()), blob(payment.bits())])
         })
     }
 

@@ -36,8 +36,10 @@ impl Readers {
 
     fn connect(&self) -> Result<Connection, OpenFault> {
         let connection = connect(&self.path, Open::Existing)?;
-        let set =
-            settings(&connection).and_then(|()| connection.pragma_update(None, "query_only", "ON"));
+        let set = settings(&connection)
+            .and_then(|()| connection.pragma_update(None, "query_only", "ON"))
+            // After every commit of the lane a reader would map the file anew, page by page.
+            .and_then(|()| connection.pragma_update(None, "mmap_size", 0_i64));
         set.map_err(|cause| OpenFault::unreadable(&self.path, &cause))?;
         Ok(connection)
     }

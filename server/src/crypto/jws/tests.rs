@@ -18,13 +18,20 @@ fn at(now_seconds: i64) -> Moment {
 }
 
 /// What the Gr4vy face does, with a store that knows one key.
+/// Once with the key alone, twice where signatures that hold are remembered: all the same.
 fn judge(token: &str, known: &PublicKey, moment: Moment) -> Result<Claims, Fault> {
     let unverified = parse(token, Algorithm::Es512)?;
     let (kid, names) = (unverified.kid()?, known.thumbprints());
     if kid != names.padded && kid != names.unpadded {
         return Err(Fault::UnknownKey);
     }
-    unverified.verify(VerifyingKey::Es512(known), moment)
+    let judged = unverified.verify(VerifyingKey::Es512(known), moment);
+    let signatures = Signatures::default();
+    for _ in 0..2 {
+        let key = VerifyingKey::Known(known, &signatures);
+        assert_eq!(unverified.verify(key, moment), judged);
+    }
+    judged
 }
 
 /// What the Medusa faces do.

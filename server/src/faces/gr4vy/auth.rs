@@ -11,7 +11,8 @@
 //!
 //! A public key is limited to the merchants that it is registered with, which are its accounts (G6).
 //!
-//! Nothing is cached: a key that is revoked stops at once.
+//! That a signature holds is remembered, for it never changes. Its key and its times are looked at each
+//! time: a key that is revoked stops at once.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use requite_core::id::MerchantId;
@@ -93,7 +94,8 @@ async fn verified(desk: &Desk, token: &str) -> Result<(Vec<KeyView>, Claims), Fa
     })?;
     let moment =
         Moment { now_seconds: desk.now_ms().div_euclid(1000), skew_seconds: jws::SKEW_SECONDS };
-    let claims = token.verify(VerifyingKey::Es512(&public), moment).map_err(refused)?;
+    let claims =
+        token.verify(VerifyingKey::Known(&public, desk.signatures()), moment).map_err(refused)?;
     Ok((keys, claims))
 }
 
@@ -128,7 +130,7 @@ async fn key_of_account(
         }
         Ok(None)
     };
-    match desk.read(of_account).await? {
+    match desk.glance(of_account).await? {
         Some(key) => Ok(key),
         None if is_named => Err(Failure::NotFound),
         None => {

@@ -187,13 +187,12 @@ fn created(
 /// A refund as of its answer, so that a replay equals the first answer byte for byte.
 async fn shown(desk: &Desk, reply: &RefundReply) -> Result<Refund, Failure> {
     let made = reply.refund;
-    let read = desk.payment(made.merchant, made.payment, reply.as_of).await;
-    let view = read.unwrap_or_else(|fault| {
+    let shown = desk.refund_of(made, reply.as_of).await.unwrap_or_else(|fault| {
         tracing::error!(%fault, refund = ?made.refund, "a refund was made and cannot be shown");
         None
     });
-    view.and_then(|view| Some(Refund::new(&view, view.refund(made.refund)?)))
-        .ok_or(Failure::Unshown(*reply))
+    let shown = shown.ok_or(Failure::Unshown(*reply))?;
+    Ok(Refund::new(shown.external_identifier.as_deref(), &shown.refund))
 }
 
 /// Reads what both calls read, in the order of the checks.
@@ -257,8 +256,9 @@ pub(super) async fn list(
 ) -> Result<Response, Failure> {
     let actor = auth::actor(&desk, Caller::of(&request)).await?;
     let view = spelling::view(&desk, actor.merchant, &text).await?;
+    let name = view.external_identifier.as_deref();
     let newest_first = view.refunds.iter().rev();
-    let items = newest_first.map(|refund| Refund::new(&view, refund)).collect();
+    let items = newest_first.map(|refund| Refund::new(name, refund)).collect();
     Ok(json(StatusCode::OK, HeaderMap::new(), &Page::<Refund>::whole(items)))
 }
 
@@ -294,5 +294,9 @@ pub(super) async fn read(
 
 fn answered(view: &PaymentView, id: RefundId) -> Result<Response, Failure> {
     let refund = view.refund(id).ok_or(Failure::NotFound)?;
-    Ok(json(StatusCode::OK, HeaderMap::new(), &Refund::new(view, refund)))
+    Ok(json(
+        StatusCode::OK,
+        HeaderMap::new(),
+        &Refund::new(view.external_identifier.as_deref(), refund),
+    ))
 }

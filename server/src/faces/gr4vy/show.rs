@@ -6,7 +6,7 @@
 use requite_core::id::{base62_text, uuid_text};
 use requite_core::payment::LegKind;
 use requite_core::refund::Status;
-use requite_engine::read::{PaymentView, RefundView};
+use requite_engine::read::RefundView;
 use serde::Serialize;
 
 use super::wire::{GIFT_CARD, PAYMENT_METHOD};
@@ -78,7 +78,8 @@ pub(super) struct Refund {
 }
 
 impl Refund {
-    pub(super) fn new(payment: &PaymentView, refund: &RefundView) -> Refund {
+    /// `transaction`: the caller's own name for its payment.
+    pub(super) fn new(transaction: Option<&str>, refund: &RefundView) -> Refund {
         let error = Error::of(refund);
         let is_shown_by_psp = refund.status != Status::Failed;
         let psp_refund = refund.psp_refund.clone().filter(|_| is_shown_by_psp);
@@ -96,7 +97,7 @@ impl Refund {
             reconciliation_id: base62_text(refund.id.bits()),
             external_identifier: refund.external_identifier.clone(),
             transaction_reconciliation_id: base62_text(refund.payment.bits()),
-            transaction_external_identifier: payment.external_identifier.clone(),
+            transaction_external_identifier: transaction.map(str::to_owned),
             created_at: micros_text(refund.asked_at_ms),
             updated_at: micros_text(refund.updated_at_ms),
             creator: None,

@@ -81,7 +81,7 @@ pub(super) async fn other_name(
         return Ok(None);
     }
     let text = text.to_owned();
-    let read = desk.read(move |reads| reads.payment_named(merchant, &text));
+    let read = desk.glance(move |reads| reads.payment_named(merchant, &text));
     Ok(read.await?)
 }
 

@@ -71,7 +71,10 @@ fn refund(occasion: &Occasion<'_>) -> Option<(String, Box<RawValue>)> {
         return None;
     }
     let word = if word == "processing" { "pending" } else { word };
-    Some((format!("refund.{word}"), raw(&Refund::new(occasion.after, after))))
+    Some((
+        format!("refund.{word}"),
+        raw(&Refund::new(occasion.after.external_identifier.as_deref(), after)),
+    ))
 }
 
 fn found(view: &PaymentView, id: RefundId) -> Option<&RefundView> {

@@ -22,9 +22,9 @@ pub(super) async fn find(
     merchant: MerchantId,
     text: String,
 ) -> Result<Option<Named>, Failure> {
-    let found = desk.read(move |reads| {
+    let found = desk.glance(move |reads| {
         if let Some(id) = decode(&text)
-            && reads.payment(merchant, id, None)?.is_some()
+            && reads.has_payment(merchant, id)?
         {
             let charge = charge_id(id);
             return Ok(Some(Named { payment: id, charge }));

@@ -103,9 +103,8 @@ async fn create(desk: &Desk, mut request: Request, route: Route) -> Result<Made,
 
 /// The refund as the reply tells of it.
 async fn shown(desk: &Desk, reply: &RefundReply) -> Option<RefundView> {
-    let at = reply.refund;
-    match desk.payment(at.merchant, at.payment, reply.as_of).await {
-        Ok(payment) => payment?.refund(at.refund).cloned(),
+    match desk.refund_of(reply.refund, reply.as_of).await {
+        Ok(shown) => Some(shown?.refund),
         Err(fault) => {
             Failure::Read(fault).log();
             None

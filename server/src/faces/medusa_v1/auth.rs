@@ -116,7 +116,7 @@ async fn person(face: &Face, token: &str) -> Result<Option<PersonView>, Failure>
         return Ok(None);
     };
     let (merchant, user) = (MerchantId::new(merchant), PersonId::new(user));
-    Ok(face.desk.read(move |reads| reads.person(merchant, user)).await?)
+    Ok(face.desk.glance(move |reads| reads.person(merchant, user)).await?)
 }
 
 /// A log-in token for a person who has just shown who they are.

@@ -160,11 +160,9 @@ impl Order {
                 (amount > 0).then(|| (refund.created_at_ms, Refund::of_order(refund, amount)))
             })
             .collect();
-        rows.extend(
-            self.held()
-                .filter(|(_, refund)| !self.is_part(refund.id))
-                .map(|(payment, refund)| (refund.asked_at_ms, Refund::of(payment, refund))),
-        );
+        rows.extend(self.held().filter(|(_, refund)| !self.is_part(refund.id)).map(
+            |(payment, refund)| (refund.asked_at_ms, Refund::of(payment.order.as_deref(), refund)),
+        ));
         rows.sort_by(|(one_at, one), (other_at, other)| {
             one_at.cmp(other_at).then_with(|| one.id.cmp(&other.id))
         });

@@ -69,7 +69,7 @@ pub(super) async fn alias(
     text: &str,
 ) -> Result<Option<PaymentId>, Failure> {
     let text = text.to_owned();
-    let named = face.desk.read(move |reads| reads.payment_named(merchant, &text));
+    let named = face.desk.glance(move |reads| reads.payment_named(merchant, &text));
     Ok(named.await?)
 }
 

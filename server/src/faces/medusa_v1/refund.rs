@@ -11,7 +11,7 @@ use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::{PaymentId, RefundId, uuid_text};
 use requite_core::refund::Status;
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
-use requite_engine::read::{PaymentView, ReadFault};
+use requite_engine::read::{PaymentView, ReadFault, RefundOfPayment};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -54,8 +54,8 @@ pub(super) async fn create(
     if is_hidden(reply.status) {
         return Err(Failure::refund_failed(&shown).with(headers));
     }
-    let view = face.desk.payment(wish.actor.merchant, payment, reply.as_of).await;
-    let body = answer(&wish, &reply, view, is_expanded(&query))?;
+    let read = read_back(&face, &reply, is_expanded(&query)).await;
+    let body = answer(&wish, &reply, read)?;
     Ok((headers, wire::json(StatusCode::OK, &body)).into_response())
 }
 
@@ -154,27 +154,41 @@ struct Shown {
     payment: Option<fields::Members>,
 }
 
+/// What is read back of a refund that was made, with all of its payment where `is_expanded`. `None`:
+/// nothing can be read.
+async fn read_back(
+    face: &Face,
+    reply: &RefundReply,
+    is_expanded: bool,
+) -> Option<(RefundOfPayment, Option<PaymentView>)> {
+    let of = reply.refund;
+    if is_expanded {
+        let payment = face.desk.payment(of.merchant, of.payment, reply.as_of).await;
+        let payment = payment.unwrap_or_else(unread)?;
+        let shown = RefundOfPayment::of(&payment, payment.refund(of.refund)?);
+        return Some((shown, Some(payment)));
+    }
+    let shown = face.desk.refund_of(of, reply.as_of).await.unwrap_or_else(unread)?;
+    Some((shown, None))
+}
+
+fn unread<T>(fault: ReadFault) -> Option<T> {
+    tracing::error!(%fault, "a refund was made and could not be read back");
+    None
+}
+
 /// The answer to a refund that was made.
 fn answer(
     wish: &Wish,
     reply: &RefundReply,
-    view: Result<Option<PaymentView>, ReadFault>,
-    is_expanded: bool,
+    read: Option<(RefundOfPayment, Option<PaymentView>)>,
 ) -> Result<Answer, Failure> {
-    let payment = view.unwrap_or_else(|fault| {
-        tracing::error!(%fault, "a refund was made and could not be read back");
-        None
-    });
-    let read = payment
-        .as_ref()
-        .and_then(|payment| Some(Refund::of(payment, payment.refund(reply.refund.refund)?)));
-    let refund = match read {
-        Some(refund) => refund,
+    let (refund, surroundings) = match read {
+        Some((shown, payment)) => (Refund::of(shown.order.as_deref(), &shown.refund), payment),
         // An error would make the client ask for a second refund (A5), and what was asked is known.
-        None if !reply.is_replay => asked(wish, reply),
+        None if !reply.is_replay => (asked(wish, reply), None),
         None => return Err(Failure::unknown()),
     };
-    let surroundings = payment.filter(|_| is_expanded);
     let refund = Shown {
         refund,
         order: surroundings.as_ref().map(payment::order),

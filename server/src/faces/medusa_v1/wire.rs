@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use requite_core::id::prefixed_text;
 use requite_engine::order::OrderRefund;
-use requite_engine::read::{PaymentView, RefundView};
+use requite_engine::read::RefundView;
 use serde::Serialize;
 
 pub(super) use self::neighbours::{OrderRefundBody, ReturnReasonBody};
@@ -336,11 +336,12 @@ pub(super) struct Refund {
 }
 
 impl Refund {
-    pub(super) fn of(payment: &PaymentView, refund: &RefundView) -> Refund {
+    /// `order`: that of its payment.
+    pub(super) fn of(order: Option<&str>, refund: &RefundView) -> Refund {
         let asked_at = time::millis_text(refund.asked_at_ms);
         Refund {
             id: refund_text(refund.id.bits()),
-            order_id: payment.order.clone(),
+            order_id: order.map(str::to_owned),
             payment_id: Some(payment_text(refund.payment.bits())),
             amount: refund.amount.units(),
             note: refund.note.clone(),

@@ -144,7 +144,7 @@ async fn log_in(face: &Face, credential: &Credential) -> Result<LogIn, Failure> 
     let now_seconds = face.desk.now_ms().div_euclid(1_000);
     let claimed = claimed(token, &key, now_seconds).ok_or(Failure::Unauthorized)?;
     let Claimed { merchant, person, issued_at_seconds, expires_at_seconds } = claimed;
-    let found = face.desk.read(move |reads| reads.person(merchant, person));
+    let found = face.desk.glance(move |reads| reads.person(merchant, person));
     let person = found.await.map_err(Failure::Read)?.ok_or(Failure::Unauthorized)?;
     Ok(LogIn { person, issued_at_seconds, expires_at_seconds })
 }

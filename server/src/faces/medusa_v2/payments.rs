@@ -55,7 +55,7 @@ pub(super) async fn alias(
     written: &str,
 ) -> Result<Option<PaymentId>, Failure> {
     let text = written.to_owned();
-    let found = face.desk.read(move |reads| reads.payment_named(merchant, &text));
+    let found = face.desk.glance(move |reads| reads.payment_named(merchant, &text));
     found.await.map_err(Failure::Read)
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn read(
     payment: PaymentId,
     as_of: Option<u32>,
 ) -> Result<Option<Order>, Failure> {
-    let found = desk.read(move |reads| {
+    let found = desk.glance(move |reads| {
         let Some(payment) = reads.payment(merchant, payment, as_of)? else {
             return Ok(None);
         };

@@ -104,7 +104,7 @@ pub(super) async fn named(
         return Ok(None);
     }
     let alias = text.to_owned();
-    let found = desk.read(move |reads| reads.payment_named(merchant, &alias)).await?;
+    let found = desk.glance(move |reads| reads.payment_named(merchant, &alias)).await?;
     Ok(found.or(bits))
 }
 

@@ -145,10 +145,12 @@ fn asked(
 async fn answer(desk: &Desk, reply: &RefundReply) -> Result<Response, Failure> {
     let of = reply.refund;
     let location = format!("/api/refunds/{}", uuid_text(of.refund.bits()));
-    let view = payment::shown(desk, of.merchant, of.payment, reply.as_of).await;
-    let view = view.map_err(|_| Failure::unshown(&location))?;
-    let refund = view.refund(of.refund).ok_or_else(|| Failure::unshown(&location))?;
-    let mut response = located(StatusCode::CREATED, view::refund(refund), &location);
+    let shown = desk.refund_of(of, reply.as_of).await.map_err(|fault| {
+        tracing::error!(%fault, "a refund was made and cannot be read back");
+        Failure::unshown(&location)
+    });
+    let shown = shown?.ok_or_else(|| Failure::unshown(&location))?;
+    let mut response = located(StatusCode::CREATED, view::refund(&shown.refund), &location);
     response.headers_mut().extend(desk::refund_headers(reply));
     Ok(response)
 }

@@ -11,9 +11,11 @@ use requite_core::schedule;
 use super::super::book::{currency, fault_of, minor, status};
 use super::super::{Result, Row, Sql, blob, corrupt, id, params};
 use super::{REFUND_COLUMNS, refund_view};
+use crate::command::RefundRef;
 use crate::event::Kind;
 use crate::read::{
-    CaptureView, LegView, OperationKind, OperationView, PaymentView, RefundView, ReleaseView,
+    CaptureView, LegView, OperationKind, OperationView, PaymentView, RefundOfPayment, RefundView,
+    ReleaseView,
 };
 
 pub(super) fn payment_view(
@@ -198,31 +200,82 @@ fn as_they_were(connection: Sql<'_>, at: Moment, refunds: &mut [RefundView]) -> 
         where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and kind = 4 order by seq";
     let places: HashMap<u128, usize> =
         refunds.iter().enumerate().map(|(place, refund)| (refund.id.bits(), place)).collect();
-    for refund in refunds.iter_mut() {
-        (refund.sent_at_ms, refund.unknown_at_ms, refund.sends) = (None, None, 0);
-    }
+    refunds.iter_mut().for_each(forget);
     let (merchant, payment, seq) = at.key();
     connection.each(sql, params![merchant, payment, seq], |row| {
         let place = places.get(&id(row, 0)?).and_then(|&place| refunds.get_mut(place));
-        let Some(refund) = place else { return Ok(()) };
-        let at_ms: i64 = row.get(5)?;
-        refund.status = status(row, 1)?;
-        refund.psp_refund = row.get(2)?;
-        refund.fault = fault_of(row, 3, 4)?;
-        refund.updated_at_ms = at_ms;
-        match refund.status {
-            // Each refund call is committed with an event of its own.
-            Status::Dispatched => {
-                refund.sent_at_ms = refund.sent_at_ms.or(Some(at_ms));
-                refund.sends = refund.sends.saturating_add(1);
-            }
-            Status::Unknown => refund.unknown_at_ms = refund.unknown_at_ms.or(Some(at_ms)),
-            _ => {}
-        }
-        refund.next_action_at_ms = schedule::next_action_at(refund.status, 0, at_ms);
-        refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
-        Ok(())
+        place.map_or(Ok(()), |refund| retell(refund, row))
     })
+}
+
+/// As [`as_they_were`], for one refund, among the events since it was asked for.
+pub(super) fn refund_as_of(
+    connection: Sql<'_>,
+    of: RefundRef,
+    as_of: Option<u32>,
+) -> Result<Option<RefundOfPayment>> {
+    let sql = format!(
+        "-- refund_of_payment
+        {REFUND_COLUMNS}
+        where r.merchant_id = ?1 and r.refund_id = ?2 and r.payment_id = ?3"
+    );
+    let (merchant, payment) = (blob(of.merchant.bits()), blob(of.payment.bits()));
+    let subject = blob(of.refund.bits());
+    let found = connection.find(&sql, params![merchant, subject, payment], |row| {
+        Ok((refund_view(of.merchant, row)?, row.get::<u32>(27)?))
+    })?;
+    let Some((mut refund, asked_seq)) = found else {
+        return Ok(None);
+    };
+    if as_of.is_some_and(|seq| seq < asked_seq) {
+        return Ok(None);
+    }
+    if let Some(seq) = as_of {
+        forget(&mut refund);
+        let sql = "-- events_of_refund
+            select subject, status, psp_refund, fault_code, fault_text, at_ms from event
+            where merchant_id = ?1 and payment_id = ?2 and seq between ?3 and ?4 and kind = 4
+                and subject = ?5 order by seq";
+        let events = params![merchant, payment, asked_seq, seq, subject];
+        connection.each(sql, events, |row| retell(&mut refund, row))?;
+    }
+    let seq = as_of.unwrap_or(u32::MAX);
+    let at = Moment { merchant: of.merchant, payment: of.payment, seq };
+    let sql = "-- payment_names
+        select external_identifier, order_ref from payment
+        where merchant_id = ?1 and payment_id = ?2";
+    let names = connection.find(sql, params![merchant, payment], |row| {
+        Ok((row.get::<Option<String>>(0)?, row.get::<Option<String>>(1)?))
+    })?;
+    let (registered, order) = names.ok_or_else(|| corrupt("a refund without a payment"))?;
+    let external_identifier = amended(connection, at)?.name.unwrap_or(registered);
+    Ok(Some(RefundOfPayment { refund, external_identifier, order }))
+}
+
+/// What only its events tell of a refund, before any of them is read.
+fn forget(refund: &mut RefundView) {
+    (refund.sent_at_ms, refund.unknown_at_ms, refund.sends) = (None, None, 0);
+}
+
+/// What the columns of `refund_events` tell of a refund from that event on.
+fn retell(refund: &mut RefundView, row: &Row<'_>) -> Result<()> {
+    let at_ms: i64 = row.get(5)?;
+    refund.status = status(row, 1)?;
+    refund.psp_refund = row.get(2)?;
+    refund.fault = fault_of(row, 3, 4)?;
+    refund.updated_at_ms = at_ms;
+    match refund.status {
+        // Each refund call is committed with an event of its own.
+        Status::Dispatched => {
+            refund.sent_at_ms = refund.sent_at_ms.or(Some(at_ms));
+            refund.sends = refund.sends.saturating_add(1);
+        }
+        Status::Unknown => refund.unknown_at_ms = refund.unknown_at_ms.or(Some(at_ms)),
+        _ => {}
+    }
+    refund.next_action_at_ms = schedule::next_action_at(refund.status, 0, at_ms);
+    refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
+    Ok(())
 }
 
 fn legs(connection: Sql<'_>, at: Moment, refunds: &[RefundView]) -> Result<Vec<LegView>> {

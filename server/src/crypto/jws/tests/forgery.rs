@@ -311,3 +311,19 @@ fn every_character_of_a_token_counts() {
         }
     }
 }
+
+/// What is remembered is a hash over key, signature and text together.
+#[test]
+fn a_signature_that_holds_is_remembered_for_its_own_text_and_key() {
+    let (signer, other) = (Signer::new(), Signer::new());
+    let (public, stranger) = (signer.key.public(), other.key.public());
+    let signatures = Signatures::default();
+    let (text, signature) = (b"signed.text", signer.key.sign(b"signed.text"));
+    assert!(signatures.hold(&public, text, &signature));
+    assert!(signatures.hold(&public, text, &signature));
+    assert!(!signatures.hold(&stranger, text, &signature));
+    assert!(!signatures.hold(&public, b"signed.texts", &signature));
+    // A byte that moves from the signature into the text.
+    let moved = [&signature[131..], text].concat();
+    assert!(!signatures.hold(&public, &moved, &signature[..131]));
+}

@@ -2,7 +2,7 @@ use requite_core::currency::Currency;
 use requite_core::id::{LegId, MerchantId, PaymentId, RefundId, parse_uuid};
 use requite_core::money::Minor;
 use requite_core::refund::Fault;
-use requite_engine::read::LegView;
+use requite_engine::read::{LegView, PaymentView};
 
 use super::super::page::Page;
 use super::*;
@@ -78,7 +78,7 @@ fn payment(refund: &RefundView) -> PaymentView {
 }
 
 fn shown(refund: &RefundView) -> Refund {
-    Refund::new(&payment(refund), refund)
+    Refund::new(payment(refund).external_identifier.as_deref(), refund)
 }
 
 fn text(refund: &RefundView) -> String {
