@@ -31,6 +31,7 @@ use transport::Transport;
 
 pub(crate) mod account;
 mod adyen;
+mod breaker;
 mod capabilities;
 mod exchange;
 pub(crate) mod notice;

@@ -6,7 +6,7 @@
 //! - A call that an account has no room for, or that its breaker holds back, is proven not sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::Uri;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use super::capabilities::Capabilities;
 use super::exchange::{ASKS_MAX, Heard, Next, fault, unknown};
 use super::notice::{Listing, NextOfList};
@@ -37,12 +38,8 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
 /// deadline and the wait for a connection it stays below the grace after which another node looks the
 /// refund up.
 const BEGIN_MAX: Duration = Duration::from_secs(5);
-/// Calls in a row without an answer, after which the breaker opens.
-const FAILURES_MAX: u32 = 5;
 /// Calls in a row whose credential is refused, after which people are told.
 const REFUSALS_MAX: usize = 3;
-/// How long it stays open: twice as long each time, at most this.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Longest settings of an account, in bytes.
 pub(crate) const SECRET_BYTES_MAX: usize = 4_096;
 
@@ -162,14 +159,6 @@ pub(crate) struct Account {
 enum Psp {
     Stripe { sends_reason: bool },
     Adyen(adyen::Shop),
-}
-
-#[derive(Default)]
-struct Breaker {
-    failures: u32,
-    /// Pauses so far without a good call in between.
-    pauses: u32,
-    open_until: Option<Instant>,
 }
 
 impl Account {
@@ -296,16 +285,13 @@ impl Account {
         permit.ok().and_then(Result::ok)
     }
 
-    /// How long calls are still held back. When the time is over one call goes first: the others wait
-    /// for what becomes of it.
+    /// How long calls are still held back.
     fn held_back(&self) -> Option<Duration> {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = breaker.open_until?.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            breaker.open_until = Some(Instant::now() + pause(breaker.pauses));
-            return None;
-        }
-        Some(left)
+        self.breaker().held_back(Instant::now())
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A credential that is refused again and again is somebody's mistake: people are told once.
@@ -329,20 +315,14 @@ impl Account {
     fn note(&self, heard: &Heard) {
         self.note_credential(heard);
         let is_good = matches!(heard, Heard::Answer(answer) if answer.status < 500);
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         if is_good {
-            *breaker = Breaker::default();
-            return;
+            return self.breaker().good();
         }
-        breaker.failures = breaker.failures.saturating_add(1);
-        if breaker.failures >= FAILURES_MAX {
-            breaker.open_until = Some(Instant::now() + pause(breaker.pauses));
-            breaker.pauses = breaker.pauses.saturating_add(1);
-            breaker.failures = 0;
+        if let Some(pause) = self.breaker().bad(Instant::now()) {
             tracing::warn!(
                 merchant = %uuid_text(self.merchant.bits()),
                 connector = %self.name,
-                pause_ms = %pause(breaker.pauses.saturating_sub(1)).as_millis(),
+                pause_ms = %pause.as_millis(),
                 "the account does not answer: calls are held back"
             );
         }
@@ -358,11 +338,6 @@ fn header(kind: Kind, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some((name, value))
-}
-
-/// One second, then twice as long each time.
-fn pause(pauses: u32) -> Duration {
-    Duration::from_secs(1_u64.checked_shl(pauses).unwrap_or(u64::MAX)).min(PAUSE_MAX)
 }
 
 fn not_sent(code: &str, text: &str, retry_after_ms: i64) -> Outcome {

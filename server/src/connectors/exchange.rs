@@ -52,8 +52,9 @@ pub(crate) enum Next {
     Done(Outcome),
 }
 
+/// What a PSP says may hold a NUL, which PostgreSQL keeps in no text: it is left out.
 pub(crate) fn fault(code: &str, text: impl Into<String>) -> Fault {
-    Fault { code: code.to_owned(), text: text.into() }
+    Fault { code: code.replace('\0', ""), text: text.into().replace('\0', "") }
 }
 
 pub(crate) fn unknown(code: &str, text: impl Into<String>) -> Outcome {

@@ -113,7 +113,7 @@ fn answered(server: &Server, request: &Request) -> crate::support::Response {
 }
 
 /// How often the process is killed; `REQUITE_KILLS` asks for more.
-pub(crate) fn kills(usual: usize) -> usize {
+fn kills(usual: usize) -> usize {
     let asked = std::env::var("REQUITE_KILLS").ok();
     asked.map_or(usual, |text| text.parse().expect("REQUITE_KILLS is a number"))
 }

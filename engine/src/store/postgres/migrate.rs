@@ -37,8 +37,6 @@ pub enum OpenFault {
         "the database has schema {found}, this program knows up to {known}: use the newer program"
     )]
     Newer { found: usize, known: usize },
-    #[error("the database has schema {found}, this program needs {known}: run `requite migrate`")]
-    Older { found: usize, known: usize },
     #[error("the database cannot be used: {0}")]
     Unusable(String),
 }

@@ -157,6 +157,17 @@ fn only_what_is_proven_is_believed() {
 }
 
 #[test]
+fn what_is_kept_of_a_refusal_has_no_nul() {
+    let body = r#"{"error":{"type":"card_error","code":"a\u0000b","message":"x\u0000y"}}"#;
+    let heard = [answer(402, body)];
+    let Next::Done(outcome) = next(&instruction(CallKind::Send), &heard, true) else {
+        panic!("a refusal is the end");
+    };
+    let Outcome::Declined { fault, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(!fault.code.contains('\0') && !fault.text.contains('\0'), "{fault:?}");
+}
+
+#[test]
 fn a_look_up_reads_the_refund_or_the_charge_s_list_to_its_end() {
     let mut asked = instruction(CallKind::LookUp);
     let path = |next: Next| match next {
