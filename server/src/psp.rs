@@ -1,10 +1,10 @@
-//! A PSP to test against: Stripe's wire, books of its own, and a script of what is to go wrong.
+//! A PSP to test against: Stripe's wire and Adyen's, books of its own, and a script of what is to go wrong.
 //!
 //! `requite psp` runs it as a process of its own. It knows nothing of the engine or the connectors: it is
 //! what they are judged by, and other people's integrations too. What it does is told in `docs/psp.md`.
 //!
 //! - [`books`] decides over money; [`keys`] over idempotency keys; [`hooks`] over webhooks.
-//! - [`script`] says what is to go wrong; [`stripe`] is the wire.
+//! - [`script`] says what is to go wrong; [`stripe`] and [`adyen`] are the wires, [`wire`] what they have in common.
 //! - [`control`] is the way in for whoever runs it: books, scripts, the clock.
 //! - [`server`] is the only part that waits, and that touches sockets and files.
 //!
@@ -20,15 +20,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use books::{Books, Change, Entry};
+use books::{Books, Change, Entry, Step};
 use dice::Dice;
 use form::Form;
 use hooks::Hooks;
 use keys::{Found, Kept, Keys};
 use script::{Answer, Asked, Rule, Script, Webhook};
-use stripe::Call;
-use stripe::failure::Failure;
+use wire::{Failure, Wire};
 
+mod adyen;
 mod books;
 pub(crate) mod control;
 mod dice;
@@ -41,6 +41,7 @@ pub(crate) mod server;
 mod stripe;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 /// Calls that are remembered; older ones are dropped.
 const CALLS_MAX: usize = 100_000;
@@ -83,9 +84,24 @@ pub(crate) struct Request {
     pub query: String,
     /// As it came in `Authorization`.
     pub authorization: Option<String>,
+    /// As it came in `X-API-Key`.
+    pub api_key: Option<String>,
     pub account: Option<String>,
     pub key: Option<String>,
     pub body: Vec<u8>,
+}
+
+/// A request that its wire understood.
+#[derive(Debug)]
+struct Understood<'a> {
+    wire: Wire,
+    operation: &'static str,
+    /// The charge and the payment intent that it is about.
+    subjects: [Option<String>; 2],
+    /// In a fixed order.
+    parameters: String,
+    key: Option<&'a str>,
+    now_ms: i64,
 }
 
 /// A request that came, and what was answered. For whoever reads the control API.
@@ -222,23 +238,45 @@ impl Simulator {
             };
             match scripted {
                 Some(scripted) => {
-                    let events = stripe::events(self, &[change], origin, now_ms);
+                    let events = self.events(&[change], origin, now_ms);
                     first.extend(self.hooks.tell(events, &scripted, now_ms));
                 }
                 None => rest.push(change),
             }
         }
-        let events = stripe::events(self, &rest, origin, now_ms);
+        let events = self.events(&rest, origin, now_ms);
         first.extend(self.hooks.tell(events, manner, now_ms));
         first
     }
 
-    /// Answers a request of Stripe's API.
+    /// What changes are told by, each on the wire of its charge.
+    fn events(
+        &mut self,
+        changes: &[Change],
+        origin: (Option<&str>, Option<&str>),
+        now_ms: i64,
+    ) -> Vec<hooks::Event> {
+        let mut events = Vec::new();
+        for change in changes {
+            let payment = adyen::payment(&self.books, &change.entry).cloned();
+            events.extend(match payment {
+                Some(payment) => adyen::events(self, &payment, change),
+                None => stripe::events(self, std::slice::from_ref(change), origin, now_ms),
+            });
+        }
+        events
+    }
+
+    /// Answers a request of a PSP's API.
     pub(crate) fn answer(&mut self, request: &Request, wall_ms: i64) -> Reply {
         let now_ms = self.now_ms(wall_ms);
         self.books.advance(now_ms);
         self.settle((None, None), &Webhook::Once, now_ms);
-        let id = self.dice.id("req_");
+        let wire = Wire::of(&request.path);
+        let id = match wire {
+            Wire::Stripe => self.dice.id("req_"),
+            Wire::Adyen => self.dice.reference(),
+        };
         let mut heard = Heard {
             at_ms: now_ms,
             request: id.clone(),
@@ -260,8 +298,13 @@ impl Simulator {
             self.calls.drain(..CALLS_MAX / 2);
         }
         self.calls.push(heard);
-        reply.headers.push(("request-id", id));
-        reply.headers.push(("stripe-version", stripe::VERSION.to_owned()));
+        match wire {
+            Wire::Stripe => {
+                reply.headers.push(("request-id", id));
+                reply.headers.push(("stripe-version", stripe::VERSION.to_owned()));
+            }
+            Wire::Adyen => reply.headers.push(("pspreference", id)),
+        }
         reply.headers.extend(request.key.iter().map(|key| ("idempotency-key", key.clone())));
         reply
     }
@@ -272,44 +315,76 @@ impl Simulator {
         heard: &mut Heard,
         now_ms: i64,
     ) -> Result<Reply, Failure> {
+        if Wire::of(&request.path) == Wire::Adyen {
+            let call = adyen::read(request, self.api_key.as_deref(), now_ms)?;
+            let understood = Understood {
+                wire: Wire::Adyen,
+                operation: call.operation,
+                subjects: [call.payment.map(str::to_owned), None],
+                parameters: call.parameters(),
+                key: call.key,
+                now_ms,
+            };
+            let act = |this: &mut Simulator, fate| Ok(adyen::act(this, &call, fate)?);
+            return self.perform(request, &understood, heard, act);
+        }
         self.admit(request)?;
         let found = stripe::operation(&request.method, &request.path);
-        let unknown = || Failure::no_path(&request.method, &request.path);
+        let unknown = || stripe::failure::Failure::no_path(&request.method, &request.path);
         let (operation, id) = found.ok_or_else(unknown)?;
         heard.operation = Some(operation);
         let is_post = request.method == "POST";
         let body = std::str::from_utf8(&request.body).ok();
         let text = if is_post { body } else { Some(request.query.as_str()) };
-        let form = text.and_then(Form::parse).ok_or_else(Failure::unreadable)?;
+        let form = text.and_then(Form::parse);
+        let form = form.ok_or_else(stripe::failure::Failure::unreadable)?;
         let key = request.key.as_deref().filter(|_| is_post);
-        let mut call = Call { operation, id, form: &form, key, now_ms, fate: Vec::new() };
+        let mut call = stripe::Call { operation, id, form: &form, key, now_ms, fate: Vec::new() };
         let subjects = call.subjects(self).map(|subject| subject.map(str::to_owned));
+        let parameters = form.canonical();
+        let understood =
+            Understood { wire: Wire::Stripe, operation, subjects, parameters, key, now_ms };
+        self.perform(request, &understood, heard, |this, fate| {
+            call.fate = fate;
+            Ok((200, stripe::act(this, &call)?))
+        })
+    }
+
+    /// Answers a request that was understood, as the script and its key say. `act` carries it out.
+    fn perform(
+        &mut self,
+        request: &Request,
+        understood: &Understood<'_>,
+        heard: &mut Heard,
+        act: impl FnOnce(&mut Simulator, Vec<Step>) -> Result<(u16, Value), Failure>,
+    ) -> Result<Reply, Failure> {
+        let &Understood { wire, operation, ref subjects, key, now_ms, .. } = understood;
+        heard.operation = Some(operation);
         let asked = Asked { operation, subjects: subjects.each_ref().map(Option::as_deref) };
         let drawn = self.script.draw(asked);
-        let [charge, intent] = subjects;
-        heard.charge = charge.or(intent);
+        heard.charge = subjects.iter().flatten().next().cloned();
         heard.rule = drawn.as_ref().map(|(number, _)| *number);
         let rule = drawn.map(|(_, rule)| rule).unwrap_or_else(Rule::plain);
         if !rule.acts() && !rule.is_kept() {
-            return Ok(faults::unacted(&rule, &heard.request));
+            return Ok(faults::unacted(&rule, wire, &heard.request));
         }
-        if let Some(repeat) = self.repeat(&call, &request.path)? {
+        if let Some(repeat) = self.repeat(understood, &request.path)? {
             heard.is_repeat = true;
             return Ok(faults::spoilt(repeat, &rule));
         }
-        call.fate.clone_from(&rule.money);
-        let acted = if rule.acts() { stripe::act(self, &call) } else { Ok(Value::Null) };
+        let acted =
+            if rule.acts() { act(self, rule.money.clone()) } else { Ok((200, Value::Null)) };
         let first = self.settle((Some(&heard.request), key), &rule.webhook, now_ms);
         let mut reply = match acted {
-            Ok(shown) => Reply::shown(&shown),
-            Err(failure) if failure.is_of_form => return Err(failure),
+            Ok((status, shown)) => Reply { status, ..Reply::shown(&shown) },
+            Err(failure) if failure.is_of_form() => return Err(failure),
             Err(failure) => Reply::failed(&failure, &heard.request),
         };
         if let Answer::Error { status, code, .. } = &rule.answer {
-            let failure = Failure::scripted(*status, code.as_deref());
+            let failure = wire.scripted(*status, code.as_deref());
             let error = Reply { first, ..Reply::failed(&failure, &heard.request) };
             let kept = if rule.is_kept() { &error } else { &reply };
-            self.keep(&call, request, kept, (heard, now_ms));
+            self.keep(understood, request, kept, (heard, now_ms));
             return Ok(faults::with_retry_after(error, &rule));
         }
         reply.first = first;
@@ -317,12 +392,14 @@ impl Simulator {
             Answer::Slow { ms } => now_ms.saturating_add(i64::try_from(ms).unwrap_or(0)),
             _ => now_ms,
         };
-        self.keep(&call, request, &reply, (heard, ready_ms));
+        self.keep(understood, request, &reply, (heard, ready_ms));
         Ok(faults::spoilt(reply, &rule))
     }
 
-    /// Checks who asks.
-    fn admit(&self, request: &Request) -> Result<(), Failure> {
+    /// Checks who asks on Stripe's wire.
+    fn admit(&self, request: &Request) -> Result<(), stripe::failure::Failure> {
+        use stripe::failure::Failure;
+
         let given = request.authorization.as_deref().and_then(api_key);
         let given = given.ok_or_else(Failure::no_key)?;
         let is_good = match &self.api_key {
@@ -339,46 +416,42 @@ impl Simulator {
     }
 
     /// The answer that a key has been given before, if any.
-    fn repeat(&self, call: &Call<'_>, path: &str) -> Result<Option<Reply>, Failure> {
-        let Some(key) = call.key else {
+    fn repeat(&self, understood: &Understood<'_>, path: &str) -> Result<Option<Reply>, Failure> {
+        let &Understood { wire, key: Some(key), ref parameters, now_ms, .. } = understood else {
             return Ok(None);
         };
-        let characters = key.chars().count();
-        if characters > keys::CHARS_MAX {
-            return Err(Failure::key_too_long(characters));
-        }
-        match self.keys.find(key, path, &call.form.canonical(), call.now_ms) {
-            Found::New => Ok(None),
-            Found::InUse => Err(Failure::key_in_use(key)),
-            Found::OtherPath(path) => Err(Failure::key_of_other_path(key, path)),
-            Found::OtherParameters => Err(Failure::key_of_other_parameters(key)),
-            Found::Kept(kept) => {
-                let headers = vec![
-                    ("idempotent-replayed", "true".to_owned()),
-                    ("original-request", kept.request.clone()),
-                ];
-                let (status, body) = (kept.status, kept.body.clone());
-                Ok(Some(Reply { status, headers, ..Reply::whole(body) }))
-            }
-        }
+        wire.check_key(key)?;
+        let found = self.keys.find(key, (path, parameters), wire.key_life_ms(), now_ms);
+        wire.key_trouble(key, &found)?;
+        let Found::Kept(kept) = found else {
+            return Ok(None);
+        };
+        let headers = match wire {
+            Wire::Stripe => vec![
+                ("idempotent-replayed", "true".to_owned()),
+                ("original-request", kept.request.clone()),
+            ],
+            Wire::Adyen => Vec::new(),
+        };
+        Ok(Some(Reply { status: kept.status, headers, ..Reply::whole(kept.body.clone()) }))
     }
 
     /// Keeps an answer under its key, if it has one.
     fn keep(
         &mut self,
-        call: &Call<'_>,
+        understood: &Understood<'_>,
         request: &Request,
         reply: &Reply,
         (heard, ready_ms): (&Heard, i64),
     ) {
-        let Some(key) = call.key else {
+        let Some(key) = understood.key else {
             return;
         };
         let kept = Kept {
             key: key.to_owned(),
             path: request.path.clone(),
-            parameters: call.form.canonical(),
-            at_ms: call.now_ms,
+            parameters: understood.parameters.clone(),
+            at_ms: understood.now_ms,
             ready_ms,
             request: heard.request.clone(),
             status: reply.status,
@@ -414,6 +487,6 @@ impl Reply {
     }
 
     fn failed(failure: &Failure, request: &str) -> Reply {
-        Reply { status: failure.status, ..Reply::shown(&failure.body(request)) }
+        Reply { status: failure.status(), ..Reply::shown(&failure.body(request)) }
     }
 }

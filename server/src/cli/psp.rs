@@ -20,7 +20,7 @@ use crate::psp::{Line, Simulator, Start, server};
 
 /// Run a PSP to test against
 ///
-/// It speaks Stripe's API, keeps books of its own, and lets go wrong what a script says. No money moves.
+/// It speaks Stripe's API and Adyen's, keeps books of its own, and lets go wrong what a script says. No money moves.
 /// Its own API is below /_psp/ on the same address. Prints one line, `listening on http://ADDR`, when it
 /// is ready. docs/psp.md tells the rest.
 #[derive(Debug, Args)]
@@ -29,7 +29,8 @@ Examples:
   requite psp
   requite psp --listen 127.0.0.1:12111 --script faults.json --books books.jsonl
   requite psp --no-guard --no-keys
-  requite psp --webhook http://127.0.0.1:4242/hook --webhook-secret whsec_test")]
+  requite psp --webhook http://127.0.0.1:4242/hook --webhook-secret whsec_test
+  requite psp --adyen-webhook http://127.0.0.1:4242/hook --adyen-hmac-key 44782DEF...")]
 pub(crate) struct Psp {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12111")]
@@ -58,6 +59,12 @@ pub(crate) struct Psp {
     /// Sign the events for those URLs with this secret
     #[arg(long, value_name = "SECRET", requires = "webhook")]
     webhook_secret: Option<String>,
+    /// Send every one of Adyen's notices to this URL; may be given again
+    #[arg(long, value_name = "URL", requires = "adyen_hmac_key")]
+    adyen_webhook: Vec<String>,
+    /// Sign those notices with this key: 64 hexadecimal digits
+    #[arg(long, value_name = "KEY", requires = "adyen_webhook")]
+    adyen_hmac_key: Option<String>,
 }
 
 impl Psp {
@@ -80,11 +87,15 @@ impl Psp {
             Some(path) => Some(open_books(path, &mut simulator)?),
             None => None,
         };
+        let now_ms = SystemClock.now_ms();
         for url in &self.webhook {
-            let made =
-                simulator.add_webhook(url, self.webhook_secret.as_deref(), SystemClock.now_ms());
-            let secret = made["secret"].as_str().unwrap_or_default();
+            let secret = simulator.add_webhook(url, self.webhook_secret.clone(), None, now_ms);
+            let secret = secret.map_err(Trouble::Usage)?;
             output.note(&format!("webhooks to {url} are signed with {secret}"))?;
+        }
+        for url in &self.adyen_webhook {
+            let made = simulator.add_webhook(url, None, self.adyen_hmac_key.clone(), now_ms);
+            made.map_err(|problem| Trouble::Usage(format!("--adyen-hmac-key: {problem}")))?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -83,6 +83,9 @@ pub(crate) struct Charge {
     /// What becomes of its refunds where no script says otherwise.
     pub fate: Vec<Step>,
     pub metadata: Metadata,
+    /// Whose it is, at a PSP where one account is many shops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant_account: Option<String>,
 }
 
 impl Charge {
@@ -303,6 +306,21 @@ impl Books {
         }
 
         // Accepted: from here on nothing refuses.
+        self.make(wish, charge, (amount, is_release), now_ms);
+        Ok(())
+    }
+
+    /// Takes in what [`Books::refund`] refuses, as a refund that fails at once. Of a charge that there is.
+    pub(crate) fn turn_down(&mut self, wish: Wish, reason: &str, now_ms: i64) {
+        if let Some(charge) = self.charges.get(&wish.charge).cloned() {
+            let amount = wish.amount.unwrap_or(charge.amount);
+            let reason = Some(reason.to_owned());
+            let fate = vec![Step { is: Status::Failed, after_ms: 0, reason }];
+            self.make(Wish { fate, ..wish }, charge, (amount, false), now_ms);
+        }
+    }
+
+    fn make(&mut self, wish: Wish, charge: Charge, (amount, is_release): (i64, bool), now_ms: i64) {
         let mut fate = VecDeque::from(if wish.fate.is_empty() { charge.fate } else { wish.fate });
         let first = fate.pop_front().unwrap_or_else(|| Step::new(Status::Succeeded, 0));
         let refund = Refund {
@@ -325,7 +343,6 @@ impl Books {
             due_ms: None,
         };
         self.step(refund, first, now_ms);
-        Ok(())
     }
 
     /// Moves a refund by hand, as a bank or a person would; nothing else is to become of it. False: there

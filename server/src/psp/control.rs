@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::books::{Charge, Status, Step};
 use super::hooks::Endpoint;
 use super::script::{Script, Webhook};
-use super::{Simulator, stripe};
+use super::wire::Wire;
+use super::{Simulator, adyen, stripe};
 
 /// Where the control API begins.
 pub(crate) const PREFIX: &str = "/_psp/";
@@ -42,6 +43,8 @@ struct Balance {
 struct Hook {
     url: String,
     secret: Option<String>,
+    /// Makes it an endpoint of Adyen's notices.
+    hmac_key: Option<String>,
     #[serde(default)]
     events: Vec<String>,
 }
@@ -84,7 +87,9 @@ impl Simulator {
                 let deliveries: Vec<_> = self.hooks.deliveries.values().collect();
                 Ok(json!({"deliveries": deliveries}))
             }
-            ("POST", ("webhooks", "")) => read(body).map(|hook| self.add_endpoint(hook, now_ms)),
+            ("POST", ("webhooks", "")) => {
+                read(body).and_then(|hook| self.add_endpoint(hook, now_ms))
+            }
             ("POST", ("refunds", id)) => self.move_refund(id, body, now_ms),
             ("POST", ("disputes", id)) => self.dispute(id, now_ms),
             _ => Err((404, format!("there is no {method} {path}"))),
@@ -106,7 +111,7 @@ impl Simulator {
         let settings: Settings = read(body)?;
         self.books.has_guard = settings.guard.unwrap_or(self.books.has_guard);
         self.keys.are_honoured = settings.keys.unwrap_or(self.keys.are_honoured);
-        self.keys.life_ms = settings.key_life_ms.unwrap_or(self.keys.life_ms);
+        self.keys.life_ms = settings.key_life_ms.or(self.keys.life_ms);
         self.api_key = settings.api_key.or(self.api_key.take());
         let (guard, keys) = (self.books.has_guard, self.keys.are_honoured);
         Ok(json!({"guard": guard, "keys": keys, "key_life_ms": self.keys.life_ms}))
@@ -124,19 +129,39 @@ impl Simulator {
         Ok(json!({ "now_ms": now_ms }))
     }
 
-    pub(crate) fn add_webhook(&mut self, url: &str, secret: Option<&str>, wall_ms: i64) -> Value {
-        let secret = secret.map(str::to_owned);
-        let hook = Hook { url: url.to_owned(), secret, events: Vec::new() };
-        self.add_endpoint(hook, self.now_ms(wall_ms))
+    /// An endpoint of Stripe's events, or of Adyen's notices if there is an HMAC key; what it is signed
+    /// with, or what is wrong with that, in words.
+    pub(crate) fn add_webhook(
+        &mut self,
+        url: &str,
+        secret: Option<String>,
+        hmac_key: Option<String>,
+        wall_ms: i64,
+    ) -> Result<String, String> {
+        let hook = Hook { url: url.to_owned(), secret, hmac_key, events: Vec::new() };
+        let made = self.add_endpoint(hook, self.now_ms(wall_ms)).map_err(|(_, text)| text)?;
+        Ok(made["secret"].as_str().unwrap_or_default().to_owned())
     }
 
-    fn add_endpoint(&mut self, hook: Hook, now_ms: i64) -> Value {
+    fn add_endpoint(&mut self, hook: Hook, now_ms: i64) -> Told {
+        let (wire, secret) = match (hook.hmac_key, hook.secret) {
+            (None, secret) => (Wire::Stripe, secret.unwrap_or_else(|| self.dice.id("whsec_"))),
+            (Some(key), None) if adyen::is_hmac_key(&key) => (Wire::Adyen, key),
+            (Some(_), None) => {
+                let text = "an HMAC key of Adyen's has 64 hexadecimal digits";
+                return Err((400, text.to_owned()));
+            }
+            (Some(_), Some(_)) => {
+                let text = "an endpoint has a secret (Stripe) or an hmac_key (Adyen), not both";
+                return Err((400, text.to_owned()));
+            }
+        };
         let id = self.dice.id("we_");
-        let secret = hook.secret.unwrap_or_else(|| self.dice.id("whsec_"));
         let kinds = if hook.events.is_empty() { vec!["*".to_owned()] } else { hook.events };
         let shown = json!({"id": id, "url": hook.url, "secret": secret});
-        self.hooks.endpoints.push(Endpoint { id, url: hook.url, secret, kinds, at_ms: now_ms });
-        shown
+        let endpoint = Endpoint { id, url: hook.url, secret, kinds, at_ms: now_ms, wire };
+        self.hooks.endpoints.push(endpoint);
+        Ok(shown)
     }
 
     fn move_refund(&mut self, id: &str, body: &[u8], now_ms: i64) -> Told {
@@ -152,7 +177,10 @@ impl Simulator {
         let Some(charge) = self.books.charges.get(id).cloned() else {
             return Err((404, format!("there is no charge {id:?}")));
         };
-        let event = stripe::disputed(self, &charge, now_ms);
+        let event = match charge.merchant_account {
+            Some(_) => adyen::disputed(self, &charge),
+            None => stripe::disputed(self, &charge, now_ms),
+        };
         self.books.write_charge(Charge { is_disputed: true, ..charge });
         let pending = self.books.refunds_of(id).filter(|refund| refund.status == Status::Pending);
         let pending: Vec<String> = pending.map(|refund| refund.id.clone()).collect();

@@ -26,6 +26,13 @@ impl Dice {
         self.next() % 1_000 < u64::from(per_mille)
     }
 
+    /// An id as Adyen has them: 16 capitals and digits.
+    pub(crate) fn reference(&mut self) -> String {
+        let at = |number: u64| usize::try_from(number % 36).unwrap_or_default();
+        let capitals = || LETTERS[..26].iter().chain(&LETTERS[52..]).copied().map(char::from);
+        (0..16).filter_map(|_| capitals().nth(at(self.next()))).collect()
+    }
+
     /// An id: `re_` and 24 letters.
     pub(crate) fn id(&mut self, prefix: &str) -> String {
         let mut id = String::with_capacity(prefix.len() + ID_LETTERS);

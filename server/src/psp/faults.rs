@@ -3,16 +3,20 @@
 use serde_json::Value;
 
 use super::script::{Answer, Rule, Wrong};
-use super::stripe::failure::Failure;
-use super::{Manner, Reply};
+use super::wire::Wire;
+use super::{Manner, Reply, adyen};
 
 /// The answer to a request that is not carried out.
-pub(super) fn unacted(rule: &Rule, request: &str) -> Reply {
+pub(super) fn unacted(rule: &Rule, wire: Wire, request: &str) -> Reply {
     let (status, code) = match &rule.answer {
         Answer::Error { status, code, .. } => (*status, code.as_deref()),
         _ => (503, None),
     };
-    let reply = Reply::failed(&Failure::scripted(status, code), request);
+    let mut reply = Reply::failed(&wire.scripted(status, code), request);
+    if wire == Wire::Adyen && status >= 500 {
+        // Adyen's word for: this request had no effect.
+        reply.headers.push(("transient-error", "true".to_owned()));
+    }
     with_retry_after(spoilt(reply, rule), rule)
 }
 
@@ -70,8 +74,10 @@ fn falsify(value: &mut Value, wrong: Wrong) {
         listed.iter_mut().for_each(|value| falsify(value, wrong));
         return;
     }
-    if value.get("amount").is_none() {
-        return;
+    match value.get("amount") {
+        None => return,
+        Some(amount) if amount.is_object() => return adyen::falsify(value, wrong),
+        Some(_) => {}
     }
     match wrong {
         Wrong::Amount => {

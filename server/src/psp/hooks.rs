@@ -3,6 +3,7 @@
 //!
 //! - Delivery is at least once: what is not answered 2xx is tried again after [`RETRY_MS`], for three days.
 //! - Each endpoint's deliveries are signed with its own secret, at the time of the try.
+//! - An endpoint hears of what is told on its own wire.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,9 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::adyen;
 use super::script::Webhook;
+use super::wire::Wire;
 
 /// Distances between the tries of a delivery; the last one repeats.
 pub(crate) const RETRY_MS: [i64; 6] = [1_000, 5_000, 30_000, 300_000, 3_600_000, 10_800_000];
@@ -30,6 +33,7 @@ pub(crate) struct Endpoint {
     /// Kinds of events; `*` is all.
     pub kinds: Vec<String>,
     pub at_ms: i64,
+    pub wire: Wire,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ pub(crate) struct Event {
     pub kind: &'static str,
     /// The event as it is shown and sent.
     pub shown: Value,
+    pub wire: Wire,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -100,7 +105,8 @@ impl Hooks {
 
     fn queue(&mut self, event: &Event, due_ms: Option<i64>, now_ms: i64) -> Vec<u64> {
         let wanted = |endpoint: &&Endpoint| {
-            endpoint.kinds.iter().any(|kind| kind == "*" || kind == event.kind)
+            let is_asked_for = |kind: &String| kind == "*" || kind == event.kind;
+            endpoint.wire == event.wire && endpoint.kinds.iter().any(is_asked_for)
         };
         let mut numbers = Vec::new();
         for endpoint in self.endpoints.iter().filter(wanted) {
@@ -144,13 +150,17 @@ impl Hooks {
         delivery.tries = delivery.tries.saturating_add(1);
         let event = self.events.iter().rev().find(|event| event.id == delivery.event)?;
         let endpoint = self.endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint)?;
-        let body = serde_json::to_string_pretty(&event.shown).unwrap_or_default();
-        let signature = signature(&endpoint.secret, now_ms.div_euclid(1_000), &body);
-        let headers = vec![
-            ("content-type", "application/json; charset=utf-8".to_owned()),
-            ("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)".to_owned()),
-            ("stripe-signature", signature),
-        ];
+        let mut headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
+        let body = match endpoint.wire {
+            Wire::Stripe => {
+                let body = serde_json::to_string_pretty(&event.shown).unwrap_or_default();
+                let signature = signature(&endpoint.secret, now_ms.div_euclid(1_000), &body);
+                let agent = "Stripe/1.0 (+https://stripe.com/docs/webhooks)".to_owned();
+                headers.extend([("user-agent", agent), ("stripe-signature", signature)]);
+                body
+            }
+            Wire::Adyen => adyen::signed(&event.shown, &endpoint.secret),
+        };
         Some(Post { number, url: endpoint.url.clone(), headers, body })
     }
 

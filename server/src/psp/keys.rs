@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How long keys are remembered, unless told otherwise.
+/// How long Stripe remembers keys, unless told otherwise.
 pub(crate) const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Longest key, in characters.
 pub(crate) const CHARS_MAX: usize = 255;
@@ -46,20 +46,29 @@ pub(crate) enum Found<'a> {
 pub(crate) struct Keys {
     /// Off: keys are not looked at, as at PSPs that have none.
     pub are_honoured: bool,
-    pub life_ms: i64,
+    /// How long keys are remembered; without it as long as their PSP does.
+    pub life_ms: Option<i64>,
     kept: HashMap<String, Kept>,
 }
 
 impl Keys {
     pub(crate) fn new(are_honoured: bool) -> Keys {
-        Keys { are_honoured, life_ms: LIFE_MS, kept: HashMap::new() }
+        Keys { are_honoured, life_ms: None, kept: HashMap::new() }
     }
 
-    pub(crate) fn find(&self, key: &str, path: &str, parameters: &str, now_ms: i64) -> Found<'_> {
+    /// What is known of a key that its PSP remembers for `usual_ms`.
+    pub(crate) fn find(
+        &self,
+        key: &str,
+        (path, parameters): (&str, &str),
+        usual_ms: i64,
+        now_ms: i64,
+    ) -> Found<'_> {
+        let life_ms = self.life_ms.unwrap_or(usual_ms);
         let known = self
             .kept
             .get(key)
-            .filter(|kept| self.are_honoured && now_ms.saturating_sub(kept.at_ms) < self.life_ms);
+            .filter(|kept| self.are_honoured && now_ms.saturating_sub(kept.at_ms) < life_ms);
         match known {
             None => Found::New,
             Some(kept) if kept.path != path => Found::OtherPath(&kept.path),

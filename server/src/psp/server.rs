@@ -179,6 +179,7 @@ impl House {
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             authorization: header(AUTHORIZATION.as_str()),
+            api_key: header("x-api-key"),
             account: header("stripe-account"),
             key: header("idempotency-key"),
             body: body.to_bytes().to_vec(),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod adyen_wire;
 mod recorded;
 
 /// A time to begin with.
@@ -41,9 +42,9 @@ impl Desk {
             path: path.to_owned(),
             query: query.to_owned(),
             authorization: Some("Bearer sk_test_simulated".to_owned()),
-            account: None,
             key: key.map(str::to_owned),
             body: form.as_bytes().to_vec(),
+            ..Request::default()
         };
         self.simulator.answer(&request, self.now_ms)
     }

@@ -6,6 +6,7 @@
 //! Start at [`rig::Rig`].
 
 mod accounts;
+mod adyen;
 mod answers;
 mod kills;
 mod rig;

@@ -75,6 +75,7 @@ fn charge(
         is_disputed: card.is_disputed,
         fate: card.fate,
         metadata: new.metadata,
+        merchant_account: None,
     });
     match card.declined {
         Some((code, decline_code)) => Err(Failure::declined(&id, code, decline_code)),

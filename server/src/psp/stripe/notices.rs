@@ -7,6 +7,7 @@ use super::{Call, VERSION, is_created_as, page, show};
 use crate::psp::Simulator;
 use crate::psp::books::{Change, Charge, Entry, Status};
 use crate::psp::hooks::{Endpoint, Event};
+use crate::psp::wire::Wire;
 
 /// Who asked for what an event tells: the request's id and its key.
 pub(crate) type Origin<'a> = (Option<&'a str>, Option<&'a str>);
@@ -47,7 +48,7 @@ fn event(
         "request": {"id": origin.0, "idempotency_key": origin.1},
         "type": kind,
     });
-    Event { id, kind, shown }
+    Event { id, kind, shown, wire: Wire::Stripe }
 }
 
 /// The event of a dispute over the whole of a charge.
@@ -123,7 +124,9 @@ pub(super) fn act(simulator: &mut Simulator, call: &Call<'_>) -> Result<Value, F
         "event.list" => list_events(simulator, call),
         "endpoint.create" => create(simulator, call),
         "endpoint.list" => {
-            let ids = hooks.endpoints.iter().rev().map(|endpoint| endpoint.id.as_str());
+            let ours = |endpoint: &&Endpoint| endpoint.wire == Wire::Stripe;
+            let ids = hooks.endpoints.iter().rev().filter(ours);
+            let ids = ids.map(|endpoint| endpoint.id.as_str());
             page(ids, call.form, "/v1/webhook_endpoints", |id| {
                 let found = hooks.endpoints.iter().find(|endpoint| endpoint.id == id)?;
                 Some(show::endpoint(found, false))
@@ -151,7 +154,8 @@ fn list_events(simulator: &Simulator, call: &Call<'_>) -> Result<Value, Failure>
     let mut kinds = call.form.list("types");
     kinds.extend(call.form.one("type"));
     let matches = |event: &&Event| {
-        kinds.is_empty()
+        let is_any = kinds.is_empty() && event.wire == Wire::Stripe;
+        is_any
             || kinds.iter().any(|kind| match kind.strip_suffix('*') {
                 Some(start) => event.kind.starts_with(start),
                 None => event.kind == *kind,
@@ -187,6 +191,7 @@ fn create(simulator: &mut Simulator, call: &Call<'_>) -> Result<Value, Failure> 
         secret: simulator.dice.id("whsec_"),
         kinds: kinds.into_iter().map(str::to_owned).collect(),
         at_ms: call.now_ms,
+        wire: Wire::Stripe,
     };
     let shown = show::endpoint(&endpoint, true);
     simulator.hooks.endpoints.push(endpoint);

@@ -134,6 +134,7 @@ fn request(case: &Case, ids: &Ids) -> Request {
         account: header("Stripe-Account"),
         key: header("Idempotency-Key"),
         body: ids.translated(&body).into_bytes(),
+        ..Request::default()
     }
 }
 
