@@ -32,6 +32,8 @@ pub enum Point {
     SweepFound,
     /// Recovery found refunds that were under way.
     RecoveryFound,
+    /// What was asked for is done, and is about to be read for its answer.
+    ReadBack,
     /// Before a migration's statements.
     Migration,
     /// Migrated, and not committed.
@@ -40,7 +42,7 @@ pub enum Point {
 
 impl Point {
     /// Every point with its name.
-    pub const LISTED: [(Point, &'static str); 14] = [
+    pub const LISTED: [(Point, &'static str); 15] = [
         (Point::StoreBegin, "store.begin"),
         (Point::StoreRead, "store.read"),
         (Point::StoreWrite, "store.write"),
@@ -53,6 +55,7 @@ impl Point {
         (Point::OutcomeHere, "outcome.here"),
         (Point::SweepFound, "sweep.found"),
         (Point::RecoveryFound, "recovery.found"),
+        (Point::ReadBack, "read.back"),
         (Point::Migration, "migration"),
         (Point::Migrated, "migrated"),
     ];
@@ -64,7 +67,7 @@ impl Point {
 pub struct Struck(pub Point);
 
 #[cfg(debug_assertions)]
-pub use armed::{arm, fail_at, passed};
+pub use armed::{arm, break_at, fail_at, passed};
 
 /// Passes a point at which nothing can fail: the process goes on or dies.
 #[inline]
@@ -98,6 +101,8 @@ mod armed {
     thread_local! {
         /// How many fallible points this thread passed, and at which of them it fails.
         static FALLIBLE: Cell<(u64, Option<u64>)> = const { Cell::new((0, None)) };
+        /// The point at which this thread fails whenever it passes it.
+        static BROKEN: Cell<Option<Point>> = const { Cell::new(None) };
     }
 
     /// Arms one point of this process, once: `store.commit:3` dies when it is passed the third time.
@@ -124,6 +129,11 @@ mod armed {
         FALLIBLE.set((0, number));
     }
 
+    /// From now on this thread fails whenever it passes `point`; `None`: nowhere.
+    pub fn break_at(point: Option<Point>) {
+        BROKEN.set(point);
+    }
+
     /// How many fallible points this thread has passed since [`fail_at`].
     pub fn passed() -> u64 {
         FALLIBLE.get().0
@@ -133,6 +143,7 @@ mod armed {
         let (passed, fails_at) = FALLIBLE.get();
         let passed = passed.saturating_add(1);
         FALLIBLE.set((passed, fails_at));
-        if fails_at == Some(passed) { Err(Struck(point)) } else { Ok(()) }
+        let strikes = fails_at == Some(passed) || BROKEN.get() == Some(point);
+        if strikes { Err(Struck(point)) } else { Ok(()) }
     }
 }

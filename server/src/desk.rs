@@ -12,6 +12,7 @@ use requite_engine::command::{
     RefundReply, RefundRequest, RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
 };
 use requite_engine::engine::Engine;
+use requite_engine::fault::{self, Point};
 use requite_engine::inbox::Inbox;
 use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::read::{KeyView, PaymentView, ReadFault, Reads, RefundOfPayment};
@@ -282,7 +283,8 @@ impl Desk {
         Ok(found)
     }
 
-    /// A payment as after event `as_of`, or as it is.
+    /// A payment as after event `as_of`, or as it is, for a request that has done nothing yet. For its
+    /// answer there is [`Desk::payment_after`].
     pub(crate) async fn payment(
         &self,
         merchant: MerchantId,
@@ -292,13 +294,45 @@ impl Desk {
         self.glance(move |reads| reads.payment(merchant, payment, as_of)).await
     }
 
+    /// The payment that an answer tells of, as after event `as_of`, or as it is.
+    pub(crate) async fn payment_after(
+        &self,
+        merchant: MerchantId,
+        payment: PaymentId,
+        as_of: Option<u32>,
+    ) -> Result<PaymentView, Unseen> {
+        self.read_back(move |reads| reads.payment(merchant, payment, as_of)).await
+    }
+
     /// The refund that an answer tells of, as after event `as_of`, or as it is.
-    pub(crate) async fn refund_of(
+    pub(crate) async fn refund_after(
         &self,
         refund: RefundRef,
         as_of: Option<u32>,
-    ) -> Result<Option<RefundOfPayment>, ReadFault> {
-        self.glance(move |reads| reads.refund_as_of(refund, as_of)).await
+    ) -> Result<RefundOfPayment, Unseen> {
+        self.read_back(move |reads| reads.refund_as_of(refund, as_of)).await
+    }
+
+    /// Reads what is done, for its answer. A fault may pass, so it is tried a few times.
+    pub(crate) async fn read_back<T: Send + 'static>(
+        &self,
+        read: impl Fn(&dyn Reads) -> Result<Option<T>, ReadFault> + Clone + Send + 'static,
+    ) -> Result<T, Unseen> {
+        for attempt in 1..=READ_BACKS_MAX {
+            let found = match fault::attempt(Point::ReadBack) {
+                Ok(()) => self.glance(read.clone()).await,
+                Err(struck) => Err(ReadFault::Store(struck.to_string())),
+            };
+            match found {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => tracing::error!(attempt, "what was done is not on the books"),
+                Err(fault) => tracing::error!(%fault, attempt, "what was done cannot be read back"),
+            }
+            if attempt < READ_BACKS_MAX {
+                tokio::time::sleep(READ_BACK_PAUSE).await;
+            }
+        }
+        Err(Unseen)
     }
 
     /// Runs a read of few rows, found by their keys. Where the store is near it runs right here: to
@@ -372,6 +406,15 @@ impl Desk {
         done
     }
 }
+
+/// What was asked for is done, and cannot be read for its answer. Not a [`ReadFault`], so that no face
+/// can call it by what it says where nothing was done (decisions A5 and B35). The cause is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unseen;
+
+/// How often an answer's content is read, if need be.
+const READ_BACKS_MAX: u32 = 3;
+const READ_BACK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A request that was admitted is not turned away any more.
 fn in_midst(fault: ReadFault) -> ReadFault {

@@ -1,6 +1,7 @@
 //! What holds for every route of every face, tested over the declarations: who is let through
-//! ([`scopes`]) and how often ([`rates`]), and that nobody learns of what is another's ([`strangers`]). Here is the stage: all
-//! faces under their prefixes, and credentials of each.
+//! ([`scopes`]) and how often ([`rates`]), that nobody learns of what is another's ([`strangers`]), and
+//! that what is done is told as done ([`unseen`]). Here is the stage: all faces under their prefixes, and
+//! credentials of each.
 //!
 //! A new route is tested by being declared. One whose path names something new fails until
 //! [`strangers`] is told what.
@@ -8,6 +9,7 @@
 mod rates;
 mod scopes;
 mod strangers;
+mod unseen;
 
 use std::ops::Deref;
 use std::sync::Arc;

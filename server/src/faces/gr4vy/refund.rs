@@ -23,7 +23,7 @@ use super::show::Refund;
 use super::wire::{self, Note, Target, Wish};
 use super::{json, spelling};
 use crate::access::{Actor, Caller};
-use crate::desk::{self, Desk, refund_headers, refunds_headers};
+use crate::desk::{self, Desk, Unseen, refund_headers, refunds_headers};
 
 /// Everything about a request to refund that stays the same over the legs it touches.
 #[derive(Clone)]
@@ -187,11 +187,8 @@ fn created(
 /// A refund as of its answer, so that a replay equals the first answer byte for byte.
 async fn shown(desk: &Desk, reply: &RefundReply) -> Result<Refund, Failure> {
     let made = reply.refund;
-    let shown = desk.refund_of(made, reply.as_of).await.unwrap_or_else(|fault| {
-        tracing::error!(%fault, refund = ?made.refund, "a refund was made and cannot be shown");
-        None
-    });
-    let shown = shown.ok_or(Failure::Unshown(*reply))?;
+    let shown = desk.refund_after(made, reply.as_of).await;
+    let shown = shown.map_err(|Unseen| Failure::Unshown(*reply))?;
     Ok(Refund::new(shown.external_identifier.as_deref(), &shown.refund))
 }
 

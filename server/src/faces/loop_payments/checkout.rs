@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::payment;
 use super::wire;
 use crate::access::{Actor, Caller};
-use crate::desk::{Desk, key, replay_headers};
+use crate::desk::{Desk, Unseen, key, replay_headers};
 use crate::json::{Json, NotInteger, Object, Value, integer};
 
 const ROUTE: &str = "POST /v1/checkout";
@@ -57,8 +57,8 @@ pub(super) async fn create(
     let done = desk.register(new).await.map_err(Failure::Command)?;
     let (Registered::Created(id) | Registered::Present(id) | Registered::Differs(id)) =
         done.registered;
-    let made = desk.payment(merchant, id, done.as_of).await.map_err(Failure::Read)?;
-    let made = made.ok_or(Failure::PaymentUnknown)?;
+    let made = desk.payment_after(merchant, id, done.as_of).await;
+    let made = made.map_err(|Unseen| Failure::UnshownPayment(id))?;
     let mut response = wire::json(StatusCode::CREATED, &payment::spelled(&made));
     response.headers_mut().extend(replay_headers(done.is_replay));
     Ok(response)

@@ -3,12 +3,13 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{BookingRefusal, Refusal};
+use requite_core::id::PaymentId;
 use requite_core::refund::{Fault, Status};
 use requite_engine::command::{CommandError, RefundReply};
 use requite_engine::read::ReadFault;
 use serde::Serialize;
 
-use super::wire;
+use super::{charge, wire};
 use crate::access::Barred;
 use crate::desk::{refund_headers, replay_headers};
 use crate::http::{BodyFault, RequestId};
@@ -43,6 +44,8 @@ pub(super) enum Failure {
     AtCheckout(Box<Failure>),
     Command(CommandError),
     Read(ReadFault),
+    /// A payment was made at the checkout and could not be read.
+    UnshownPayment(PaymentId),
     /// The refund was asked for, and is not what a 201 may tell.
     Unmade {
         reply: RefundReply,
@@ -163,6 +166,7 @@ impl Failure {
             Failure::Read(ReadFault::Unavailable(_)) => command(&CommandError::Overloaded),
             Failure::Read(ReadFault::Store(_)) => Answer::internal(),
             Failure::Unmade { unmade, .. } => not_made(unmade),
+            Failure::UnshownPayment(id) => payment_unshown(*id),
         }
     }
 
@@ -208,6 +212,15 @@ fn charge_unknown() -> Answer {
 
 fn payment_unknown() -> Answer {
     Answer::new(StatusCode::NOT_FOUND, "payment_not_found", "Payment not found")
+}
+
+fn payment_unshown(id: PaymentId) -> Answer {
+    let id = charge::payment_id(id);
+    let message = format!(
+        "the payment {id} was made and could not be read; read it, or send the request again with \
+         the same Idempotency-Key and no other"
+    );
+    Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
 }
 
 fn already_refunded() -> Answer {
@@ -302,7 +315,8 @@ fn not_made(unmade: &Unmade) -> Answer {
         Unmade::Unshown => Answer::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",
-            "the refund was made and could not be read; find it in GET /v1/admin/refunds",
+            "the refund was made and could not be read; find it in GET /v1/admin/refunds, or send \
+             the request again with the same Idempotency-Key and no other",
         ),
         Unmade::Open => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -15,7 +15,7 @@ use super::charge::{self, Named};
 use super::failure::{Failure, Unmade, unmade};
 use super::wire::{self, CreateRefund, Route};
 use crate::access::{Actor, Caller};
-use crate::desk::{Desk, key, refund_headers};
+use crate::desk::{Desk, Unseen, key, refund_headers};
 
 #[derive(Serialize)]
 struct OfCharge {
@@ -93,22 +93,12 @@ async fn create(desk: &Desk, mut request: Request, route: Route) -> Result<Made,
         Ok(reply) => reply,
         Err(error) => return Err(explain(desk, &actor, &named, error).await),
     };
-    let refund = shown(desk, &reply).await;
-    let refund = refund.ok_or(Failure::Unmade { reply, unmade: Unmade::Unshown })?;
+    let shown = desk.refund_after(reply.refund, reply.as_of).await;
+    let shown = shown.map_err(|Unseen| Failure::Unmade { reply, unmade: Unmade::Unshown })?;
+    let refund = shown.refund;
     match unmade(reply.status, refund.fault.as_ref()) {
         Some(unmade) => Err(Failure::Unmade { reply, unmade }),
         None => Ok(Made { named, reply, refund }),
-    }
-}
-
-/// The refund as the reply tells of it.
-async fn shown(desk: &Desk, reply: &RefundReply) -> Option<RefundView> {
-    match desk.refund_of(reply.refund, reply.as_of).await {
-        Ok(shown) => Some(shown?.refund),
-        Err(fault) => {
-            Failure::Read(fault).log();
-            None
-        }
     }
 }
 

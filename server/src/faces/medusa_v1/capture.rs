@@ -13,8 +13,7 @@ use super::fields::{Members, raw};
 use super::payment;
 use super::{Face, NAME, auth, wire};
 use crate::access::Caller;
-use crate::desk;
-use crate::desk::replay_headers;
+use crate::desk::{self, Unseen, replay_headers};
 
 /// `POST /admin/payments/{id}/capture`
 pub(super) async fn create(
@@ -75,27 +74,31 @@ pub(super) async fn take(
         actor: taker.name,
         at_ms: face.desk.now_ms(),
     };
-    let booked = face.desk.book(request).await;
-    let as_of = booked.as_ref().ok().and_then(|booked| booked.as_of);
-    let view = face.desk.payment(merchant, payment.id, as_of).await?;
-    let view = view.ok_or_else(Failure::unknown)?;
     let shown = wire::payment_text(payment.id.bits());
-    let is_replay = match booked {
+    match face.desk.book(request).await {
         Ok(booked) => {
+            let view = face.desk.payment_after(merchant, payment.id, booked.as_of).await;
+            let view =
+                view.map_err(|Unseen| Failure::unshown().with(replay_headers(booked.is_replay)))?;
             let is_declined = view.operation_at(booked.seq).is_some_and(|of| of.fault.is_some());
             if is_declined {
                 let headers = replay_headers(booked.is_replay);
                 return Err(Failure::capture_failed(&shown).with(headers));
             }
-            booked.is_replay
+            Ok(Taken { payment: view, is_replay: booked.is_replay })
         }
-        // It is captured already, which is what the client wants.
-        Err(CommandError::BookingRefused { is_replay, .. })
-            if !view.primary().captures.is_empty() =>
-        {
-            is_replay
+        Err(error) => {
+            let view = face.desk.payment(merchant, payment.id, None).await?;
+            let view = view.ok_or_else(Failure::unknown)?;
+            match error {
+                // It is captured already, which is what the client wants.
+                CommandError::BookingRefused { is_replay, .. }
+                    if !view.primary().captures.is_empty() =>
+                {
+                    Ok(Taken { payment: view, is_replay })
+                }
+                error => Err(failure::refused(error, &shown, &shown)),
+            }
         }
-        Err(error) => return Err(failure::refused(error, &shown, &shown)),
-    };
-    Ok(Taken { payment: view, is_replay })
+    }
 }

@@ -189,6 +189,14 @@ impl Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_state", message)
     }
 
+    /// 500: it was done and cannot be shown. The official client does not resend on 500.
+    pub(super) fn unshown() -> Failure {
+        let message = "It was carried out, and what came of it could not be read back. Read it \
+                       before you send anything again, or send the same request with the same \
+                       Idempotency-Key.";
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_state", message.to_owned())
+    }
+
     /// 500: ours is broken. Says nothing; the request id leads to the log.
     pub(super) fn unknown() -> Failure {
         Failure::coded(

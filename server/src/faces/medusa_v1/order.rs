@@ -9,9 +9,9 @@
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use requite_core::id::{MerchantId, RefundId};
+use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_engine::order::OrderRefund;
-use requite_engine::read::{OperationKind, PaymentView, RefundView};
+use requite_engine::read::{OperationKind, PaymentView, ReadFault, Reads, RefundView};
 use serde_json::value::RawValue;
 
 use super::capture::{self, Taker};
@@ -20,6 +20,7 @@ use super::fields::{Field, Members, Selection, Shape, all_of, field, further, ra
 use super::wire::{self, Refund};
 use super::{Face, NAME, auth, payment};
 use crate::access::Caller;
+use crate::desk::Unseen;
 use crate::time::millis_text;
 
 /// An order, as its payments tell.
@@ -67,7 +68,8 @@ pub(super) async fn capture(
         let (name, key_text, order) = (actor.name.clone(), key_text.clone(), Some(id.clone()));
         capture::take(&face, payment, Taker { name, key_text, order }).await?;
     }
-    let order = Order::read(&face, actor.merchant, &id).await?.ok_or_else(Failure::unknown)?;
+    let order = Order::read_back(&face, actor.merchant, &id, Vec::new()).await;
+    let order = order.map_err(|Unseen| Failure::unshown())?;
     Ok(wire::json(StatusCode::OK, &order.shown(&selection)))
 }
 
@@ -94,20 +96,34 @@ impl Order {
         if payments.is_empty() {
             return Ok(None);
         }
-        Order::of(face, id, payments).await.map(Some)
-    }
-
-    /// With these payments, as they are or were. Its refunds are read after them.
-    pub(super) async fn of(
-        face: &Face,
-        id: &str,
-        payments: Vec<PaymentView>,
-    ) -> Result<Order, Failure> {
-        let merchant = payments.first().map(|payment| payment.merchant);
-        let merchant = merchant.ok_or_else(Failure::unknown)?;
         let text = id.to_owned();
         let refunds = face.desk.read(move |reads| reads.order_refunds(merchant, &text)).await?;
-        Ok(Order { id: id.to_owned(), payments, refunds })
+        Ok(Some(Order { id: id.to_owned(), payments, refunds }))
+    }
+
+    /// The order for the answer to what was done: with these payments as they were after an event, or
+    /// where none are named with all of its, as they are.
+    pub(super) async fn read_back(
+        face: &Face,
+        merchant: MerchantId,
+        id: &str,
+        seen: Vec<(PaymentId, Option<u32>)>,
+    ) -> Result<Order, Unseen> {
+        let id = id.to_owned();
+        let read = move |reads: &dyn Reads| {
+            let payments = if seen.is_empty() {
+                Some(reads.payments_of_order(merchant, &id)?)
+            } else {
+                let each = seen.iter().map(|(of, as_of)| reads.payment(merchant, *of, *as_of));
+                each.collect::<Result<Option<Vec<_>>, ReadFault>>()?
+            };
+            let Some(payments) = payments.filter(|payments| !payments.is_empty()) else {
+                return Ok(None);
+            };
+            let refunds = reads.order_refunds(merchant, &id)?;
+            Ok(Some(Order { id: id.clone(), payments, refunds }))
+        };
+        face.desk.read_back(read).await
     }
 
     pub(super) fn payments(&self) -> &[PaymentView] {

@@ -17,14 +17,13 @@ use requite_core::id::{PaymentId, RefundId, uuid_text};
 use requite_core::money::Minor;
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
 use requite_engine::order::{OrderPart, OrderRefund};
-use requite_engine::read::PaymentView;
 
 use super::failure::{self, Failure};
 use super::order::{self, Order};
 use super::wire::{self, Members, OrderRefundBody};
 use super::{Face, NAME, auth};
 use crate::access::{Actor, Caller};
-use crate::desk;
+use crate::desk::{self, Unseen};
 use crate::keyed::{Keyed, confirmed};
 
 /// How often a refund is planned anew when others take the money that it counts on.
@@ -121,15 +120,15 @@ async fn told(
     done: &[RefundReply],
     is_repeat: bool,
 ) -> Result<Made, Failure> {
-    let mut payments: Vec<PaymentView> = Vec::new();
-    for part in &plan.payments {
+    let headers = headers(done, is_repeat);
+    let seen = plan.payments.iter().map(|part| {
         let reply = done.iter().find(|reply| reply.refund.payment == part.payment);
-        let as_of = reply.map_or(Some(part.seen), |reply| reply.as_of);
-        let view = face.desk.payment(plan.merchant, part.payment, as_of).await?;
-        payments.push(view.ok_or_else(Failure::unknown)?);
+        (part.payment, reply.map_or(Some(part.seen), |reply| reply.as_of))
+    });
+    match Order::read_back(face, plan.merchant, &plan.order, seen.collect()).await {
+        Ok(order) => Ok(Made { order, headers }),
+        Err(Unseen) => Err(Failure::unshown().with(headers)),
     }
-    let order = Order::of(face, &plan.order, payments).await?;
-    Ok(Made { order, headers: headers(done, is_repeat) })
 }
 
 /// A plan for this wish, and whether an earlier request made it. `instead_of`: the plan that did not do.

@@ -11,7 +11,7 @@ use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::{PaymentId, RefundId, uuid_text};
 use requite_core::refund::Status;
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
-use requite_engine::read::{PaymentView, ReadFault, RefundOfPayment};
+use requite_engine::read::{PaymentView, RefundOfPayment};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -20,7 +20,7 @@ use super::payment;
 use super::wire::{self, Members, Refund, RefundBody};
 use super::{Face, NAME, auth, fields};
 use crate::access::{Actor, Caller};
-use crate::desk;
+use crate::desk::{self, Unseen};
 use crate::time::millis_text;
 
 /// A request that passed all checks of form.
@@ -54,8 +54,9 @@ pub(super) async fn create(
     if is_hidden(reply.status) {
         return Err(Failure::refund_failed(&shown).with(headers));
     }
-    let read = read_back(&face, &reply, is_expanded(&query)).await;
-    let body = answer(&wish, &reply, read)?;
+    let read = read_back(&face, &reply, is_expanded(&query)).await.ok();
+    let body = answer(&wish, &reply, read);
+    let body = body.ok_or_else(|| Failure::unshown().with(headers.clone()))?;
     Ok((headers, wire::json(StatusCode::OK, &body)).into_response())
 }
 
@@ -154,47 +155,39 @@ struct Shown {
     payment: Option<fields::Members>,
 }
 
-/// What is read back of a refund that was made, with all of its payment where `is_expanded`. `None`:
-/// nothing can be read.
+/// What is read back of a refund that was made, with all of its payment where `is_expanded`.
 async fn read_back(
     face: &Face,
     reply: &RefundReply,
     is_expanded: bool,
-) -> Option<(RefundOfPayment, Option<PaymentView>)> {
+) -> Result<(RefundOfPayment, Option<PaymentView>), Unseen> {
     let of = reply.refund;
     if is_expanded {
-        let payment = face.desk.payment(of.merchant, of.payment, reply.as_of).await;
-        let payment = payment.unwrap_or_else(unread)?;
-        let shown = RefundOfPayment::of(&payment, payment.refund(of.refund)?);
-        return Some((shown, Some(payment)));
+        let payment = face.desk.payment_after(of.merchant, of.payment, reply.as_of).await?;
+        let shown = RefundOfPayment::of(&payment, payment.refund(of.refund).ok_or(Unseen)?);
+        return Ok((shown, Some(payment)));
     }
-    let shown = face.desk.refund_of(of, reply.as_of).await.unwrap_or_else(unread)?;
-    Some((shown, None))
+    Ok((face.desk.refund_after(of, reply.as_of).await?, None))
 }
 
-fn unread<T>(fault: ReadFault) -> Option<T> {
-    tracing::error!(%fault, "a refund was made and could not be read back");
-    None
-}
-
-/// The answer to a refund that was made.
+/// The answer to a refund that was made. `None`: nobody knows what it is.
 fn answer(
     wish: &Wish,
     reply: &RefundReply,
     read: Option<(RefundOfPayment, Option<PaymentView>)>,
-) -> Result<Answer, Failure> {
+) -> Option<Answer> {
     let (refund, surroundings) = match read {
         Some((shown, payment)) => (Refund::of(shown.order.as_deref(), &shown.refund), payment),
         // An error would make the client ask for a second refund (A5), and what was asked is known.
         None if !reply.is_replay => (asked(wish, reply), None),
-        None => return Err(Failure::unknown()),
+        None => return None,
     };
     let refund = Shown {
         refund,
         order: surroundings.as_ref().map(payment::order),
         payment: surroundings.as_ref().map(payment::row),
     };
-    Ok(Answer { refund })
+    Some(Answer { refund })
 }
 
 /// A refund as it was asked for.

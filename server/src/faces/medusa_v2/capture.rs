@@ -21,7 +21,7 @@ use super::payments::{named, shown};
 use super::wire::{Body, CaptureWish, key_text, selection};
 use super::{Face, auth};
 use crate::access::{Actor, Caller};
-use crate::desk::{key, replay_headers};
+use crate::desk::{Unseen, key, replay_headers};
 use crate::http::REFUND_BODY_MAX;
 use crate::keyed::{Keyed, confirmed, replayed};
 
@@ -149,10 +149,10 @@ impl Wanted {
         Ok(replayed(showing(&view, selection)))
     }
 
+    /// The payment for the answer to what was done.
     async fn as_of(&self, seq: Option<u32>) -> Result<PaymentView, Failure> {
-        let view = self.face.desk.payment(self.before.merchant, self.before.id, seq).await;
-        let view = view.map_err(Failure::Read)?;
-        view.ok_or_else(|| Failure::CaptureUnknown(self.written.clone()))
+        let view = self.face.desk.payment_after(self.before.merchant, self.before.id, seq).await;
+        view.map_err(|Unseen| Failure::Unshown)
     }
 
     fn refused(&self, error: CommandError) -> Response {

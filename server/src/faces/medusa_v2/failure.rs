@@ -71,6 +71,8 @@ pub(super) enum Failure {
     /// A refund was accepted, and the PSP said no or proved that it did nothing.
     Provider(Option<Fault>),
     Read(ReadFault),
+    /// What was asked for is done, and cannot be shown.
+    Unshown,
     OrderUnknown(String),
     CollectionUnknown(String),
     KeyUnknown(String),
@@ -106,6 +108,9 @@ const MORE_THAN_AUTHORIZED: &str = "You cannot capture more than the authorized 
                                     substracted by what is already captured.";
 const NOT_STORED: &str = "The store did not confirm the request. Read the payment before you send \
                           it again, or send it again with the same Idempotency-Key.";
+const UNSHOWN: &str = "It was carried out, and what came of it could not be read back. Read it \
+                       before you send anything again, or send the same request with the same \
+                       Idempotency-Key.";
 const TOO_MANY: &str = "Too many requests. Nothing was done; try again shortly.";
 const NO_ROOM: &str = "The server has no room at the moment. Nothing was done; try again shortly.";
 
@@ -152,9 +157,10 @@ fn unread(fault: &ReadFault) -> Spoken {
     tracing::error!(%fault, "a read failed");
     match fault {
         ReadFault::Unavailable(_) => no_room(),
-        ReadFault::Store(_) => {
-            store_failed("The store could not be read. Nothing was done; try again shortly.")
-        }
+        ReadFault::Store(_) => store_failed(
+            "The store could not be read. This request did nothing; send it again, with the same \
+                          Idempotency-Key if it has one.",
+        ),
     }
 }
 
@@ -222,6 +228,7 @@ impl Failure {
             Failure::TooManyDecimals(currency) => too_many_decimals(currency),
             Failure::Provider(fault) => provider_error(fault),
             Failure::Read(fault) => unread(&fault),
+            Failure::Unshown => store_failed(UNSHOWN),
             Failure::OrderUnknown(id) => not_found(format!("Order id not found: {id}")),
             Failure::CollectionUnknown(id) => {
                 not_found(format!("PaymentCollection id not found: {id}"))

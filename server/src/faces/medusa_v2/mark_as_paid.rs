@@ -22,6 +22,7 @@ use super::spelling::{MANUAL, SYSTEM_PROVIDER};
 use super::wire::{BODY_MAX, Body, selection};
 use super::{Face, auth, providers};
 use crate::access::{Actor, Caller};
+use crate::desk::Unseen;
 use crate::json::Json;
 use crate::keyed::{confirmed, replayed};
 
@@ -51,9 +52,9 @@ pub(super) async fn mark_as_paid(
         return Err(Failure::NotAllowed(ONLY_NOT_PAID));
     }
     let as_of = reply.as_of.or(Some(REGISTERED));
-    let view = face.desk.payment(actor.merchant, row.id, as_of).await;
-    let view = view.map_err(Failure::Read)?;
-    let response = json_response(StatusCode::OK, shown(&row, view.as_ref(), &selection));
+    let view = face.desk.payment_after(actor.merchant, row.id, as_of).await;
+    let view = view.map_err(|Unseen| Failure::Unshown)?;
+    let response = json_response(StatusCode::OK, shown(&row, Some(&view), &selection));
     Ok(if reply.is_replay { replayed(response) } else { response })
 }
 

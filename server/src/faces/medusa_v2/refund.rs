@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Ask, Target};
 use requite_core::id::{PaymentId, ReasonId, RefundId, parse_prefixed, uuid_text};
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
-use requite_engine::read::PaymentView;
 
 use super::failure::{Asked, Failure, json_response};
 use super::fields::Selection;
@@ -18,9 +17,6 @@ use super::{Face, auth};
 use crate::access::{Actor, Caller};
 use crate::desk::{key, refund_headers, replay_headers};
 use crate::http::REFUND_BODY_MAX;
-
-/// Reads of a refunded payment before its answer makes do without it.
-const READS_MAX: u32 = 3;
 
 /// `POST /admin/payments/{id}/refund`
 pub(super) async fn refund(
@@ -132,7 +128,9 @@ impl Wanted {
 
 /// The payment as of the refund's answer, or the provider's no.
 async fn answer(face: &Face, reply: &RefundReply, selection: &Selection) -> Response {
-    let view = refunded(face, reply).await;
+    let of = reply.refund;
+    // Without it the answer makes do.
+    let view = face.desk.payment_after(of.merchant, of.payment, reply.as_of).await.ok();
     let mut response = match view {
         Some(view) if is_shown(reply.status) => {
             json_response(StatusCode::OK, shown(&view, selection))
@@ -151,15 +149,4 @@ async fn answer(face: &Face, reply: &RefundReply, selection: &Selection) -> Resp
     let headers: HeaderMap = refund_headers(reply);
     response.headers_mut().extend(headers);
     response
-}
-
-async fn refunded(face: &Face, reply: &RefundReply) -> Option<PaymentView> {
-    let of = reply.refund;
-    for _ in 0..READS_MAX {
-        match face.desk.payment(of.merchant, of.payment, reply.as_of).await {
-            Ok(view) => return view,
-            Err(fault) => tracing::error!(%fault, "a refund was made and cannot be read back"),
-        }
-    }
-    None
 }

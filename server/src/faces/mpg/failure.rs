@@ -200,7 +200,8 @@ impl Failure {
             ),
             Failure::Unshown(_) => Answer::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "The request was carried out, but the Order could not be read. Read the Order again.",
+                "The request was carried out, but the Order could not be read. Read the Order again, or \
+                 send the request again with the same idempotency key.",
             ),
         }
     }

@@ -3,7 +3,9 @@
 use axum::http::HeaderMap;
 use axum::response::Response;
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
-use requite_engine::read::{MerchantView, OperationKind, OperationView, PaymentView, ReadFault};
+use requite_engine::read::{
+    MerchantView, OperationKind, OperationView, PaymentView, ReadFault, Reads,
+};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -77,18 +79,23 @@ pub(super) async fn read(
     payment: PaymentId,
     as_of: Option<u32>,
 ) -> Result<Option<Order>, Failure> {
-    let found = desk.glance(move |reads| {
-        let Some(payment) = reads.payment(merchant, payment, as_of)? else {
-            return Ok(None);
-        };
-        let merchant = reads.merchant(merchant)?.ok_or_else(|| {
-            ReadFault::Store("a payment's merchant is not on the books".to_owned())
-        })?;
-        Ok(Some((payment, merchant)))
-    });
-    let found = found.await.map_err(Failure::Read)?;
     let shows_allocation = desk.settings().mpg_shows_allocation;
-    Ok(found.map(|(payment, merchant)| Order::new(&payment, &merchant, shows_allocation)))
+    let found =
+        desk.glance(move |reads| found(reads, (merchant, payment, as_of), shows_allocation));
+    found.await.map_err(Failure::Read)
+}
+
+fn found(
+    reads: &dyn Reads,
+    (merchant, payment, as_of): (MerchantId, PaymentId, Option<u32>),
+    shows_allocation: bool,
+) -> Result<Option<Order>, ReadFault> {
+    let Some(payment) = reads.payment(merchant, payment, as_of)? else {
+        return Ok(None);
+    };
+    let merchant = reads.merchant(merchant)?;
+    let gone = || ReadFault::Store("a payment's merchant is not on the books".to_owned());
+    Ok(Some(Order::new(&payment, &merchant.ok_or_else(gone)?, shows_allocation)))
 }
 
 /// The answer to a request that changed an order: 200, the order as after event `as_of` (or as it
@@ -99,11 +106,10 @@ pub(super) async fn answer(
     (order, as_of): (PaymentId, Option<u32>),
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let shown = read(desk, merchant, order, as_of).await.unwrap_or_else(|failure| {
-        failure.log();
-        None
-    });
-    let Some(shown) = shown else {
+    let shows_allocation = desk.settings().mpg_shows_allocation;
+    let of = (merchant, order, as_of);
+    let shown = desk.read_back(move |reads| found(reads, of, shows_allocation)).await;
+    let Ok(shown) = shown else {
         return Err(Failure::Unshown(headers));
     };
     let mut response = wire::ok(&shown);

@@ -11,7 +11,7 @@ use super::registration::REFERENCE_BYTES_MAX;
 use super::wire::{self, Meaning, actor, json_answer};
 use super::{FACE, payment, view};
 use crate::access::Caller;
-use crate::desk::{Desk, replay_headers};
+use crate::desk::{Desk, Unseen, replay_headers};
 use crate::http::REFUND_BODY_MAX;
 
 /// What a body says.
@@ -76,8 +76,8 @@ async fn book(
         at_ms: desk.now_ms(),
     };
     let booked = desk.book(asked).await.map_err(failure::of_command)?;
-    let view = payment::shown(desk, actor.merchant, payment, booked.as_of).await;
-    let view = view.map_err(|_| Failure::unshown(&format!("/api/payments/{payment_text}")))?;
+    let view = desk.payment_after(actor.merchant, payment, booked.as_of).await;
+    let view = view.map_err(|Unseen| Failure::unshown(&format!("/api/payments/{payment_text}")))?;
     let made = view.operation_at(booked.seq);
     if let Some(fault) = made.and_then(|operation| operation.fault.as_ref()) {
         let mut failure = Failure::declined(is_void, fault);

@@ -122,11 +122,13 @@ impl Failure {
         Failure::new(StatusCode::CONFLICT, code, message).with("declined", told)
     }
 
-    /// 500: it is done, and the store could not be read to show it. Saying no more than that would
+    /// 500: it is carried out, and the store could not be read to show what came of it. Saying no more than that would
     /// invite a second one.
     pub(crate) fn unshown(place: &str) -> Failure {
-        let message =
-            format!("it is done, and could not be read back; do not repeat it, see GET {place}");
+        let message = format!(
+            "it is carried out, and could not be read back; see GET {place}, or repeat it with the \
+                     same Idempotency-Key and no other"
+        );
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "unshown", message)
     }
 
@@ -174,7 +176,8 @@ impl IntoResponse for Failure {
 impl From<ReadFault> for Failure {
     fn from(fault: ReadFault) -> Failure {
         tracing::error!(%fault, "a read failed");
-        let message = "the store could not be read; nothing was changed, try again";
+        let message = "the store could not be read, and this request changed nothing; send it again, \
+                       with the same Idempotency-Key if it has one";
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "store_unreadable", message)
     }
 }

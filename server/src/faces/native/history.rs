@@ -63,7 +63,7 @@ async fn asked(
 ) -> Result<(MerchantId, PaymentView), Failure> {
     let actor = actor(desk, caller).await?;
     let payment = payment::the(desk, actor.merchant, id).await?;
-    let view = payment::shown(desk, actor.merchant, payment, None).await?;
+    let view = payment::shown(desk, actor.merchant, payment).await?;
     Ok((actor.merchant, view))
 }
 

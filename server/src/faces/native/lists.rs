@@ -139,7 +139,7 @@ pub(super) async fn refunds_of(
     let turn = parameters.turn(List::Refunds)?;
     let filter = refund_filter(&parameters, &turn, desk.now_ms())?;
     let payment = payment::the(&desk, actor.merchant, &id).await?;
-    payment::shown(&desk, actor.merchant, payment, None).await?;
+    payment::shown(&desk, actor.merchant, payment).await?;
     let filter = RefundFilter { payment: Some(payment), ..filter };
     refund_page(&desk, actor.merchant, &turn, filter).await
 }

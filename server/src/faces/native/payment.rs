@@ -12,7 +12,7 @@ use super::failure::{self, Failure};
 use super::wire::{self, Meaning, actor, json_answer, located};
 use super::{registration, spelling, view};
 use crate::access::Caller;
-use crate::desk::{Desk, replay_headers};
+use crate::desk::{Desk, Unseen, replay_headers};
 
 /// Largest body of a registration, in bytes.
 const BODY_MAX: usize = 256 * 1024;
@@ -49,8 +49,8 @@ pub(super) async fn create(
         Registered::Differs(payment) => return Err(Failure::differs(payment)),
     };
     let location = format!("/api/payments/{}", uuid_text(payment.bits()));
-    let view = shown(&desk, actor.merchant, payment, done.as_of).await;
-    let view = view.map_err(|_| Failure::unshown(&location))?;
+    let view = desk.payment_after(actor.merchant, payment, done.as_of).await;
+    let view = view.map_err(|Unseen| Failure::unshown(&location))?;
     let mut response = located(status, view::payment(&view), &location);
     response.headers_mut().extend(replay_headers(done.is_replay));
     Ok(response)
@@ -80,16 +80,16 @@ pub(super) async fn gift_cards(
 async fn of_path(desk: &Desk, id: &str, caller: Caller<'_>) -> Result<PaymentView, Failure> {
     let actor = actor(desk, caller).await?;
     let payment = the(desk, actor.merchant, id).await?;
-    shown(desk, actor.merchant, payment, None).await
+    shown(desk, actor.merchant, payment).await
 }
 
+/// A payment as it is.
 pub(super) async fn shown(
     desk: &Desk,
     merchant: MerchantId,
     payment: PaymentId,
-    as_of: Option<u32>,
 ) -> Result<PaymentView, Failure> {
-    let view = desk.payment(merchant, payment, as_of).await?;
+    let view = desk.payment(merchant, payment, None).await?;
     view.ok_or_else(|| Failure::not_found("payment"))
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::{LegId, PaymentId, ReasonId, RefundId, uuid_text};
 use requite_engine::command::{Details, Reason, RefundReply, RefundRequest, Wait};
@@ -14,7 +14,7 @@ use super::registration::{KEPT_BYTES_MAX, REFERENCE_BYTES_MAX};
 use super::wire::{self, Meaning, actor, json_answer, located};
 use super::{FACE, payment, spelling, view};
 use crate::access::{Actor, Caller};
-use crate::desk::{self, Desk};
+use crate::desk::{self, Desk, Unseen};
 use crate::http::REFUND_BODY_MAX;
 use crate::json::Json;
 
@@ -101,7 +101,7 @@ pub(super) async fn create(
     let payment = payment::the(&desk, actor.merchant, &id).await?;
     let asked = asked(&desk, actor, payment, wish, key_text);
     let reply = desk.refund(asked).await.map_err(failure::of_command)?;
-    answer(&desk, &reply).await
+    Ok(answer(&desk, &reply).await)
 }
 
 fn asked(
@@ -142,17 +142,15 @@ fn asked(
     }
 }
 
-async fn answer(desk: &Desk, reply: &RefundReply) -> Result<Response, Failure> {
+async fn answer(desk: &Desk, reply: &RefundReply) -> Response {
     let of = reply.refund;
     let location = format!("/api/refunds/{}", uuid_text(of.refund.bits()));
-    let shown = desk.refund_of(of, reply.as_of).await.map_err(|fault| {
-        tracing::error!(%fault, "a refund was made and cannot be read back");
-        Failure::unshown(&location)
-    });
-    let shown = shown?.ok_or_else(|| Failure::unshown(&location))?;
-    let mut response = located(StatusCode::CREATED, view::refund(&shown.refund), &location);
+    let mut response = match desk.refund_after(of, reply.as_of).await {
+        Ok(shown) => located(StatusCode::CREATED, view::refund(&shown.refund), &location),
+        Err(Unseen) => Failure::unshown(&location).into_response(),
+    };
     response.headers_mut().extend(desk::refund_headers(reply));
-    Ok(response)
+    response
 }
 
 pub(super) async fn show(

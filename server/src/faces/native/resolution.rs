@@ -9,9 +9,9 @@ use requite_engine::command::{CommandError, RefundRef, Resolution, Resolved, Rul
 use super::failure::{self, Failure};
 use super::registration::REFERENCE_BYTES_MAX;
 use super::wire::{self, Meaning, actor, json_answer};
-use super::{payment, spelling, view};
+use super::{spelling, view};
 use crate::access::Caller;
-use crate::desk::{Desk, replay_headers};
+use crate::desk::{Desk, Unseen, replay_headers};
 use crate::http::REFUND_BODY_MAX;
 use crate::people;
 
@@ -81,8 +81,8 @@ pub(super) async fn create(
         return Err(Failure::new(StatusCode::CONFLICT, code, text));
     };
     let place = format!("/api/refunds/{text}");
-    let view = payment::shown(&desk, actor.merchant, payment, booked.as_of).await;
-    let view = view.map_err(|_| Failure::unshown(&place))?;
+    let view = desk.payment_after(actor.merchant, payment, booked.as_of).await;
+    let view = view.map_err(|Unseen| Failure::unshown(&place))?;
     let refund = view.refund(id).ok_or_else(|| Failure::unshown(&place))?;
     let mut response = json_answer(StatusCode::OK, view::refund(refund));
     response.headers_mut().extend(replay_headers(booked.is_replay));

@@ -21,7 +21,7 @@ use super::super::wire::{self, AMOUNT_MAX};
 use super::super::{json, spelling};
 use super::{Members, fault, transaction};
 use crate::access::{Actor, Caller};
-use crate::desk::{self, Desk, replay_headers};
+use crate::desk::{self, Desk, Unseen, replay_headers};
 use crate::json::{self as reader, Json, Kind};
 
 /// Longest external identifier of a capture, in characters.
@@ -140,12 +140,9 @@ impl Booker {
             }
             answer => answer?,
         };
-        let read = self.desk.payment(self.actor.merchant, booked.payment, booked.as_of).await;
-        let view = read.unwrap_or_else(|fault| {
-            tracing::error!(%fault, payment = ?booked.payment, "what was booked cannot be shown");
-            None
-        });
-        Ok((booked, view.ok_or(Failure::UnshownTransaction(booked.payment))?))
+        let view = self.desk.payment_after(self.actor.merchant, booked.payment, booked.as_of).await;
+        let view = view.map_err(|Unseen| Failure::UnshownTransaction(booked.payment))?;
+        Ok((booked, view))
     }
 
     async fn account(&self) -> Result<String, Failure> {

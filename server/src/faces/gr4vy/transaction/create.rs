@@ -21,7 +21,7 @@ use super::wish::{self, Wish};
 use crate::access::{Actor, Caller};
 use crate::connectors::sandbox;
 use crate::crypto::jws::Claims;
-use crate::desk::{self, Desk, replay_headers};
+use crate::desk::{self, Desk, Unseen, replay_headers};
 
 /// `POST /transactions`
 pub(in super::super) async fn create(
@@ -39,6 +39,7 @@ pub(in super::super) async fn create(
                     taken elsewhere are registered at /api/payments";
         return Err(body_detail("/payment_method", text));
     }
+    let account = auth::slug(&desk, actor.merchant).await?;
     let reply = desk.register(registration(&desk, &actor, &wish, key_text.as_deref())).await?;
     let payment = match reply.registered {
         Registered::Created(payment) => payment,
@@ -47,7 +48,6 @@ pub(in super::super) async fn create(
         }
     };
     let view = shown(&desk, &actor, payment, reply).await?;
-    let account = auth::slug(&desk, actor.merchant).await?;
     let headers = replay_headers(reply.is_replay);
     Ok(json(StatusCode::CREATED, headers, &transaction(&view, &account)))
 }
@@ -59,12 +59,8 @@ async fn shown(
     payment: PaymentId,
     reply: RegisteredReply,
 ) -> Result<PaymentView, Failure> {
-    let read = desk.payment(actor.merchant, payment, reply.as_of).await;
-    let view = read.unwrap_or_else(|fault| {
-        tracing::error!(%fault, ?payment, "a transaction was made and cannot be shown");
-        None
-    });
-    view.ok_or(Failure::UnshownTransaction(payment))
+    let view = desk.payment_after(actor.merchant, payment, reply.as_of).await;
+    view.map_err(|Unseen| Failure::UnshownTransaction(payment))
 }
 
 fn body_detail(pointer: &str, text: &str) -> Failure {

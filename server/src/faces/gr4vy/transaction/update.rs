@@ -13,7 +13,7 @@ use super::super::{json, spelling, wire};
 use super::transaction;
 use super::wish::EXTERNAL_IDENTIFIER_MAX;
 use crate::access::Caller;
-use crate::desk::Desk;
+use crate::desk::{Desk, Unseen};
 use crate::json::Kind;
 
 /// `PUT /transactions/{transaction_id}`
@@ -42,8 +42,8 @@ pub(in super::super) async fn update(
             at_ms: desk.now_ms(),
         };
         let amended = desk.amend(amendment).await?.map_err(Failure::Duplicate)?;
-        let read = desk.payment(actor.merchant, payment, amended.as_of).await?;
-        view = read.ok_or(Failure::UnshownTransaction(payment))?;
+        let changed = desk.payment_after(actor.merchant, payment, amended.as_of).await;
+        view = changed.map_err(|Unseen| Failure::UnshownTransaction(payment))?;
     }
     Ok(json(StatusCode::OK, HeaderMap::new(), &transaction(&view, &account)))
 }
