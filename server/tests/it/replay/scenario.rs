@@ -364,9 +364,13 @@ impl Run<'_> {
         };
         let refund = stripe.becomes(status);
         let told = stripe.event("evt_replayed", event, &refund);
-        let answer = stripe::deliver(&self.shop.server, &self.ground.hook_path, &told);
-        if answer.status != 200 {
-            return self.problems.push(format!("the webhook was answered {}", answer.status));
+        // Told again until it is taken, as Stripe does: an account that was just made may be unknown for
+        // a second.
+        let is_taken = |run: &Run<'_>| {
+            stripe::deliver(&run.shop.server, &run.ground.hook_path, &told).status == 200
+        };
+        if !self.eventually(is_taken) {
+            return self.problems.push(format!("the webhook for {event:?} was never taken"));
         }
         let settled = |run: &Run<'_>| {
             let books = run.shop.books(&run.ground.owner, &run.ground.payment);
