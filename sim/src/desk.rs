@@ -30,6 +30,8 @@ pub struct Ticket {
     pub expected: Option<Expected>,
     /// The store failed: so must the answer say.
     pub has_failed: bool,
+    /// The store failed when its time was over: so may the answer say, unless an outcome came first.
+    pub may_be_sent_away: bool,
     pub expires_at_ms: Option<i64>,
     /// Taken by the lane, and waiting for an outcome.
     pub is_taken: bool,

@@ -139,10 +139,11 @@ impl World {
     ) -> Result<(), String> {
         if let Err(CommandError::Store(_) | CommandError::Unstored) = result {
             self.tally.add("answer", "store failed");
-            if let (Some(request), true) = (&ticket.request, ticket.has_failed) {
+            let may_say_so = ticket.has_failed || ticket.may_be_sent_away;
+            if let (Some(request), true) = (&ticket.request, may_say_so) {
                 self.keep_for_repeat(request);
             }
-            return hold(ticket.has_failed, "the store did not fail");
+            return hold(may_say_so, "the store did not fail");
         }
         hold(!ticket.has_failed, "answered before the commit")?;
         let expected = ticket.expected.as_ref().ok_or("answered before it was decided")?;

@@ -392,6 +392,7 @@ impl World {
                 request,
                 expected: None,
                 has_failed: false,
+                may_be_sent_away: false,
                 expires_at_ms: expires,
                 is_taken: false,
             };
@@ -520,7 +521,7 @@ impl World {
             if let (Command::Expire { refund }, false) = (command, is_told) {
                 // Whoever waited for it is sent away: nothing of it could be written down.
                 for ticket in self.tickets.values_mut() {
-                    ticket.has_failed |= ticket.awaits() == Some(*refund);
+                    ticket.may_be_sent_away |= ticket.awaits() == Some(*refund);
                 }
             }
             let is_news = matches!(command, Command::Settle { .. });
