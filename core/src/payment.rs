@@ -236,6 +236,12 @@ impl Payment {
         self.legs.first().expect("Payment::new refuses a payment without legs")
     }
 
+    /// The capture with this id, of whichever leg.
+    pub fn capture(&self, id: CaptureId) -> Option<&Capture> {
+        self.legs.iter().flat_map(|leg| leg.captures()).find(|capture| capture.id == id)
+    }
+
+    /// The leg with this id.
     pub fn leg(&self, id: LegId) -> Option<&Leg> {
         self.legs.iter().find(|leg| leg.id == id)
     }

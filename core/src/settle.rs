@@ -403,8 +403,7 @@ fn freed_entries(payment: &Payment, refund: &Refund, from: Account) -> Vec<Entry
 
 /// What the part's capture has refundable, and its excess.
 fn sums(payment: &Payment, part: &Allocation) -> Option<(Minor, Minor)> {
-    let captures = payment.legs().iter().flat_map(|leg| leg.captures());
-    let balance = captures.into_iter().find(|capture| capture.id == part.capture)?.balance;
+    let balance = payment.capture(part.capture)?.balance;
     Some((balance.refundable(), balance.sums().excess))
 }
 

@@ -183,15 +183,15 @@ impl Engine {
         let entrance = self.shared.entrances.get(number).expect("each lane has its entrance");
         let mut asked_at_ms = self.shared.clock.steady_ms();
         loop {
-            let questions = lane.questions(lane.batch_max());
-            let is_restless = lane.has_backlog() || !questions.is_empty();
+            let is_restless = lane.has_backlog() || lane.is_awaited();
             let Some(mut batch) = self.next_batch(entrance, is_restless, lane.batch_max()) else {
                 return;
             };
             let steady_ms = self.shared.clock.steady_ms();
             if steady_ms.saturating_sub(asked_at_ms) >= SWEEP_EVERY_MS {
                 asked_at_ms = steady_ms;
-                batch.extend(questions.into_iter().map(|question| (question, no_answer())));
+                let questions = lane.questions(lane.batch_max()).into_iter();
+                batch.extend(questions.map(|question| (question, no_answer())));
             }
             for instruction in lane.step(batch) {
                 fault::pass(Point::CallLeave);

@@ -80,6 +80,11 @@ impl<S: Store> Lane<S> {
         !self.backlog.is_empty()
     }
 
+    /// Does anybody wait for the outcome of a refund?
+    pub fn is_awaited(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
     /// Questions after refunds that somebody waits for here although no call of this process is under
     /// way: at most `max`.
     pub fn questions(&self, max: usize) -> Vec<Command> {

@@ -195,9 +195,7 @@ fn leg_number(book: &Book, leg: requite_core::id::LegId) -> Result<i64> {
 }
 
 fn capture(book: &Book, id: requite_core::id::CaptureId) -> Result<&Capture> {
-    let captures = book.payment.legs().iter().flat_map(|leg| leg.captures());
-    let found = captures.into_iter().find(|capture| capture.id == id);
-    found.ok_or_else(|| corrupt("a change of a capture that is not there"))
+    book.payment.capture(id).ok_or_else(|| corrupt("a change of a capture that is not there"))
 }
 
 fn insert_refund(connection: Sql<'_>, new: &NewRefund) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
-use requite_core::payment::{Capture, Sums};
+use requite_core::payment::Sums;
 
 use super::Before;
 use crate::command::Registration;
@@ -229,8 +229,7 @@ fn leg_number(book: &Book, leg: LegId) -> Result<i64, Trouble> {
 }
 
 fn sums(book: &Book, id: CaptureId) -> Result<Sums, Trouble> {
-    let captures = book.payment.legs().iter().flat_map(|leg| leg.captures());
-    let found = captures.into_iter().find(|capture: &&Capture| capture.id == id);
+    let found = book.payment.capture(id);
     let found = found.ok_or_else(|| corrupt("a change of a capture that is not there"))?;
     Ok(found.balance.sums())
 }
