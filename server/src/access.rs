@@ -3,7 +3,7 @@
 //! comes from the route's declaration and from nowhere else.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, header};
 use requite_core::id::{KeyId, MerchantId};
 use requite_engine::read::{KeyView, ReadFault};
 
@@ -112,6 +112,15 @@ pub(crate) fn key_name(id: KeyId) -> String {
     requite_core::id::prefixed_text("apk_", id.bits())
 }
 
+/// The token of `Authorization: Bearer ...`; `None` when there is none, or more than one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+    let only = sent.next().filter(|_| sent.next().is_none())?;
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
 /// The living credential of `face` with this lookup hash. Unknown, revoked and another face's are
 /// all `None`.
 pub(crate) async fn key(
@@ -174,6 +183,27 @@ mod tests {
             };
             let found = Caller::of(&request).check(&actor);
             assert_eq!(found, admitted, "{access:?} {scopes:?}");
+        }
+    }
+
+    #[test]
+    fn only_one_bearer_token_is_a_credential() {
+        for (sent, token) in [
+            (&["Bearer merchant_key_1"][..], Some("merchant_key_1")),
+            (&["bearer   merchant_key_1 "], Some("merchant_key_1")),
+            (&["BEARER lph_at_1"], Some("lph_at_1")),
+            (&[], None),
+            (&["Bearer"], None),
+            (&["Bearer "], None),
+            (&["Basic bWVyY2hhbnQ6"], None),
+            (&["merchant_key_1"], None),
+            (&["Bearer one", "Bearer two"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in sent {
+                headers.append(header::AUTHORIZATION, value.parse().expect("a header value"));
+            }
+            assert_eq!(bearer(&headers), token, "{sent:?}");
         }
     }
 }

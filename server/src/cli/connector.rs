@@ -164,6 +164,14 @@ fn sealing_key(config: &Config, file: Option<&std::path::Path>) -> Result<Sealin
     })
 }
 
+/// A merchant's account.
+fn named(office: &Office, merchant: &str, name: &str) -> Result<ConnectorView, Trouble> {
+    let merchant = merchant::named(office, merchant)?;
+    let account = office.reads.connector(merchant.id, name)?;
+    let absent = || anyhow!("merchant {} has no account named {name:?}", merchant.slug);
+    Ok(account.ok_or_else(absent)?)
+}
+
 fn shown(account: &ConnectorView) -> Value {
     json!({
         "id": uuid_text(account.id),
@@ -243,11 +251,7 @@ impl Add {
 impl Rotate {
     fn run(self, config: &Config, key: &SealingKey) -> Result<ConnectorView, Trouble> {
         let office = Office::open(&config.database, Open::Existing)?;
-        let merchant = merchant::named(&office, &self.merchant)?;
-        let account = office.reads.connector(merchant.id, &self.name)?;
-        let mut account = account.ok_or_else(|| {
-            anyhow!("merchant {} has no account named {:?}", merchant.slug, self.name)
-        })?;
+        let mut account = named(&office, &self.merchant, &self.name)?;
         let kind = Kind::from_word(&account.kind).context("the account is at an unknown PSP")?;
         let mode = if account.mode == "live" { Mode::Live } else { Mode::Test };
         let new = credential(kind, mode)?;
@@ -268,7 +272,7 @@ impl Rotate {
         account.sealed_at_ms = office.now_ms();
         Account::open(&account, Some(key)).context("the account cannot be used")?;
         let (id, at_ms) = (account.id, account.sealed_at_ms);
-        office.registry.reseal_connector(merchant.id, id, &account.sealed, at_ms)?;
+        office.registry.reseal_connector(account.merchant, id, &account.sealed, at_ms)?;
         Ok(account)
     }
 }

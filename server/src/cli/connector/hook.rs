@@ -3,12 +3,12 @@
 use anyhow::{Context, anyhow};
 use clap::Args;
 use requite_core::id::uuid_text;
-use requite_engine::read::{ConnectorView, Reads};
+use requite_engine::read::ConnectorView;
 use requite_engine::registry::Registry;
 use requite_engine::store::sqlite::Open;
 
 use super::{Office, read_secret};
-use crate::cli::{Trouble, merchant};
+use crate::cli::Trouble;
 use crate::config::Config;
 use crate::connectors::account::{Credential, Kind, bound_to};
 use crate::connectors::notice::HOOK_SECRETS_MAX;
@@ -42,11 +42,7 @@ impl Hook {
     /// The account, with its new secret.
     pub(super) fn run(self, config: &Config, key: &SealingKey) -> Result<ConnectorView, Trouble> {
         let office = Office::open(&config.database, Open::Existing)?;
-        let merchant = merchant::named(&office, &self.merchant)?;
-        let account = office.reads.connector(merchant.id, &self.name)?;
-        let mut account = account.ok_or_else(|| {
-            anyhow!("merchant {} has no account named {:?}", merchant.slug, self.name)
-        })?;
+        let mut account = super::named(&office, &self.merchant, &self.name)?;
         let kind = Kind::from_word(&account.kind).context("the account is at an unknown PSP")?;
         let text = read_secret()?;
         let secret = text.expose().trim();
@@ -65,7 +61,7 @@ impl Hook {
         account.sealed = key.seal(&sealed, &bound_to(&account), office.ids.entropy());
         account.sealed_at_ms = office.now_ms();
         let (id, at_ms) = (account.id, account.sealed_at_ms);
-        office.registry.reseal_connector(merchant.id, id, &account.sealed, at_ms)?;
+        office.registry.reseal_connector(account.merchant, id, &account.sealed, at_ms)?;
         Ok(account)
     }
 }

@@ -14,7 +14,7 @@
 //! That a signature holds is remembered, for it never changes. Its key and its times are looked at each
 //! time: a key that is revoked stops at once.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName};
 use requite_core::id::MerchantId;
 use requite_engine::read::{KeyView, Reads};
 
@@ -39,7 +39,7 @@ pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Fail
 
 /// As [`actor`]; with what the token says.
 pub(super) async fn admitted(desk: &Desk, caller: Caller<'_>) -> Result<(Actor, Claims), Failure> {
-    let token = bearer(caller.headers).ok_or(Failure::Unauthenticated)?;
+    let token = access::bearer(caller.headers).ok_or(Failure::Unauthenticated)?;
     let (keys, claims) = verified(desk, token).await?;
     let forbidden = |scope| Failure::Forbidden { scope };
     let demanded = caller.scopes();
@@ -64,16 +64,6 @@ pub(super) fn is_embedded(actor: &Actor, claims: &Claims) -> bool {
     let is_key_narrow =
         of_key.is_some_and(|scopes| !may_write(Some(&scopes)) && !scopes.contains(&"admin"));
     is_key_narrow || !may_write(claims.texts("scopes").as_deref())
-}
-
-/// The bare token of the one `Authorization` header, whatever the letter case of its scheme.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
 /// What a good token says, and the registrations of the key that signed it: at least one.
@@ -153,36 +143,8 @@ pub(super) async fn slug(desk: &Desk, merchant: MerchantId) -> Result<String, Fa
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::super::READS;
     use super::*;
-
-    #[test]
-    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
-        for (value, token) in [
-            ("Bearer a.b.c", Some("a.b.c")),
-            ("bearer a.b.c", Some("a.b.c")),
-            ("BEARER  a.b.c ", Some("a.b.c")),
-            ("Basic a.b.c", None),
-            ("Bearer", None),
-            ("a.b.c", None),
-            ("", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
-            assert_eq!(bearer(&headers), token, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn two_authorization_headers_are_none() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer a"));
-        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer b"));
-        assert_eq!(bearer(&headers), None);
-        assert_eq!(bearer(&HeaderMap::new()), None);
-    }
 
     #[test]
     fn each_scope_grants_what_it_names_and_writing_grants_no_reading() {

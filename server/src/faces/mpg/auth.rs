@@ -1,7 +1,5 @@
 //! Who asks: a key of this face, sent as a bearer token.
 
-use axum::http::{HeaderMap, header};
-
 use super::failure::Failure;
 use crate::access::{self, Actor, Caller};
 use crate::crypto::token::lookup_hash;
@@ -9,42 +7,8 @@ use crate::desk::Desk;
 
 /// The actor behind the request, who may do what its route demands.
 pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
-    let lookup = lookup_hash(bearer(caller.headers).ok_or(Failure::Unauthenticated)?);
+    let lookup = lookup_hash(access::bearer(caller.headers).ok_or(Failure::Unauthenticated)?);
     let key = access::key(desk, "mpg", lookup).await.map_err(Failure::Read)?;
     let actor = Actor::of_key(&key.ok_or(Failure::Unauthenticated)?);
     caller.admit(desk, actor).map_err(Failure::Barred)
-}
-
-/// The token of `Authorization: Bearer ...`; `None` when there is none, or more than one.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
-    let only = sent.next().filter(|_| sent.next().is_none())?;
-    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_one_bearer_token_is_a_credential() {
-        for (sent, token) in [
-            (&["Bearer merchant_key_1"][..], Some("merchant_key_1")),
-            (&["bearer   merchant_key_1 "], Some("merchant_key_1")),
-            (&[], None),
-            (&["Bearer"], None),
-            (&["Bearer "], None),
-            (&["Basic bWVyY2hhbnQ6"], None),
-            (&["merchant_key_1"], None),
-            (&["Bearer one", "Bearer two"], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in sent {
-                headers.append(header::AUTHORIZATION, value.parse().expect("a header value"));
-            }
-            assert_eq!(bearer(&headers), token, "{sent:?}");
-        }
-    }
 }

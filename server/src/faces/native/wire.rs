@@ -36,15 +36,7 @@ pub(super) fn located(status: StatusCode, text: String, location: &str) -> Respo
 
 /// The actor behind the request, who may do what its route demands.
 pub(super) async fn actor(desk: &Desk, caller: Caller<'_>) -> Result<Actor, Failure> {
-    let mut given = caller.headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else {
-        return Err(Failure::unauthorized());
-    };
-    let token = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let token = token.ok_or_else(Failure::unauthorized)?;
+    let token = access::bearer(caller.headers).ok_or_else(Failure::unauthorized)?;
     let found = access::key(desk, FACE, token::lookup_hash(token)).await?;
     let key = found.ok_or_else(Failure::unauthorized)?;
     let actor = Actor::of_key(&key);
