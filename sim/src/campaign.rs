@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use requite_core::refund::Status;
 
 use crate::bug::Bug;
-use crate::tally::Tally;
+use crate::tally::{Tally, Voice};
 use crate::weather::Climate;
 use crate::world::{Plan, Story, World};
 
 /// Every so many runs one is told twice, and must be the same both times.
 const REPLAY_EVERY: u64 = 25;
-/// Runs that are made before what came of them is looked at.
-const ROUND: u64 = 100;
+/// Refunds of a run, about: so many runs are made before what came of them is looked at that a round
+/// does not make many more than are wanted.
+const RUN_REFUNDS: u64 = 150;
+const ROUND_MIN: u64 = 8;
+const ROUND_MAX: u64 = 400;
 /// Refunds after which a planted bug must be found.
 pub const BUG_REFUNDS_MAX: u64 = 20_000;
 /// From so many refunds on, every kind of fault must have struck (R10).
@@ -86,11 +89,13 @@ impl Campaign {
     pub fn run(&self, out: &mut dyn Write) -> Result<bool> {
         let mut sum = Sum::default();
         while sum.refunds < self.refunds {
-            // Rounds of a fixed size: which seeds are told does not depend on the threads.
+            // Which seeds are told does not depend on the threads.
             let first = self.first_seed + sum.runs;
-            for (story, is_same) in self.round(first) {
+            let runs = (self.refunds - sum.refunds) / RUN_REFUNDS;
+            for (story, is_same) in self.round(first, runs.clamp(ROUND_MIN, ROUND_MAX)) {
                 if story.violation.is_some() {
-                    return tell(out, &story, self.bug, self.climate);
+                    let again = World::run(self.plan(story.seed, Voice::Kept));
+                    return tell(out, &again, self.bug, self.climate);
                 }
                 if !is_same {
                     writeln!(out, "seed {} tells two different stories", story.seed)?;
@@ -108,8 +113,12 @@ impl Campaign {
         Ok(all_struck(out, &sum)? && (self.climate.is_some() || all_moved(out, &sum)?))
     }
 
+    fn plan(&self, seed: u64, voice: Voice) -> Plan {
+        Plan { seed, bug: self.bug, climate: self.climate, voice }
+    }
+
     /// The stories of so many seeds, in their order, each with whether it was told twice alike.
-    fn round(&self, first: u64) -> Vec<(Story, bool)> {
+    fn round(&self, first: u64, runs: u64) -> Vec<(Story, bool)> {
         let next = AtomicU64::new(0);
         let told = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
@@ -117,14 +126,15 @@ impl Campaign {
                 scope.spawn(|| {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
-                        if at >= ROUND {
+                        if at >= runs {
                             return;
                         }
-                        let (bug, climate) = (self.bug, self.climate);
-                        let plan = Plan { seed: first + at, bug, climate, is_loud: false };
+                        let is_twice = (first + at).is_multiple_of(REPLAY_EVERY);
+                        let voice = if is_twice { Voice::Kept } else { Voice::Silent };
+                        let plan = self.plan(first + at, voice);
                         let story = World::run(plan);
-                        let is_same = !(first + at).is_multiple_of(REPLAY_EVERY)
-                            || World::run(plan).trace.hash() == story.trace.hash();
+                        let is_same =
+                            !is_twice || World::run(plan).trace.hash() == story.trace.hash();
                         let mut told = told.lock().expect("nothing panics while it holds this");
                         told.insert(at, (story, is_same));
                     }
@@ -273,7 +283,7 @@ pub fn hunt(bug: Bug) -> Option<(u64, Story)> {
     let mut refunds = 0;
     let mut seed = 1;
     while refunds < BUG_REFUNDS_MAX {
-        let story = World::run(Plan { seed, bug: Some(bug), climate: None, is_loud: false });
+        let story = World::run(Plan { seed, bug: Some(bug), climate: None, voice: Voice::Silent });
         refunds += story.refunds;
         if story.violation.is_some() {
             return Some((refunds, story));

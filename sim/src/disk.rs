@@ -36,8 +36,8 @@ impl Disk {
     pub fn file(reasons: &[(MerchantId, ReasonId)]) -> Disk {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("sim.db");
-        let store = Sqlite::open(&path, Open::OrCreate).expect("a new store opens");
-        store.forget_on_power_loss().expect("syncing can be switched off");
+        std::fs::write(&path, empty_file()).expect("a temporary file can be written");
+        let store = opened(&folder);
         let registry = sqlite::registry(&path, Open::Existing).expect("the store is there");
         let merchants: std::collections::BTreeSet<MerchantId> =
             reasons.iter().map(|(merchant, _)| *merchant).collect();
@@ -135,6 +135,17 @@ impl Store for Disk {
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A file with the schema and nothing else, made once: migrations take longer than a short run.
+fn empty_file() -> &'static [u8] {
+    static EMPTY: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    EMPTY.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("empty.db");
+        drop(Sqlite::open(&path, Open::OrCreate).expect("a new store opens"));
+        std::fs::read(&path).expect("it was just written")
+    })
 }
 
 fn opened(folder: &TempDir) -> Sqlite {

@@ -97,7 +97,7 @@ impl World {
                 }
                 return Err(format!("{number} was answered twice"));
             };
-            self.trace.say(format!("  {number} <- {}", answer_line(&result)));
+            self.trace.say(|| format!("  {number} <- {}", answer_line(&result)));
             self.check_answer(&ticket, &result, &awaited)
                 .map_err(|what| format!("{what}: {number} <- {result:?}, {:?}", ticket.expected))?;
         }

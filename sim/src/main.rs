@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use requite_sim::bug::Bug;
 use requite_sim::campaign::{self, Campaign};
+use requite_sim::tally::Voice;
 use requite_sim::weather::Climate;
 use requite_sim::world::{Plan, World};
 
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
     let holds = match wish {
         Wish { proves: true, .. } => campaign::prove_bugs(&mut std::io::stdout()),
         Wish { seed: Some(seed), bug, climate, is_loud, .. } => {
-            let story = World::run(Plan { seed, bug, climate, is_loud });
+            let voice = if is_loud { Voice::Loud } else { Voice::Kept };
+            let story = World::run(Plan { seed, bug, climate, voice });
             campaign::tell(&mut std::io::stdout(), &story, bug, climate)
         }
         Wish { ops, from, bug, climate, threads, is_endless, .. } => {

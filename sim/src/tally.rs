@@ -45,24 +45,35 @@ impl Tally {
     }
 }
 
+/// How much a run tells of what happens in it. Most runs tell nothing: what is found is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    Silent,
+    /// The last lines, and a hash over all.
+    Kept,
+    /// Every line as it happens, on standard error, too.
+    Loud,
+}
+
 /// Everything that happened, as a hash over all lines and the last of them as text.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// Tells every line as it happens.
-    pub is_loud: bool,
+    voice: Voice,
     hash: u64,
     last: VecDeque<String>,
 }
 
-impl Default for Trace {
-    fn default() -> Trace {
-        Trace { is_loud: false, hash: 0xCBF2_9CE4_8422_2325, last: VecDeque::new() }
-    }
-}
-
 impl Trace {
-    pub fn say(&mut self, line: String) {
-        if self.is_loud {
+    pub fn new(voice: Voice) -> Trace {
+        Trace { voice, hash: 0xCBF2_9CE4_8422_2325, last: VecDeque::new() }
+    }
+
+    pub fn say(&mut self, line: impl FnOnce() -> String) {
+        if self.voice == Voice::Silent {
+            return;
+        }
+        let line = line();
+        if self.voice == Voice::Loud {
             eprintln!("{line}");
         }
         for byte in line.bytes() {

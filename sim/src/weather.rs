@@ -149,7 +149,7 @@ impl Weather {
             dies_recovering: 0,
             down_ms: DOWN_MS,
             clock_jumps: 0,
-            audits: 4,
+            audits: 2,
         }
     }
 

@@ -26,7 +26,7 @@ use crate::judge::{self, Acked, Shown};
 use crate::model::Model;
 use crate::psp::{News, Psp, State};
 use crate::rng::Rng;
-use crate::tally::{Tally, Trace};
+use crate::tally::{Tally, Trace, Voice};
 use crate::weather::{self, Climate, Weather};
 
 const HOUR: i64 = 3_600_000;
@@ -48,14 +48,13 @@ pub struct Plan {
     pub bug: Option<Bug>,
     /// `None`: the seed's own.
     pub climate: Option<Climate>,
-    /// Tells the whole trace on standard error.
-    pub is_loud: bool,
+    pub voice: Voice,
 }
 
 impl Plan {
     /// A seed in its own climate, and nothing planted.
     pub fn of(seed: u64) -> Plan {
-        Plan { seed, bug: None, climate: None, is_loud: false }
+        Plan { seed, bug: None, climate: None, voice: Voice::Kept }
     }
 }
 
@@ -130,7 +129,7 @@ impl World {
     }
 
     fn new(plan: Plan) -> World {
-        let Plan { seed, bug, climate, is_loud } = plan;
+        let Plan { seed, bug, climate, voice } = plan;
         let mut rng = Rng::new(seed);
         let mut weather = Weather::draw(&mut rng);
         let mut policy = weather::policy(&mut rng, bug);
@@ -139,16 +138,15 @@ impl World {
         let climate = climate.unwrap_or(own);
         weather.shape(climate, &mut policy);
         let clients = Clients::new(&mut rng, weather.habits.clone());
-        // The real store for a tenth of the runs; a planted bug may need the one in memory.
-        let is_file = rng.chance(100) && bug.is_none();
+        // The real store for one run of twenty-five; a planted bug may need the one in memory.
+        let is_file = rng.chance(40) && bug.is_none();
         let disk =
             if is_file { Disk::file(clients.reasons()) } else { Disk::memory(clients.reasons()) };
         let mut model = Model::default();
         model.reasons.extend(clients.reasons());
-        let mut trace = Trace::default();
-        trace.is_loud = is_loud;
+        let mut trace = Trace::new(voice);
         let (kind, store) = (climate.name(), disk.word());
-        trace.say(format!("seed {seed}, {kind}, store {store}: {weather:?} {policy:?}"));
+        trace.say(|| format!("seed {seed}, {kind}, store {store}: {weather:?} {policy:?}"));
         let mut tally = Tally::default();
         tally.add("climate", kind);
         tally.add("store", disk.word());
@@ -201,7 +199,7 @@ impl World {
     }
 
     fn settle_down(&mut self) -> Checked {
-        self.trace.say(String::from("faults stop"));
+        self.trace.say(|| String::from("faults stop"));
         self.is_calm = true;
         self.weather.calm();
         if self.skew_ms != 0 {
@@ -297,7 +295,7 @@ impl World {
     fn set_clock(&mut self, skew_ms: i64) {
         let word = if skew_ms < self.skew_ms { "set back" } else { "set forward" };
         self.tally.add("clock", word);
-        self.trace.say(format!("  clock {word}: {} -> {skew_ms} ms off", self.skew_ms));
+        self.trace.say(|| format!("  clock {word}: {} -> {skew_ms} ms off", self.skew_ms));
         self.skew_ms = skew_ms;
     }
 
@@ -439,7 +437,7 @@ impl World {
             std::mem::take(&mut self.backlog).into_iter().map(|news| (news, None)).collect();
         commands.extend(batch.iter().cloned());
         for (command, number) in &commands {
-            self.trace.say(judge::line(self.now_ms, command, *number));
+            self.trace.say(|| judge::line(self.now_ms, command, *number));
         }
         self.draw_fates(commands.len());
         self.moment = "among answers";
@@ -566,7 +564,7 @@ impl World {
             self.moment = "around a commit";
         }
         if *fate != Fate::Commit {
-            self.trace.say(format!("  store: {}", fate.word()));
+            self.trace.say(|| format!("  store: {}", fate.word()));
         }
         match refused {
             Some(why) => Err(format!("the store refused a batch: {why}")),
@@ -615,7 +613,7 @@ impl World {
             CallKind::LookUp => "look up",
         };
         self.tally.add("call", word);
-        self.trace.say(format!("  {word} {} #{}", judge::short(call.refund), call.attempt));
+        self.trace.say(|| format!("  {word} {} #{}", judge::short(call.refund), call.attempt));
         let mut key = call.psp_key();
         if self.bug == Some(Bug::FreshKeyPerAttempt) {
             key = format!("{key}-{}", call.attempt);
@@ -647,7 +645,7 @@ impl World {
     /// file and recovers.
     fn restart(&mut self, moment: &'static str) -> Checked {
         self.tally.add("crash", moment);
-        self.trace.say(format!("  CRASH {moment}"));
+        self.trace.say(|| format!("  CRASH {moment}"));
         let lane = self.lane.take().expect("the process was up");
         let disk = lane.into_store().into_disk();
         self.psp.crash(&mut self.rng, &mut self.tally, self.now_ms);
@@ -668,9 +666,8 @@ impl World {
         let down_ms = self.rng.pick(self.weather.down_ms);
         self.now_ms += down_ms;
         let unheard = self.psp.advance(&mut self.rng, &mut self.tally, self.now_ms);
-        self.trace.say(format!("  down for {down_ms} ms, {} notices unheard", unheard.len()));
+        self.trace.say(|| format!("  down for {down_ms} ms, {} notices unheard", unheard.len()));
         let disk = disk.reopened(self.bug);
-        self.side = disk.second();
         judge::acked_are_there(&mut self.acked, &mut self.side)?;
         let mut lane = new_lane(Faulty::new(disk, SharedTap::clone(&self.tap), self.bug));
         if self.rng.chance(self.weather.store_fails) {
