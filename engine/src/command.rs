@@ -400,6 +400,22 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whose payment it is about.
+    pub fn merchant(&self) -> MerchantId {
+        match self {
+            Command::Register(new) => new.merchant,
+            Command::Book(request) => request.merchant,
+            Command::Amend(request) => request.merchant,
+            Command::Refund(request) => request.merchant,
+            Command::Notice(notice) => notice.merchant,
+            Command::Resolve(resolution) => resolution.refund.merchant,
+            Command::Settle { refund, .. } | Command::Wake { refund, .. } => refund.merchant,
+            Command::Expire { refund } | Command::Learn { refund } => refund.merchant,
+        }
+    }
+}
+
 /// What a command is answered with, after its commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -105,13 +105,36 @@ impl<S: Store> Lane<S> {
         let mut todo: VecDeque<(Command, Answer)> = kept.chain(batch).collect();
         let mut instructions = Vec::new();
         while !todo.is_empty() {
-            let now = todo.drain(..todo.len().min(self.batch_max()));
+            let now = self.next_transaction(&mut todo).into_iter();
             let (mut commands, answers): (Vec<Command>, Vec<Answer>) = now.unzip();
             commands.iter_mut().for_each(Command::strike_cards);
             self.calls_end(&commands);
             instructions.extend(self.decide_all(commands, answers));
         }
         instructions
+    }
+
+    /// Takes what goes into one transaction. Where merchants lie on several machines that is one
+    /// merchant's; between merchants there is no order to keep.
+    fn next_transaction(
+        &mut self,
+        todo: &mut VecDeque<(Command, Answer)>,
+    ) -> Vec<(Command, Answer)> {
+        let max = self.batch_max();
+        let only = match todo.front() {
+            Some((first, _)) if self.store.is_spread() => first.merchant(),
+            _ => return todo.drain(..todo.len().min(max)).collect(),
+        };
+        let (mut now, mut later) = (Vec::new(), VecDeque::new());
+        for (command, answer) in todo.drain(..) {
+            if now.len() < max && command.merchant() == only {
+                now.push((command, answer));
+            } else {
+                later.push_back((command, answer));
+            }
+        }
+        *todo = later;
+        now
     }
 
     /// Commands of one transaction at most.

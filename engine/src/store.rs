@@ -274,6 +274,11 @@ pub trait Store {
         crate::lane::BATCH_MAX
     }
 
+    /// Do its merchants lie on several machines? Then a transaction holds commands of one merchant.
+    fn is_spread(&mut self) -> bool {
+        false
+    }
+
     /// The time, in milliseconds since 1970, of a store that several nodes share.
     fn shared_ms(&mut self) -> Result<Option<i64>, StoreFault> {
         Ok(None)
@@ -298,6 +303,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn batch_max(&self) -> usize {
         (**self).batch_max()
+    }
+
+    fn is_spread(&mut self) -> bool {
+        (**self).is_spread()
     }
 
     fn shared_ms(&mut self) -> Result<Option<i64>, StoreFault> {

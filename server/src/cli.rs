@@ -19,6 +19,7 @@ mod demo;
 mod import;
 mod key;
 mod merchant;
+mod migrate;
 mod output;
 mod progress;
 mod psp;
@@ -84,6 +85,7 @@ enum Command {
     #[command(subcommand)]
     Refund(refund::Refund),
     Verify(verify::Verify),
+    Migrate(migrate::Migrate),
     Psp(psp::Psp),
 }
 
@@ -161,6 +163,7 @@ fn command(line: Line) -> Done {
         Command::Import(import) => import.run(&settings(&global, Vec::new())?, &output),
         Command::Psp(psp) => psp.run(&global, &output),
         Command::Refund(refund) => refund.run(&settings(&global, Vec::new())?, &output),
+        Command::Migrate(migrate) => migrate.run(&settings(&global, Vec::new())?, &output),
         Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }
 }

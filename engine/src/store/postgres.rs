@@ -19,6 +19,7 @@ mod migrate;
 mod pool;
 mod rows;
 mod save;
+mod spread;
 mod statement;
 mod tls;
 
@@ -41,6 +42,7 @@ use crate::event::Event;
 use crate::read::ReadFault;
 
 pub use migrate::OpenFault;
+pub use spread::Spread;
 
 /// Connections for reading that a process opens at most.
 const READERS_MAX: usize = 8;
@@ -88,6 +90,17 @@ impl Address {
         let done = std::thread::scope(|scope| scope.spawn(work).join());
         done.unwrap_or_else(|_| Err(OpenFault::Unusable("the migration panicked".to_owned())))
     }
+
+    /// Spreads the tables of a migrated database over the machines of a Citus, by merchant: those that
+    /// are not spread yet. Later changes of the schema spread what they make.
+    ///
+    /// # Errors
+    /// When the database is no Citus, or does not do it. Nothing is spread then.
+    pub fn spread(&self) -> Result<Spread, OpenFault> {
+        let work = || migrate::spread(&self.config);
+        let done = std::thread::scope(|scope| scope.spawn(work).join());
+        done.unwrap_or_else(|_| Err(OpenFault::Unusable("the spreading panicked".to_owned())))
+    }
 }
 
 /// Views of a database. Connects when it is first asked.
@@ -111,12 +124,14 @@ pub struct Postgres {
     link: Link,
     /// Since when nothing was heard of it, if so. Batches do not wait for it one after the other.
     away_since: Option<Instant>,
+    /// Whether its merchants lie on several machines, once it was asked.
+    is_spread: Option<bool>,
 }
 
 impl Postgres {
     /// Connects when it is first used: a server may start while its database is away.
     pub fn new(address: &Address) -> Postgres {
-        Postgres { link: Link::new(address.config.clone()), away_since: None }
+        Postgres { link: Link::new(address.config.clone()), away_since: None, is_spread: None }
     }
 
     fn try_once(
@@ -288,6 +303,14 @@ impl Store for Postgres {
 
     fn batch_max(&self) -> usize {
         BATCH_MAX
+    }
+
+    /// While that cannot be asked, a batch of one merchant is right either way.
+    fn is_spread(&mut self) -> bool {
+        if self.is_spread.is_none() {
+            self.is_spread = self.link.client().and_then(spread::is_spread).ok();
+        }
+        self.is_spread.unwrap_or(true)
     }
 
     fn shared_ms(&mut self) -> Result<Option<i64>, StoreFault> {

@@ -18,6 +18,7 @@ mod refunds;
 mod relay;
 mod sessions;
 mod shop;
+mod spread;
 mod statements;
 mod support;
 mod views;

@@ -17,13 +17,14 @@ use crate::support::{
 };
 
 /// Statements that are about no merchant's money, or about everybody's due refunds.
-const APART: [&str; 6] = [
+const APART: [&str; 7] = [
     "due_refunds",
     "shared_time",
     "has_schema_table",
     "make_schema_table",
     "lock_schema",
     "settings",
+    "is_spread",
 ];
 
 /// Tables of the installation, not of a merchant's money.

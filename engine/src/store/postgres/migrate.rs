@@ -10,11 +10,13 @@ use postgres::{Client, Config};
 
 use super::link::{Link, Session, Trouble, query};
 use super::rows::{Read, Rows, row};
+use super::spread::{self, Spread};
 
 /// Schema changes in order. Append only.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_first.sql"),
     include_str!("../../../migrations/postgres/0002_outbox.sql"),
+    include_str!("../../../migrations/postgres/0003_spread.sql"),
 ];
 
 /// How often the first table is tried to be made: processes that make it at once refuse each other.
@@ -50,6 +52,10 @@ pub(super) fn migrate(config: &Config) -> Result<(), OpenFault> {
             check_promises(client)?;
             bring_up(client)
         });
+        if done.is_err() {
+            // What it had begun ends with it.
+            link.drop_connection();
+        }
         tries = tries.saturating_add(1);
         match done {
             Ok(found) if found > MIGRATIONS.len() => {
@@ -70,6 +76,15 @@ pub(super) fn migrate(config: &Config) -> Result<(), OpenFault> {
             }
         }
     }
+}
+
+/// See [`super::Address::spread`].
+pub(super) fn spread(config: &Config) -> Result<Spread, OpenFault> {
+    let mut link = Link::new(config.clone());
+    link.client().and_then(spread::spread).map_err(|trouble| match trouble {
+        Trouble::Away(text) => OpenFault::Away(text),
+        trouble => OpenFault::Unusable(trouble.text()),
+    })
 }
 
 /// The number of the schema's newest change.
@@ -112,6 +127,9 @@ fn bring_up(client: &mut Client) -> Result<usize, Trouble> {
         from unnest($1, $2) as n (only_row, version) where s.only_row = n.only_row";
     session.write(sql, &Rows::of([row![1_i64, known]]))?;
     session.commit()?;
+    if spread::is_spread(client)? {
+        spread::spread(client)?;
+    }
     Ok(MIGRATIONS.len())
 }
 

@@ -241,7 +241,7 @@ fn queue_deliveries(session: &mut Session<'_>, events: &[Event]) -> Result<(), T
         from unnest($1, $2, $3, $4, $5) as n (merchant_id, payment_id, next_seq, last_seq, at_ms)
             join webhook_endpoint e on e.merchant_id = n.merchant_id and e.is_active = 1
         order by e.endpoint_id, n.payment_id
-        on conflict (endpoint_id, payment_id) do update set last_seq = excluded.last_seq";
+        on conflict (endpoint_id, payment_id, merchant_id) do update set last_seq = excluded.last_seq";
     let rows = outbox::by_payment(events);
     let rows = rows.into_iter().map(|((merchant, payment), (first, last, at_ms))| {
         row![merchant.bits(), payment.bits(), first, last, at_ms]

@@ -41,7 +41,7 @@ pub(in crate::store) fn queue(connection: Sql<'_>, events: &[Event]) -> Result<(
                 failures, next_try_at_ms)
             select endpoint_id, ?2, merchant_id, ?3, ?4, 0, ?5 from webhook_endpoint
             where merchant_id = ?1 and is_active = 1
-            on conflict (endpoint_id, payment_id) do update set last_seq = excluded.last_seq";
+            on conflict (endpoint_id, payment_id, merchant_id) do update set last_seq = excluded.last_seq";
         let row = params![blob(merchant.bits()), blob(payment.bits()), first, last, at_ms];
         connection.execute(sql, row)?;
     }
