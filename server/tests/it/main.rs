@@ -11,6 +11,7 @@ mod hooks;
 mod input;
 mod native;
 mod people;
+mod power;
 mod psp;
 mod replay;
 mod root;

@@ -9,7 +9,7 @@ mod accounts;
 mod adyen;
 mod answers;
 mod kills;
-mod rig;
+pub(crate) mod rig;
 mod storms;
 mod time;
 mod webhooks;

@@ -129,6 +129,11 @@ impl Server {
         self.child.wait().expect("a child of ours can be waited for")
     }
 
+    /// A variable of the server's environment from its next start on.
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) {
+        self.options.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts a stopped server again: same store, same port.
     pub(crate) fn start_again(&mut self) {
         let listen = self.addr.to_string();
