@@ -104,14 +104,15 @@ class Server:
 
 
 class House:
-    """A store on SQLite, filled with payments, and its credentials."""
+    """A store, filled with payments, and its credentials. Where it is kept is told by what follows."""
 
-    def __init__(self, programs, folder, connector="manual"):
+    store = None
+
+    def __init__(self, programs, folder, database, connector="manual"):
         self.programs = programs
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "speed.db"
-        self.database = f"sqlite:{self.path}"
+        self.database = database
         self.connector = connector
         self.payments = 0
         self.start = 0
@@ -159,6 +160,17 @@ class House:
         self.server.stop()
         self.server = None
 
+    def remove(self):
+        shutil.rmtree(self.folder)
+
+
+class SqliteHouse(House):
+    store = "SQLite"
+
+    def __init__(self, programs, folder, connector="manual"):
+        self.path = folder / "speed.db"
+        super().__init__(programs, folder, f"sqlite:{self.path}", connector)
+
     def refunds(self):
         """How many refunds the store has."""
         connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
@@ -181,7 +193,7 @@ class House:
         return self.path.stat().st_size
 
     def twin(self):
-        """The same store once more, while no server has it open: for what no audit may see."""
+        """The same store once more, while no server has it open."""
         self.file_bytes()
         twin = copy.copy(self)
         twin.folder = self.folder.with_name(self.folder.name + "twin")
@@ -191,8 +203,33 @@ class House:
         shutil.copyfile(self.path, twin.path)
         return twin
 
+
+class PostgresHouse(House):
+    store = "PostgreSQL"
+
+    def __init__(self, programs, folder, cluster, connector="manual"):
+        self.cluster = cluster
+        self.name = folder.name
+        cluster.sql("postgres", f"create database {self.name}")
+        super().__init__(programs, folder, cluster.address(self.name), connector)
+
+    def fill(self, until):
+        super().fill(until)
+        # As it is on a database that has run for a while.
+        self.cluster.sql(self.name, "vacuum analyze; checkpoint")
+
+    def refunds(self):
+        return int(self.cluster.sql(self.name, "select count(*) from refund"))
+
+    def log_bytes(self):
+        return 0
+
+    def file_bytes(self):
+        return int(self.cluster.sql(self.name, "select pg_database_size(current_database())"))
+
     def remove(self):
-        shutil.rmtree(self.folder)
+        self.cluster.sql("postgres", f"drop database {self.name}")
+        super().remove()
 
 
 def run(call, given=None):

@@ -20,6 +20,7 @@ class Report:
         self.folder = folder
         self.title = title
         self.rows = []
+        self.targets = []
         self.ratios = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -28,13 +29,13 @@ class Report:
         shown = ", ".join(f"{name} {number(value)}" for name, value in values.items())
         print(f"  {group}: {what}: {shown}", flush=True)
 
-    def ratio(self, name, value, good, is_at_most=False):
-        """A ratio beside what it is meant to reach. `None`: could not be measured here."""
-        self.ratios.append((name, value, good, is_at_most))
+    def target(self, name, value, must, good, is_at_most=False):
+        """A figure beside what it must reach and what it is meant to reach."""
+        self.targets.append((name, value, must, good, is_at_most))
 
-    def of(self, group, what, value="rate"):
-        found = [row[value] for row in self.rows if row["group"] == group and row["what"] == what]
-        return found[-1] if found else None
+    def ratio(self, name, value, good, is_at_most=False):
+        """The same of what is no target of its own."""
+        self.ratios.append((name, value, None, good, is_at_most))
 
     def write(self):
         self.write_csv(self.folder / "bench.csv")
@@ -65,16 +66,8 @@ class Report:
         return "\n".join(text) + "\n"
 
     def markdown_ratios(self):
-        text = ["| ratio | measured | good | |", "|---|---:|---:|---|"]
-        for name, value, good, is_at_most in self.ratios:
-            sign = "at most" if is_at_most else "at least"
-            if value is None:
-                text.append(f"| {name} | not measured | {sign} {good:g} | |")
-                continue
-            is_good = value <= good if is_at_most else value >= good
-            verdict = "reached" if is_good else "not reached"
-            text.append(f"| {name} | {number(value)} | {sign} {good:g} | {verdict} |")
-        return "\n".join(text)
+        parts = [("Targets", self.targets), ("Further ratios", self.ratios)]
+        return "\n".join(table(title, rows) for title, rows in parts if rows)
 
     def plot(self):
         """Refunds a second over connections, a line for each face."""
@@ -110,6 +103,19 @@ class Report:
             out.append(f'<rect x="{width - 175}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
             out.append(f'<text x="{width - 157}" y="{y}">{name}</text>')
         return "\n".join([*out, "</svg>"]) + "\n"
+
+
+def table(title, rows):
+    text = [f"## {title}", "", "| | measured | must | good | |", "|---|---:|---:|---:|---|"]
+    for name, value, must, good, is_at_most in rows:
+        sign = "≤ " if is_at_most else "≥ "
+        reaches = lambda bound: value <= bound if is_at_most else value >= bound
+        verdict = "good" if reaches(good) else "not good" if must is None else "fails"
+        if must is not None and verdict == "fails" and reaches(must):
+            verdict = "as it must"
+        bound = "" if must is None else f"{sign}{must:,g}"
+        text.append(f"| {name} | {number(value)} | {bound} | {sign}{good:,g} | {verdict} |")
+    return "\n".join([*text, ""])
 
 
 def number(value):

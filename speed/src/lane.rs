@@ -1,18 +1,18 @@
-//! The lane without HTTP: batches go in, and the time that [`Lane::step`] takes is what is measured.
+//! The lane without HTTP: batches go in, and the time that [`Lane::step`] takes is what is measured. On a
+//! store that keeps several lanes busy as many of them run at once.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::MerchantId;
 use requite_engine::command::{Answer, Command, Details, Reason, RefundRequest, Reply, Wait};
 use requite_engine::key::{Key, Lifetime, digest};
-use requite_engine::lane::{BATCH_MAX, Lane};
+use requite_engine::lane::Lane;
 use requite_engine::store::Store;
-use requite_engine::store::sqlite::{Open, Sqlite};
 use serde_json::{Value, json};
 
 use crate::payment::{self, NOW_MS};
@@ -20,36 +20,64 @@ use crate::{Books, Work};
 
 /// Connectors that need no PSP: one commit for each refund.
 const IMMEDIATE: [&str; 1] = ["manual"];
+/// Payments registered in one transaction.
+const FILL_BATCH: u64 = 256;
 
-/// Registers payments, as many as a batch may have at a time.
+/// Registers payments.
 pub(crate) fn fill(books: &Books, range: Range<u64>, connector: &str) -> anyhow::Result<Value> {
-    let mut lane = Lane::new(Sqlite::open(&books.path()?, Open::OrCreate)?, IMMEDIATE);
-    let numbers: Vec<u64> = range.collect();
-    let began = Instant::now();
-    for batch in numbers.chunks(BATCH_MAX) {
-        let commands = batch.iter().map(|&number| {
-            let new = payment::registration(books.merchant, number, connector);
-            Command::Register(Box::new(new))
-        });
-        step(&mut lane, commands)?;
-    }
-    Ok(json!({ "payments": numbers.len(), "ns": nanoseconds(began) }))
+    books.prepare()?;
+    let payments = range.end.saturating_sub(range.start);
+    let share = payments.div_ceil(books.lanes());
+    let ns = at_once(books.lanes(), |number| {
+        let from = range.start + share * number;
+        let until = range.end.min(from + share);
+        let mut lane = Lane::new(books.store()?, IMMEDIATE);
+        let mut ns = 0;
+        for from in (from..until).step_by(usize::try_from(FILL_BATCH)?) {
+            let numbers = from..until.min(from + FILL_BATCH);
+            let commands = numbers.map(|number| {
+                let new = payment::registration(books.merchant, number, connector);
+                Command::Register(Box::new(new))
+            });
+            ns += step(&mut lane, commands)?;
+        }
+        Ok(ns)
+    })?;
+    Ok(json!({ "payments": payments, "ns": ns }))
 }
 
-/// Makes refunds, each under a key of its own.
+/// Makes refunds, each under a key of its own. Of one payment they all go through one lane, as in a server.
 pub(crate) fn refund(books: &Books, work: Work) -> anyhow::Result<Value> {
-    let mut lane = Lane::new(Sqlite::open(&books.path()?, Open::Existing)?, IMMEDIATE);
-    let mut ns = 0;
-    let mut made = 0;
-    while made < work.refunds {
-        let until = work.refunds.min(made + work.batch);
-        let commands: Vec<Command> = (made..until)
-            .map(|n| Command::Refund(Box::new(request(books.merchant, work, work.start + n))))
-            .collect();
-        ns += step(&mut lane, commands.into_iter())?;
-        made = until;
-    }
-    Ok(json!({ "refunds": made, "batch": work.batch, "ns": ns }))
+    let parts = work.parts(books.lanes());
+    let ns = at_once(parts.len() as u64, |number| {
+        let part = parts[usize::try_from(number)?];
+        let mut lane = Lane::new(books.store()?, IMMEDIATE);
+        let mut ns = 0;
+        for batch in part.batches() {
+            let commands =
+                batch.map(|n| Command::Refund(Box::new(request(books.merchant, work, n))));
+            ns += step(&mut lane, commands)?;
+        }
+        Ok(ns)
+    })?;
+    Ok(json!({ "refunds": work.refunds, "batch": work.batch, "ns": ns }))
+}
+
+/// The same on several threads. How long the slowest of them worked, in nanoseconds.
+pub(crate) fn at_once(
+    threads: u64,
+    work: impl Fn(u64) -> anyhow::Result<u64> + Sync,
+) -> anyhow::Result<u64> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running: Vec<_> =
+            (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+        let mut slowest = 0;
+        for thread in running {
+            slowest = slowest.max(thread.join().map_err(|_| anyhow!("a thread panicked"))??);
+        }
+        Ok(slowest)
+    })
 }
 
 pub(crate) fn request(merchant: MerchantId, work: Work, number: u64) -> RefundRequest {

@@ -5,17 +5,17 @@
 //! them with other ids are what the loop writes; so the loop follows every change of the schema. A
 //! payment's balance and the head of its history are updated as the store does it.
 
-use std::time::Instant;
+mod postgres;
+mod sqlite;
 
 use anyhow::{Context, ensure};
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_engine::key::digest;
-use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Statement, params, params_from_iter};
 use serde_json::json;
 
-use crate::lane::{nanoseconds, refund};
+use crate::books::Place;
+use crate::lane::refund;
 use crate::payment;
 use crate::{Books, Work};
 
@@ -40,8 +40,10 @@ enum Cell {
     Seq(i64),
 }
 
+/// A sample's row.
 struct Row {
-    sql: String,
+    table: &'static str,
+    columns: Vec<String>,
     cells: Vec<Cell>,
 }
 
@@ -57,7 +59,6 @@ struct Copy {
 impl Copy {
     fn new(work: Work, number: u64) -> Copy {
         let of = work.payment_of(number);
-        let blob = |bits: u128| bits.to_be_bytes().to_vec();
         Copy {
             payment: blob(payment::id(of).bits()),
             capture: blob(payment::capture(of).bits()),
@@ -80,81 +81,74 @@ impl Copy {
     }
 }
 
+/// The refund whose rows are copied.
+struct Sample {
+    of: PaymentId,
+    refund: RefundId,
+    known: Copy,
+}
+
+/// Reads rows of a table: names of the columns, and the rows' values.
+trait Find {
+    fn find(&mut self, sample: &Sample, table: &str, column: &str) -> anyhow::Result<Found>;
+}
+
+struct Found {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+}
+
 pub(crate) fn write(books: &Books, work: Work) -> anyhow::Result<serde_json::Value> {
+    ensure!(!work.hot, "a loop that decides nothing cannot keep one payment's books");
     // The sample is the last of the refunds that are asked for, one more than are written.
     let number = work.start + work.refunds;
     let one = Work { start: number, refunds: 1, batch: 1, ..work };
     refund(books, one).context("the sample refund was not made")?;
-    let sample = payment::refund(number);
-    let of = payment::id(work.payment_of(number));
-    let mut connection = Connection::open(books.path()?)?;
-    settings(&connection)?;
-    let rows = sample_rows(&connection, (of, sample), one)?;
-    let mut made = 0;
-    let began = Instant::now();
-    while made < work.refunds {
-        let until = work.refunds.min(made + work.batch);
-        let transaction = connection.transaction()?;
-        for n in made..until {
-            write_one(&transaction, &rows, books.merchant, &Copy::new(work, work.start + n))?;
+    let sample = Sample {
+        of: payment::id(work.payment_of(number)),
+        refund: payment::refund(number),
+        known: Copy::new(one, number),
+    };
+    let (rows, ns) = match &books.database {
+        Place::Sqlite(path) => sqlite::write(path, books.merchant, work, &sample)?,
+        Place::Postgres(address, _) => {
+            postgres::write(address, (books.merchant, books.lanes()), work, &sample)?
         }
-        transaction.commit()?;
-        made = until;
-    }
-    let ns = nanoseconds(began);
-    Ok(json!({ "refunds": made, "batch": work.batch, "ns": ns, "rows": rows.len() + 2 }))
+    };
+    Ok(json!({ "refunds": work.refunds, "batch": work.batch, "ns": ns, "rows": rows + 2 }))
 }
 
-/// As the store has them.
-fn settings(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -8_192)?;
-    connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+fn blob(bits: u128) -> Vec<u8> {
+    bits.to_be_bytes().to_vec()
 }
 
 /// The rows of the sample refund, with what is to be replaced in each copy.
-fn sample_rows(
-    connection: &Connection,
-    (of, sample): (PaymentId, RefundId),
-    one: Work,
-) -> anyhow::Result<Vec<Row>> {
-    let known = Copy::new(one, one.start);
-    let blob = |bits: u128| bits.to_be_bytes().to_vec();
-    let first: i64 = connection.query_row(
-        "select min(seq) from event where payment_id = ?1 and subject = ?2",
-        params![blob(of.bits()), blob(sample.bits())],
-        |row| row.get(0),
-    )?;
+fn sample_rows(store: &mut dyn Find, sample: &Sample) -> anyhow::Result<Vec<Row>> {
+    let found = store.find(sample, "event", "subject")?;
+    let at = found.columns.iter().position(|name| name == "seq").context("events have numbers")?;
+    let seqs = found.rows.iter().filter_map(|row| match row[at] {
+        Value::Integer(seq) => Some(seq),
+        _ => None,
+    });
+    let first = seqs.min().context("the sample refund has an event")?;
     let mut rows = Vec::new();
     for (table, column) in TABLES {
-        let by_payment = column == "payment_id";
-        let newest = if by_payment { format!("and seq >= {first}") } else { String::new() };
-        let sql = format!("select * from {table} where {column} = ?1 {newest}");
-        let found = if by_payment { blob(of.bits()) } else { blob(sample.bits()) };
-        let mut statement = connection.prepare(&sql)?;
-        let insert = insert(table, &statement);
-        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        let mut read = statement.query(params![found])?;
-        while let Some(row) = read.next()? {
-            let cells = names.iter().enumerate().map(|(at, name)| {
-                let value: Value = row.get(at)?;
-                Ok(cell(name, value, &known, first))
-            });
-            let cells = cells.collect::<rusqlite::Result<Vec<Cell>>>()?;
-            rows.push(Row { sql: insert.clone(), cells });
+        let found = store.find(sample, table, column)?;
+        let seq = found.columns.iter().position(|name| name == "seq");
+        for values in found.rows {
+            // Entries of the payment's other events are found as well.
+            let is_older =
+                seq.is_some_and(|at| matches!(values[at], Value::Integer(seq) if seq < first));
+            if is_older {
+                continue;
+            }
+            let cells = found.columns.iter().zip(values);
+            let cells = cells.map(|(name, value)| cell(name, value, &sample.known, first));
+            rows.push(Row { table, columns: found.columns.clone(), cells: cells.collect() });
         }
     }
     ensure!(rows.len() >= TABLES.len(), "the sample refund has only {} rows", rows.len());
     Ok(rows)
-}
-
-fn insert(table: &str, statement: &Statement<'_>) -> String {
-    let places: Vec<String> = (1..=statement.column_count()).map(|at| format!("?{at}")).collect();
-    let names: Vec<&str> = statement.column_names().collect();
-    format!("insert into {table} ({}) values ({})", names.join(", "), places.join(", "))
 }
 
 fn cell(name: &str, value: Value, known: &Copy, first: i64) -> Cell {
@@ -168,24 +162,6 @@ fn cell(name: &str, value: Value, known: &Copy, first: i64) -> Cell {
     }
 }
 
-fn write_one(
-    connection: &Connection,
-    rows: &[Row],
-    merchant: MerchantId,
-    copy: &Copy,
-) -> rusqlite::Result<()> {
-    let merchant = merchant.bits().to_be_bytes();
-    let sql = "update payment_head set seq = ?3, hash = ?4, updated_at_ms = ?5
-        where merchant_id = ?1 and payment_id = ?2";
-    let head = params![merchant, copy.payment, copy.seq + 1, [7_u8; 32], payment::NOW_MS];
-    connection.prepare_cached(sql)?.execute(head)?;
-    let sql = "update capture set refunded_minor = refunded_minor + 1
-        where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
-    let capture = params![merchant, copy.payment, copy.capture];
-    connection.prepare_cached(sql)?.execute(capture)?;
-    for row in rows {
-        let values = row.cells.iter().map(|cell| copy.value(cell));
-        connection.prepare_cached(&row.sql)?.execute(params_from_iter(values))?;
-    }
-    Ok(())
+fn merchant_blob(merchant: MerchantId) -> Vec<u8> {
+    blob(merchant.bits())
 }

@@ -1,0 +1,89 @@
+//! The loop on SQLite: one statement for each row.
+
+use std::path::Path;
+use std::time::Instant;
+
+use requite_core::id::MerchantId;
+use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::{Copy, Find, Found, Row, Sample, blob, merchant_blob, sample_rows};
+use crate::Work;
+use crate::lane::nanoseconds;
+use crate::payment;
+
+/// Rows of each refund, and the time it took, in nanoseconds.
+pub(super) fn write(
+    path: &Path,
+    merchant: MerchantId,
+    work: Work,
+    sample: &Sample,
+) -> anyhow::Result<(usize, u64)> {
+    let mut connection = Connection::open(path)?;
+    settings(&connection)?;
+    let rows = sample_rows(&mut connection, sample)?;
+    let rows: Vec<(String, Row)> = rows.into_iter().map(|row| (insert(&row), row)).collect();
+    let began = Instant::now();
+    for batch in work.batches() {
+        let transaction = connection.transaction()?;
+        for number in batch {
+            write_one(&transaction, &rows, merchant, &Copy::new(work, number))?;
+        }
+        transaction.commit()?;
+    }
+    Ok((rows.len(), nanoseconds(began)))
+}
+
+/// As the store has them.
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -8_192)?;
+    connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 48_000)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
+impl Find for Connection {
+    fn find(&mut self, sample: &Sample, table: &str, column: &str) -> anyhow::Result<Found> {
+        let sql = format!("select * from {table} where {column} = ?1");
+        let id = if column == "payment_id" { sample.of.bits() } else { sample.refund.bits() };
+        let mut statement = self.prepare(&sql)?;
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let values = |row: &rusqlite::Row<'_>| {
+            (0..columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()
+        };
+        let rows = statement.query_map(params![blob(id)], values)?;
+        let rows = rows.collect::<rusqlite::Result<Vec<Vec<Value>>>>()?;
+        Ok(Found { columns, rows })
+    }
+}
+
+fn insert(row: &Row) -> String {
+    let places: Vec<String> = (1..=row.columns.len()).map(|at| format!("?{at}")).collect();
+    let (names, places) = (row.columns.join(", "), places.join(", "));
+    format!("insert into {} ({names}) values ({places})", row.table)
+}
+
+fn write_one(
+    connection: &Connection,
+    rows: &[(String, Row)],
+    merchant: MerchantId,
+    copy: &Copy,
+) -> rusqlite::Result<()> {
+    let merchant = merchant_blob(merchant);
+    let sql = "update payment_head set seq = ?3, hash = ?4, updated_at_ms = ?5
+        where merchant_id = ?1 and payment_id = ?2";
+    let head = params![merchant, copy.payment, copy.seq + 1, [7_u8; 32], payment::NOW_MS];
+    connection.prepare_cached(sql)?.execute(head)?;
+    let sql = "update capture set refunded_minor = refunded_minor + 1
+        where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
+    let capture = params![merchant, copy.payment, copy.capture];
+    connection.prepare_cached(sql)?.execute(capture)?;
+    for (sql, row) in rows {
+        let values = row.cells.iter().map(|cell| copy.value(cell));
+        connection.prepare_cached(sql)?.execute(params_from_iter(values))?;
+    }
+    Ok(())
+}
