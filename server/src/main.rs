@@ -19,6 +19,7 @@ mod http;
 mod json;
 mod keyed;
 mod known_keys;
+mod outward;
 mod people;
 mod psp;
 mod rate;

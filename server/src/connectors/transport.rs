@@ -1,11 +1,14 @@
 //! The way to a PSP: HTTP over TLS, and what its failures prove.
 //!
-//! - A connection that was never made ([`Heard::NotSent`]) carried nothing.
-//! - Whatever else goes wrong, the PSP may have acted ([`Heard::Lost`]).
+//! - A request that was never given to a connection, and one that a connection gave back before its
+//!   first byte, reached nobody ([`Heard::NotSent`]).
+//! - Whatever else goes wrong, the PSP may have acted ([`Heard::Lost`]). That a connection was closed
+//!   without an answer proves nothing: what our system has taken off our hands may have been read.
 //!
 //! Redirects are not followed and no proxy is asked: a credential goes to the account's own address and
 //! to no other.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,18 +17,17 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use tower::{BoxError, Service};
 
 use super::exchange::{ANSWER_BYTES_MAX, Answer, Ask, Heard, fault};
+use crate::outward::{self, USER_AGENT, chain};
 
-/// How long it may take to reach a PSP.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The same with TLS on it.
+/// How long it may take until a connection can carry a request, TLS included.
 const SECURED_MAX: Duration = Duration::from_secs(10);
 /// How long a connection without a request is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -74,21 +76,12 @@ where
 impl Transport {
     /// Trusts the machine's certificate authorities.
     pub(crate) fn new() -> std::io::Result<Transport> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_MAX));
-        tcp.set_nodelay(true);
-        let tls = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_timer(TokioTimer::new())
-            .build(Prompt(tls));
-        Ok(Transport { client })
+        Ok(Transport::over(outward::tls(outward::tcp(GaiResolver::new()))?))
+    }
+
+    fn over(connections: HttpsConnector<HttpConnector>) -> Transport {
+        let client = outward::client(Prompt(connections), IDLE_CONNECTIONS_MAX, IDLE_MAX);
+        Transport { client }
     }
 
     /// One request and its answer, or what is known without one. `credential` is the header that
@@ -103,10 +96,11 @@ impl Transport {
         if deadline.is_zero() {
             return Heard::NotSent(fault("no_time", "the time for the call was over"));
         }
-        let request = match request(base, credential, ask) {
+        let mut request = match request(base, credential, ask) {
             Ok(request) => request,
             Err(text) => return Heard::NotSent(fault("request_impossible", text)),
         };
+        let given = capture_connection(&mut request);
         let answered = async {
             let response = self.client.request(request).await.map_err(|error| failed(&error))?;
             read(response).await
@@ -114,6 +108,10 @@ impl Transport {
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(answer)) => Heard::Answer(answer),
             Ok(Err(heard)) => heard,
+            Err(_) if given.connection_metadata().is_none() => {
+                let ms = deadline.as_millis();
+                Heard::NotSent(fault("not_connected", format!("no connection within {ms} ms")))
+            }
             Err(_) => {
                 let ms = deadline.as_millis();
                 Heard::Lost(fault("no_answer", format!("no answer within {ms} ms")))
@@ -134,7 +132,7 @@ fn request(
     let mut request = Request::builder()
         .method(ask.method)
         .uri(uri)
-        .header("user-agent", concat!("requite/", env!("CARGO_PKG_VERSION")))
+        .header("user-agent", USER_AGENT)
         .header("accept", "application/json")
         .header(name, credential);
     for (name, value) in &ask.headers {
@@ -147,23 +145,16 @@ fn request(
 /// What a failed request proves.
 fn failed(error: &Error) -> Heard {
     let text = chain(error);
-    if error.is_connect() {
-        Heard::NotSent(fault("not_connected", text))
-    } else {
-        Heard::Lost(fault("connection_lost", text))
+    // Errors from before a connection was chosen know none.
+    if error.connect_info().is_none() {
+        return Heard::NotSent(fault("not_connected", text));
     }
-}
-
-/// An error with its causes. Never has a header or a body in it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    // A connection that turns out to be closed before it began with a request gives it back.
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    if cause.is_some_and(hyper::Error::is_canceled) {
+        return Heard::NotSent(fault("not_begun", text));
     }
-    text
+    Heard::Lost(fault("connection_lost", text))
 }
 
 async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Heard> {

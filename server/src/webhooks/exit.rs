@@ -6,17 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::address::{self, Addresses, PublicNames};
+use crate::outward::{self, USER_AGENT, chain};
 
 /// How long a message may take, from the name's look-up to the answer's end.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-/// How long it may take to reach an address.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Most of an answer's body that is read; nothing of it is used.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection without a message is kept.
@@ -32,20 +30,8 @@ pub(super) struct Exit {
 impl Exit {
     /// Trusts the machine's certificate authorities.
     pub(super) fn new(addresses: Addresses) -> std::io::Result<Exit> {
-        let mut tcp = HttpConnector::new_with_resolver(PublicNames(addresses));
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_MAX));
-        tcp.set_nodelay(true);
-        let tls = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_timer(TokioTimer::new())
-            .build(tls);
+        let tls = outward::tls(outward::tcp(PublicNames(addresses)))?;
+        let client = outward::client(tls, IDLE_CONNECTIONS_MAX, IDLE_MAX);
         Ok(Exit { client, addresses })
     }
 
@@ -62,7 +48,7 @@ impl Exit {
         let uri = address::check(url, self.addresses).map_err(|why| format!("the URL {why}"))?;
         let mut request = Request::post(uri)
             .header("content-type", "application/json")
-            .header("user-agent", concat!("requite/", env!("CARGO_PKG_VERSION")));
+            .header("user-agent", USER_AGENT);
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -83,16 +69,4 @@ impl Exit {
             _ => Err(format!("answered {status}")),
         }
     }
-}
-
-/// An error with its causes. Never has a header or a body in it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

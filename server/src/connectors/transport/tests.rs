@@ -5,6 +5,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
+mod failures;
+
 const DEADLINE: Duration = Duration::from_millis(400);
 
 fn ask() -> Ask {
@@ -77,34 +79,6 @@ async fn a_request_is_sent_whole_below_the_account_s_address() {
     for line in ["authorization: bearer sk_test_secret", "idempotency-key: requite-1"] {
         assert!(text.contains(line), "{line} in {text}");
     }
-}
-
-/// Nothing reached anyone: it may be sent again at once.
-#[tokio::test]
-async fn without_a_connection_nothing_was_sent() {
-    let transport = Transport::new().expect("the machine has certificates");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let closed = listener.local_addr().expect("bound");
-    drop(listener);
-    // A server that speaks no TLS, a port that nobody listens on, a host that does not exist.
-    let plain = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let no_tls = plain.local_addr().expect("bound");
-    let serve = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = plain.accept().await {
-            drop(stream.write_all(b"HTTP/1.1 400 no TLS here\r\n\r\n").await);
-        }
-    });
-    for base in [
-        format!("http://{closed}"),
-        format!("https://{closed}"),
-        format!("https://{no_tls}"),
-        "http://host.invalid".to_owned(),
-    ] {
-        let base: Uri = base.parse().expect("a URI");
-        let heard = transport.exchange(&base, &credential(), &ask(), Duration::from_secs(60)).await;
-        assert_eq!(word(&heard), "not sent: not_connected", "{base}");
-    }
-    serve.abort();
 }
 
 /// Once bytes have left, only an answer proves anything.
