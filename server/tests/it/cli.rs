@@ -253,6 +253,22 @@ fn an_import_takes_csv_and_lines_that_name_their_merchant() {
 }
 
 #[test]
+fn the_schema_is_brought_up_to_date_and_spread_only_where_it_can_be() {
+    let (cli, _folder) = fresh();
+    for _ in 0..2 {
+        assert_eq!(cli.json(&["migrate"], ""), [json!({ "migrated": true })]);
+    }
+    let refused = cli.run(&["migrate", "--distribute"], "");
+    let (code, advice) = if requite_cluster::is_postgres() {
+        (1, "create extension citus")
+    } else {
+        (2, "only a PostgreSQL database")
+    };
+    assert_eq!(refused.code, Some(code), "{}", refused.stderr);
+    assert!(refused.stderr.contains(advice), "{}", refused.stderr);
+}
+
+#[test]
 fn verify_holds_the_books_against_their_history() {
     let mut server = Server::start(Options::default());
     let cli = server.cli();
