@@ -326,10 +326,15 @@ impl Store for Postgres {
             select merchant_id, payment_id, refund_id from refund
             where next_action_at_ms is not null and next_action_at_ms <= $1
             order by next_action_at_ms limit $2";
-        let (now, max) = (now_ms, i64::from(max));
-        let rows = self.read(sql, &vec![(&now, Type::INT8), (&max, Type::INT8)])?;
-        let refs: Result<Vec<RefundRef>, Trouble> = rows.iter().map(refund_ref).collect();
-        refs.map_err(|trouble| StoreFault::NotCommitted(trouble.text()))
+        let mut due = self.refs(sql, now_ms, max)?;
+        let left = max.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+        let sql = "-- refunds_beyond_schedule
+            select merchant_id, payment_id, refund_id from refund
+            where next_action_at_ms is not null and next_action_at_ms > $1
+            order by next_action_at_ms desc limit $2";
+        let farthest_ms = now_ms.saturating_add(requite_core::schedule::FARTHEST);
+        due.extend(self.refs(sql, farthest_ms, left)?);
+        Ok(due)
     }
 
     /// None: what is under way may be so on another node, which is alive. What a dead one left is
@@ -347,6 +352,14 @@ impl Postgres {
             self.after(&trouble);
             StoreFault::NotCommitted(trouble.text())
         })
+    }
+
+    /// Refunds on one side of a time, at most `max`.
+    fn refs(&mut self, sql: &str, at_ms: i64, max: u32) -> Result<Vec<RefundRef>, StoreFault> {
+        let max = i64::from(max);
+        let rows = self.read(sql, &vec![(&at_ms, Type::INT8), (&max, Type::INT8)])?;
+        let refs: Result<Vec<RefundRef>, Trouble> = rows.iter().map(refund_ref).collect();
+        refs.map_err(|trouble| StoreFault::NotCommitted(trouble.text()))
     }
 
     fn away_for(&self) -> Duration {

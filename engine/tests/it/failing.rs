@@ -9,7 +9,6 @@ use requite_core::settle::{Finding, Outcome};
 use requite_engine::command::{Command, CommandError, Reply};
 use requite_engine::fault;
 use requite_engine::psp::{CallKind, Instruction};
-use requite_engine::store::Store;
 
 use crate::support::{Bench, NOW, keyed, lost, of, only, succeeded};
 
@@ -48,7 +47,7 @@ fn ask(bench: &mut Bench) {
 /// What is due is woken, as the sweep does; a sweep that cannot read comes again.
 fn wake(bench: &mut Bench, at_ms: i64) {
     for _ in 0..TRIES_MAX {
-        let due = bench.store().due(at_ms, 10);
+        let due = bench.place.store().due(at_ms, 10);
         let Ok(due) = due else { continue };
         let wake = |refund| Command::Wake { refund, at_ms, is_restart: false };
         bench.batch(due.into_iter().map(wake).collect());

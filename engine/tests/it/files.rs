@@ -23,9 +23,9 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
 #[test]
 fn a_newer_schema_is_refused() {
     let bench = Bench::new();
-    let connection = rusqlite::Connection::open(bench.path()).expect("a file");
+    let connection = rusqlite::Connection::open(bench.place.path()).expect("a file");
     connection.pragma_update(None, "user_version", 99).expect("writable");
-    let fault = Sqlite::open(&bench.path(), Open::OrCreate).err().expect("refused");
+    let fault = Sqlite::open(&bench.place.path(), Open::OrCreate).err().expect("refused");
     assert!(matches!(fault, OpenFault::Newer { found: 99, .. }), "{fault}");
     assert!(fault.to_string().contains("99"), "{fault}");
 }
@@ -33,17 +33,17 @@ fn a_newer_schema_is_refused() {
 #[test]
 fn one_server_per_file() {
     let bench = Bench::new();
-    let first = ServerLock::take(&bench.path()).expect("free");
-    let second = ServerLock::take(&bench.path());
+    let first = ServerLock::take(&bench.place.path()).expect("free");
+    let second = ServerLock::take(&bench.place.path());
     assert!(matches!(second, Err(OpenFault::Served(_))), "{second:?}");
     drop(first);
-    ServerLock::take(&bench.path()).expect("free again");
+    ServerLock::take(&bench.place.path()).expect("free again");
 }
 
 #[test]
 fn a_second_process_may_write_while_the_lane_does() {
     let mut bench = Bench::with_payment("manual");
-    let store = Sqlite::open(&bench.path(), Open::Existing).expect("our own file");
+    let store = Sqlite::open(&bench.place.path(), Open::Existing).expect("our own file");
     let mut other = requite_engine::lane::Lane::new(store, ["manual"]);
     bench.refund(request(1, 1_000)).expect("made");
     let mut new = crate::support::registration("manual", &[500]);
@@ -58,7 +58,7 @@ fn a_second_process_may_write_while_the_lane_does() {
     assert!(sent.is_empty());
     bench.refund(request(2, 1_000)).expect("made");
     bench.check();
-    sqlite::reads(&bench.path()).expect("readable");
+    sqlite::reads(&bench.place.path()).expect("readable");
 }
 
 /// A store of the first schema, with a payment, its refund and a key, is brought up to date and goes on.

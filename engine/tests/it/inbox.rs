@@ -5,15 +5,10 @@ use requite_engine::inbox::{
     AccountRef, Inbox, ListPage, MessageEnd, MessageState, MessageView, NewMessage, Sweep,
     WAITING_MAX,
 };
-use requite_engine::store::sqlite::{self, Open};
 
-use crate::support::{MERCHANT, NOW};
+use crate::support::{MERCHANT, NOW, Place};
 
 const AT: AccountRef = AccountRef { merchant: MERCHANT, account: 5 };
-
-fn inbox(folder: &tempfile::TempDir) -> impl Inbox {
-    sqlite::registry(&folder.path().join("requite.db"), Open::OrCreate).expect("our own file")
-}
 
 fn message(at: AccountRef, id: &str) -> NewMessage {
     let (id, word) = (id.to_owned(), "refund.updated".to_owned());
@@ -35,8 +30,8 @@ fn claimed(inbox: &impl Inbox, now_ms: i64) -> Vec<MessageView> {
 
 #[test]
 fn a_message_is_kept_once_worked_on_until_it_is_done_with_and_then_forgotten() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let inbox = inbox(&folder);
+    let place = Place::new();
+    let inbox = place.registry();
     let other = AccountRef { account: 6, ..AT };
     let ignored = NewMessage { told: Err(end(MessageState::Ignored)), ..message(AT, "evt_2") };
     let first = [message(AT, "evt_1"), ignored, message(other, "evt_1")];
@@ -71,8 +66,8 @@ fn a_message_is_kept_once_worked_on_until_it_is_done_with_and_then_forgotten() {
 
 #[test]
 fn an_account_that_is_full_takes_nothing_in_and_holds_up_nobody() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let inbox = inbox(&folder);
+    let place = Place::new();
+    let inbox = place.registry();
     let many: Vec<NewMessage> =
         (0..WAITING_MAX).map(|number| message(AT, &format!("evt_{number}"))).collect();
     assert!(inbox.take_in(&many).expect("writable"));
@@ -83,8 +78,8 @@ fn an_account_that_is_full_takes_nothing_in_and_holds_up_nobody() {
 
 #[test]
 fn an_account_is_swept_by_one_at_a_time_and_never_backwards() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let inbox = inbox(&folder);
+    let place = Place::new();
+    let inbox = place.registry();
     let claim = |now_ms| inbox.claim_sweep(AT, NOW, (now_ms, now_ms + 100)).expect("writable");
     assert_eq!(claim(NOW), Some(Sweep { at: AT, since_ms: NOW }));
     assert_eq!(claim(NOW + 99), None, "it is somebody's turn");

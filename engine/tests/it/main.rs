@@ -1,4 +1,8 @@
-//! The lane over a real database file: what is answered is on disk, and what is on disk adds up.
+//! The lane over a real database: what is answered is on disk, and what is on disk adds up.
+//!
+//! Most of it runs on either store (`TEST_DATABASE=postgres`, see [`support::Place`]). `files` and `plans`
+//! are about SQLite, `away`, `nodes`, `pauses`, `spread` and `statements` about
+//! PostgreSQL.
 
 mod audit;
 mod away;
@@ -13,6 +17,7 @@ mod operations;
 mod orders;
 mod pauses;
 mod people;
+mod plans;
 mod races;
 mod refunds;
 mod relay;

@@ -12,7 +12,6 @@ use requite_engine::command::{
 use requite_engine::inbox::{Inbox, ListPage};
 use requite_engine::psp::CallKind;
 use requite_engine::read::{HistoryPage, Reads};
-use requite_engine::store::sqlite::{self, Open};
 
 use crate::support::{
     Bench, Heard, MERCHANT, NOW, PAYMENT, declined, lost, minor, of, only, request, succeeded,
@@ -84,8 +83,7 @@ fn left(bench: &Bench) -> i64 {
 }
 
 fn alarms(bench: &Bench) -> Vec<Alarm> {
-    let store = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
-    let alarms = store.alarms(MERCHANT, &ListPage { until_ms: None, limit: 100 });
+    let alarms = bench.place.registry().alarms(MERCHANT, &ListPage { until_ms: None, limit: 100 });
     let alarms = alarms.expect("readable");
     alarms.into_iter().map(|view| view.alarm).collect()
 }

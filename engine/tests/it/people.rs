@@ -10,7 +10,6 @@ use requite_engine::command::{
 use requite_engine::event::Kind;
 use requite_engine::inbox::{Inbox, ListPage};
 use requite_engine::read::{HistoryPage, Reads, RefundFilter};
-use requite_engine::store::sqlite::{self, Open};
 
 use crate::support::{Bench, MERCHANT, NOW, PAYMENT, declined, key, lost, of, request, succeeded};
 
@@ -51,8 +50,7 @@ fn held(bench: &Bench) -> (Status, i64) {
 }
 
 fn alarms(bench: &Bench) -> Vec<Alarm> {
-    let store = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
-    let alarms = store.alarms(MERCHANT, &ListPage { until_ms: None, limit: 100 });
+    let alarms = bench.place.registry().alarms(MERCHANT, &ListPage { until_ms: None, limit: 100 });
     alarms.expect("readable").into_iter().map(|view| view.alarm).collect()
 }
 

@@ -1,15 +1,16 @@
 use requite_core::decide::{Amount, Refusal, Target};
 use requite_core::id::{LegId, PaymentId};
 use requite_core::refund::Status;
-use requite_core::settle::Outcome;
+use requite_core::schedule::DISPATCH_GRACE;
+use requite_core::settle::{Finding, Outcome};
 use requite_engine::command::{
     Booked, Booking, Command, CommandError, RefundRequest, Registered, Reply, Wait,
 };
 use requite_engine::psp::CallKind;
 
 use crate::support::{
-    Bench, NOW, PAYMENT, booking, declined, keyed, lost, minor, of, only, registration, request,
-    succeeded, told,
+    Bench, NOW, PAYMENT, Place, booking, declined, keyed, lost, minor, of, only, registration,
+    request, succeeded, told,
 };
 
 fn nothing_left() -> Result<Reply, CommandError> {
@@ -106,21 +107,53 @@ fn a_lost_answer_is_looked_up_and_never_sent_twice_without_proof() {
     bench.check();
 }
 
+/// A file has one server, which knows that nobody is at it any more. Of a database another node may
+/// be: there its time has to come.
 #[test]
 fn after_a_restart_what_was_under_way_is_looked_up() {
     let mut bench = Bench::with_payment("psp");
     bench.start(request(1, 4_000));
     bench.sent.clear();
     bench.restart();
-    let woken = bench.lane().recover(NOW + 50).expect("readable");
-    assert_eq!(woken, [Command::Wake { refund: of(1), at_ms: NOW + 50, is_restart: true }]);
+    let mut woken = bench.lane().recover(NOW + 50).expect("readable");
+    let mut at_ms = NOW + 50;
+    if matches!(bench.place, Place::Database { .. }) {
+        assert_eq!(woken, []);
+        at_ms = NOW + DISPATCH_GRACE;
+        assert_eq!(bench.place.store().due(at_ms - 1, 10).expect("readable"), []);
+        woken = due(&bench, at_ms);
+    } else {
+        assert_eq!(woken, [Command::Wake { refund: of(1), at_ms, is_restart: true }]);
+    }
     bench.batch(woken);
     let call = bench.sent.last().map(|call| (call.kind, call.age_ms));
-    assert_eq!(call, Some((CallKind::LookUp, 50)));
+    assert_eq!(call, Some((CallKind::LookUp, at_ms - NOW)));
     assert_eq!(bench.statuses(), [Status::Unknown]);
     bench.answer(succeeded());
     assert_eq!(bench.statuses(), [Status::Succeeded]);
     assert_eq!(bench.lane().recover(NOW).expect("readable"), []);
+    bench.check();
+}
+
+/// What the sweep wakes.
+fn due(bench: &Bench, at_ms: i64) -> Vec<Command> {
+    let due = bench.place.store().due(at_ms, 10).expect("readable");
+    due.into_iter().map(|refund| Command::Wake { refund, at_ms, is_restart: false }).collect()
+}
+
+/// The clock ran a year ahead when the answer was lost, and is right again.
+#[test]
+fn what_a_clock_that_ran_ahead_scheduled_is_due() {
+    let mut bench = Bench::with_payment("psp");
+    bench.start(request(1, 4_000));
+    let finding = Finding { attempt: 1, outcome: lost(), at_ms: NOW + 31_536_000_000 };
+    bench.ask(Command::Settle { refund: of(1), finding }).expect("noted");
+    let woken = due(&bench, NOW + 1_000);
+    assert_eq!(woken.len(), 1);
+    bench.batch(woken);
+    assert_eq!(bench.sent.last().map(|call| call.kind), Some(CallKind::LookUp));
+    bench.answer(succeeded());
+    assert_eq!(due(&bench, NOW + 1_000), []);
     bench.check();
 }
 

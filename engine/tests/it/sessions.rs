@@ -1,7 +1,6 @@
 use requite_core::id::{MerchantId, PersonId};
 use requite_engine::read::{MerchantView, Reads, SessionView};
 use requite_engine::registry::{EXPIRED_SESSIONS_MAX, Registry, RegistryFault, SESSIONS_MAX};
-use requite_engine::store::sqlite::{self, Open};
 use requite_engine::store::{SqlReads, SqlRegistry};
 
 use crate::support::{Bench, MERCHANT, NOW};
@@ -23,7 +22,7 @@ fn session(number: u32, person: u128, created_at_ms: i64) -> SessionView {
 
 /// The two sides of a store with one merchant.
 pub(crate) fn office(bench: &Bench) -> (SqlRegistry, SqlReads) {
-    let registry = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
+    let registry = bench.place.registry();
     let merchant = MerchantView {
         id: MERCHANT,
         slug: "shop".to_owned(),
@@ -32,7 +31,7 @@ pub(crate) fn office(bench: &Bench) -> (SqlRegistry, SqlReads) {
         created_at_ms: NOW,
     };
     registry.create_merchant(&merchant, &[]).expect("the first merchant");
-    (registry, sqlite::reads(&bench.path()).expect("our own file"))
+    (registry, bench.reads())
 }
 
 fn is_there(reads: &SqlReads, session: &SessionView) -> bool {

@@ -7,14 +7,13 @@ use requite_engine::read::{
 };
 use requite_engine::registry::{NewKey, Registry, RegistryFault};
 use requite_engine::store::SqlRegistry;
-use requite_engine::store::sqlite::{self, Open};
 
 use crate::support::{Bench, MERCHANT, NOW, PAYMENT, minor, registration};
 
 const COLLECTION: PaymentId = PaymentId::new(0xC0);
 
 fn registry(bench: &Bench) -> SqlRegistry {
-    let registry = sqlite::registry(&bench.path(), Open::Existing).expect("our own file");
+    let registry = bench.place.registry();
     let merchant = MerchantView {
         id: MERCHANT,
         slug: "shop".to_owned(),

@@ -17,8 +17,9 @@ use crate::support::{
 };
 
 /// Statements that are about no merchant's money, or about everybody's due refunds.
-const APART: [&str; 7] = [
+const APART: [&str; 8] = [
     "due_refunds",
+    "refunds_beyond_schedule",
     "shared_time",
     "has_schema_table",
     "make_schema_table",

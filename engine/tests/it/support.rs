@@ -1,5 +1,9 @@
-//! One lane over one file, driven by hand: no threads, and a clock that only the test moves.
+//! One lane over one store, driven by hand: no threads, and a clock that only the test moves.
+//!
+//! The store is a SQLite file, or with `TEST_DATABASE=postgres` a PostgreSQL database: what a [`Bench`]
+//! shows is shown of either.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +13,7 @@ use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
 use requite_core::money::Minor;
 use requite_core::refund::{Fault, Status};
 use requite_core::settle::{Finding, Outcome};
+use requite_engine::audit::Report;
 use requite_engine::command::{
     Answer, Booking, BookingRequest, Command, CommandError, Details, NewLeg, Reason, RefundRef,
     RefundReply, RefundRequest, Registration, Reply, Trace, Wait,
@@ -17,8 +22,9 @@ use requite_engine::key::{Key, Lifetime, digest};
 use requite_engine::lane::Lane;
 use requite_engine::psp::{BookingAsked, Connectors, Instruction};
 use requite_engine::read::{PaymentView, Reads};
-use requite_engine::store::sqlite::{self, Open, Sqlite, audit};
-use requite_engine::store::{SqlReads, Store};
+use requite_engine::store::postgres::{self, Address, Postgres};
+use requite_engine::store::sqlite::{self, Open, Sqlite};
+use requite_engine::store::{SqlReads, SqlRegistry, Store};
 
 pub(crate) const MERCHANT: MerchantId = MerchantId::new(1);
 pub(crate) const PAYMENT: PaymentId = PaymentId::new(7);
@@ -40,16 +46,141 @@ impl Connectors for TestConnectors {
     }
 }
 
+/// Where a test's store is.
+pub(crate) enum Place {
+    /// In a folder of its own.
+    File(tempfile::TempDir),
+    Database {
+        text: String,
+        address: Box<Address>,
+        is_intact: Cell<bool>,
+    },
+}
+
+/// Databases with our schema and without a row, which are nobody's. Making one takes longer than a test.
+static IDLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Place::Database { text, is_intact, .. } = self
+            && is_intact.get()
+            && !std::thread::panicking()
+        {
+            crate::nodes::client(text).batch_execute(EMPTY).expect("a superuser may");
+            IDLE.lock().expect("no panic").push(text.clone());
+        }
+    }
+}
+
+/// Deletes every row but the schema's version, whoever it refers to.
+const EMPTY: &str = "set session_replication_role = replica;
+    do $$ declare it record; begin
+        for it in select tablename from pg_tables
+            where schemaname = 'public' and tablename <> 'requite_schema'
+        loop execute format('delete from %I', it.tablename);
+        end loop; end $$";
+
+/// Drops every check, so that what they forbid can be written.
+const UNCHECKED: &str = "do $$ declare it record; begin
+    for it in select conrelid::regclass as its, conname from pg_constraint
+        where contype = 'c' and connamespace = 'public'::regnamespace
+    loop execute format('alter table %s drop constraint %I', it.its, it.conname);
+    end loop; end $$";
+
+impl Place {
+    /// A new store, ready to be used.
+    pub(crate) fn new() -> Place {
+        if !requite_cluster::is_postgres() {
+            let place = Place::File(tempfile::tempdir().expect("a temporary folder"));
+            drop(Sqlite::open(&place.path(), Open::OrCreate).expect("a new file"));
+            return place;
+        }
+        let idle = IDLE.lock().expect("no panic").pop();
+        let text = idle.unwrap_or_else(|| crate::nodes::database().0);
+        let address = Box::new(Address::parse(&text).expect("an address"));
+        Place::Database { text, address, is_intact: Cell::new(true) }
+    }
+
+    /// Of a test that is about the file.
+    pub(crate) fn path(&self) -> PathBuf {
+        let Place::File(folder) = self else { panic!("it is no file") };
+        folder.path().join("requite.db")
+    }
+
+    pub(crate) fn store(&self) -> Box<dyn Store> {
+        match self {
+            Place::File(_) => Box::new(Sqlite::open(&self.path(), Open::Existing).expect("ours")),
+            Place::Database { address, .. } => Box::new(Postgres::new(address)),
+        }
+    }
+
+    pub(crate) fn reads(&self) -> SqlReads {
+        match self {
+            Place::File(_) => sqlite::reads(&self.path()).expect("our own file"),
+            Place::Database { address, .. } => postgres::reads(address),
+        }
+    }
+
+    pub(crate) fn registry(&self) -> SqlRegistry {
+        match self {
+            Place::File(_) => sqlite::registry(&self.path(), Open::Existing).expect("our own file"),
+            Place::Database { address, .. } => postgres::registry(address),
+        }
+    }
+
+    pub(crate) fn audit(&self) -> Report {
+        let progress = &mut |_, _| ();
+        match self {
+            Place::File(_) => sqlite::audit(&self.path(), progress).expect("readable"),
+            Place::Database { address, .. } => {
+                postgres::audit(address, progress).expect("readable")
+            }
+        }
+    }
+
+    /// Everything that is kept, in pieces to search in.
+    pub(crate) fn contents(&self) -> Vec<Vec<u8>> {
+        match self {
+            Place::File(folder) => {
+                let files = std::fs::read_dir(folder.path()).expect("readable");
+                let read = |file: std::io::Result<std::fs::DirEntry>| {
+                    std::fs::read(file.expect("readable").path()).expect("a file of ours")
+                };
+                files.map(read).collect()
+            }
+            Place::Database { text, .. } => {
+                requite_cluster::contents(text).into_iter().map(|(_, bytes)| bytes).collect()
+            }
+        }
+    }
+
+    /// Writes what no program of ours would write. How many rows there are of it.
+    pub(crate) fn tamper(&self, sql: &str) -> u64 {
+        match self {
+            Place::File(_) => {
+                let file = rusqlite::Connection::open(self.path()).expect("a file");
+                file.execute_batch("pragma ignore_check_constraints = on").expect("allowed");
+                file.execute(sql, []).expect(sql).try_into().expect("not many")
+            }
+            Place::Database { text, is_intact, .. } => {
+                is_intact.set(false);
+                let mut client = crate::nodes::client(text);
+                client.batch_execute(UNCHECKED).expect("an owner may");
+                client.execute(sql, &[]).expect(sql)
+            }
+        }
+    }
+}
+
 pub(crate) struct Bench {
-    folder: tempfile::TempDir,
-    lane: Option<Lane<Sqlite>>,
+    lane: Option<Lane<Box<dyn Store>>>,
+    pub place: Place,
     pub sent: Vec<Instruction>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Bench {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut bench = Bench { folder, lane: None, sent: Vec::new() };
+        let mut bench = Bench { lane: None, place: Place::new(), sent: Vec::new() };
         bench.restart();
         bench
     }
@@ -62,24 +193,14 @@ impl Bench {
         bench
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("requite.db")
-    }
-
     /// The process dies and starts again: whoever waited is gone.
     pub(crate) fn restart(&mut self) {
         self.lane = None;
-        let store = Sqlite::open(&self.path(), Open::OrCreate).expect("our own file");
-        self.lane = Some(Lane::new(store, TestConnectors));
+        self.lane = Some(Lane::new(self.place.store(), TestConnectors));
     }
 
-    pub(crate) fn lane(&mut self) -> &mut Lane<Sqlite> {
+    pub(crate) fn lane(&mut self) -> &mut Lane<Box<dyn Store>> {
         self.lane.as_mut().expect("restart made one")
-    }
-
-    /// Another way to the same data, as the sweep has.
-    pub(crate) fn store(&self) -> Sqlite {
-        Sqlite::open(&self.path(), Open::Existing).expect("our own file")
     }
 
     /// One batch; what each command heard so far, in order.
@@ -117,7 +238,7 @@ impl Bench {
     }
 
     pub(crate) fn reads(&self) -> SqlReads {
-        sqlite::reads(&self.path()).expect("our own file")
+        self.place.reads()
     }
 
     pub(crate) fn view(&self, as_of: Option<u32>) -> PaymentView {
@@ -131,8 +252,7 @@ impl Bench {
 
     /// Every invariant that can be read back holds.
     pub(crate) fn check(&self) {
-        let report = audit(&self.path(), &mut |_, _| ()).expect("readable");
-        assert_eq!(report.violations, Vec::new());
+        assert_eq!(self.place.audit().violations, Vec::new());
     }
 }
 

@@ -1,0 +1,79 @@
+//! How SQLite carries out our statements, as its planner tells.
+
+use crate::support::Bench;
+
+/// A missing index turned thousands of refunds a second into less than one; so does a plan that reads
+/// all of a merchant's rows to find those of one payment.
+#[test]
+fn no_statement_reads_more_than_its_payment() {
+    let bench = Bench::new();
+    let connection = rusqlite::Connection::open(bench.place.path()).expect("a file");
+    let sources = [
+        include_str!("../../src/store/sql/read.rs"),
+        include_str!("../../src/store/sql/read/payment.rs"),
+        include_str!("../../src/store/sql/read/history.rs"),
+        include_str!("../../src/store/sql/audit.rs"),
+        include_str!("../../src/store/sql/book.rs"),
+        include_str!("../../src/store/sql/connector.rs"),
+        include_str!("../../src/store/sql/inbox.rs"),
+        include_str!("../../src/store/sql/order.rs"),
+        include_str!("../../src/store/sql/registry.rs"),
+        include_str!("../../src/store/sql/session.rs"),
+        include_str!("../../src/store/sql/shop.rs"),
+        include_str!("../../src/store/sqlite.rs"),
+        include_str!("../../src/store/sqlite/load.rs"),
+        include_str!("../../src/store/sqlite/save.rs"),
+    ];
+    // Lists of a merchant's, bounded by their pages; walks over everything, for people.
+    let lists = [
+        "list_refunds",
+        "payment_ids",
+        "reasons",
+        "return_reasons",
+        "merchants",
+        "connectors",
+        "count_payments",
+        "next_payment",
+        "messages",
+        "count_waiting_messages",
+        "alarms",
+    ];
+    let columns = sources[0].split("const REFUND_COLUMNS: &str = \"").nth(1).expect("it is there");
+    let columns = columns.split('"').next().expect("a literal ends");
+    let mut planned = 0;
+    for (name, statement) in sources.iter().flat_map(|source| statements(source)) {
+        if lists.contains(&name.as_str()) {
+            continue;
+        }
+        let statement = statement.replace("{REFUND_COLUMNS}", columns);
+        for step in plan(&connection, &statement) {
+            let is_scan = step.starts_with("SCAN") && !step.contains("CONSTANT ROW");
+            let is_one_row = step.starts_with("SEARCH merchant ");
+            let is_merchant_wide = step.ends_with("(merchant_id=?)") && !is_one_row;
+            assert!(!is_scan && !is_merchant_wide, "{name}: {step}");
+        }
+        planned += 1;
+    }
+    assert!(planned > 40, "only {planned} statements found");
+}
+
+fn plan(connection: &rusqlite::Connection, statement: &str) -> Vec<String> {
+    let explain = format!("explain query plan {statement}");
+    let mut prepared = connection.prepare(&explain).expect(statement);
+    let nulls = vec![rusqlite::types::Null; prepared.parameter_count()];
+    let steps = prepared.query_map(rusqlite::params_from_iter(nulls), |row| row.get(3));
+    let steps: rusqlite::Result<Vec<String>> = steps.expect("explained").collect();
+    steps.expect("readable")
+}
+
+/// Every SQL text of a source file, a string literal whose first line is its name.
+fn statements(source: &str) -> Vec<(String, String)> {
+    let literals = source.split('"').skip(1).step_by(2);
+    let named = literals.filter(|text| text.starts_with("-- ") && text.contains('\n'));
+    let named = named.filter(|text| !text.starts_with("-- count_tables"));
+    let pair = |text: &str| {
+        let (name, sql) = text.split_once('\n').expect("filtered by it");
+        (name.trim_start_matches("-- ").to_owned(), sql.to_owned())
+    };
+    named.map(pair).collect()
+}
