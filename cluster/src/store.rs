@@ -32,6 +32,14 @@ pub fn run(address: &str, sql: &str) {
     client.batch_execute(sql).expect("statements that work");
 }
 
+/// What a PostgreSQL store answers to a query, row by row, as texts. Nulls are left out.
+///
+/// # Panics
+/// When it cannot be asked.
+pub fn ask(address: &str, sql: &str) -> Vec<Vec<String>> {
+    rows(&mut Client::connect(address, NoTls).expect("the cluster answers"), sql)
+}
+
 /// Everything that a PostgreSQL store holds, table by table, as bytes to search in.
 ///
 /// # Panics

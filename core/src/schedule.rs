@@ -23,8 +23,9 @@ pub const PEOPLE_UNKNOWN: i64 = 1_320_000;
 pub const PEOPLE_PENDING: i64 = 864_000_000;
 pub const PEOPLE_UNSENT: i64 = HOUR;
 
-/// How long a committed attempt may stay without an outcome before it counts as lost. Longer than
-/// any call's own deadline, so that in a living process the outcome always comes first.
+/// How long a committed attempt may stay without an outcome before it counts as lost, at most: who
+/// makes the calls knows when they are over, and says so. Longer than any call's own deadline, so that in
+/// a living process the outcome always comes first.
 pub const DISPATCH_GRACE: i64 = 60_000;
 
 /// Nothing is ever scheduled farther away than this: the longest wait of any schedule, and an hour for

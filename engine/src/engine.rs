@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::command::{Answer, Command, CommandError, RefundRef, Wait};
 use crate::fault::{self, Point};
 use crate::lane::Lane;
-use crate::psp::{Instruction, Psp};
+use crate::psp::{BEGIN_MAX_MS, Instruction, Psp};
 use crate::store::Store;
 
 /// Client commands waiting for one lane. More are answered "overloaded".
@@ -34,12 +34,11 @@ pub const CALLS_MAX: usize = 4_096;
 pub const SWEEP_MAX: u32 = 512;
 /// Distance between sweeps.
 const SWEEP_EVERY: Duration = Duration::from_millis(SWEEP_EVERY_MS.unsigned_abs());
-const SWEEP_EVERY_MS: i64 = 250;
+pub const SWEEP_EVERY_MS: i64 = 250;
 
-/// Longest time from when a call was prepared until it begins. Together with what a call may take it
-/// stays well below [`requite_core::schedule::DISPATCH_GRACE`]: when another node looks the refund up,
-/// this call is over, or will never be made.
-pub const BEGIN_MAX_MS: i64 = 10_000;
+/// How long the database may take to tell the time and be believed: half of what nodes may be mistaken
+/// about it ([`crate::psp::MARGIN_MS`]).
+const TIME_TOLD_MAX_MS: i64 = 500;
 
 #[derive(Default)]
 struct Queue {
@@ -83,11 +82,13 @@ pub struct Running {
 /// Without a lane.
 pub fn start<S: Store + Send + 'static>(
     lanes: Vec<Lane<S>>,
-    sweep_store: S,
+    mut sweep_store: S,
     psp: Arc<dyn Psp>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Engine, Running)> {
     assert!(!lanes.is_empty(), "an engine has at least one lane");
+    // Before the first command: how the nodes' own clocks differ is not known.
+    tell_time(&mut sweep_store, clock.as_ref(), i64::MAX);
     let entrances = lanes.iter().map(|_| Entrance::default()).collect();
     let shared = Arc::new(Shared { entrances, calls: AtomicUsize::new(0), clock, psp });
     let engine = Engine { shared };
@@ -251,11 +252,7 @@ impl Engine {
     fn run_sweep<S: Store>(&self, mut store: S) {
         let clock = &self.shared.clock;
         while !self.shared.entrances.iter().any(|entrance| entrance.queue().is_stopping) {
-            match store.shared_ms() {
-                Ok(Some(now_ms)) => clock.set_shared(now_ms),
-                Ok(None) => {}
-                Err(fault) => tracing::warn!(%fault, "the sweep could not read the time"),
-            }
+            tell_time(&mut store, clock.as_ref(), TIME_TOLD_MAX_MS);
             let now_ms = clock.now_ms();
             match store.due(now_ms, SWEEP_MAX) {
                 Ok(due) => {
@@ -275,6 +272,18 @@ impl Engine {
 impl Entrance {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("nothing panics while it holds the queue")
+    }
+}
+
+/// The database's time is everybody's. What was told slowly is not believed: it is as old as that.
+fn tell_time<S: Store>(store: &mut S, clock: &dyn Clock, within_ms: i64) {
+    let asked_ms = clock.steady_ms();
+    match store.shared_ms() {
+        Ok(Some(now_ms)) if clock.steady_ms().saturating_sub(asked_ms) <= within_ms => {
+            clock.set_shared(now_ms);
+        }
+        Ok(_) => {}
+        Err(fault) => tracing::warn!(%fault, "the store could not tell the time"),
     }
 }
 

@@ -3,6 +3,7 @@
 use requite_core::currency::Currency;
 use requite_core::money::Minor;
 use requite_core::refund::Fault;
+use requite_core::schedule::DISPATCH_GRACE;
 use requite_core::settle::Outcome;
 
 use crate::command::{Booking, RefundRef};
@@ -38,7 +39,7 @@ pub struct Instruction {
     /// at the PSP. Negative when the clock was set back.
     pub age_ms: i64,
     /// When it was prepared, in milliseconds since 1970: its refund is looked up
-    /// [`requite_core::schedule::DISPATCH_GRACE`] later, by whichever node comes first.
+    /// [`Connectors::over_after_ms`] later, by whichever node comes first.
     pub prepared_at_ms: i64,
 }
 
@@ -47,6 +48,19 @@ impl Instruction {
     pub fn psp_key(&self) -> String {
         format!("requite-{}", requite_core::id::uuid_text(self.refund.refund.bits()))
     }
+}
+
+/// Longest time from when a call was prepared until it begins. One that would begin later is not made.
+pub const BEGIN_MAX_MS: i64 = 3_000;
+/// How long a call is over before another node looks its refund up: what nodes may be mistaken about
+/// the time, and what a request may still be on its way.
+pub const MARGIN_MS: i64 = 1_000;
+
+/// When a call is over that may take `deadline_ms` once it has begun, in milliseconds from when it was
+/// prepared: it was answered, given up, or will never be made, whatever became of the process that was
+/// to make it.
+pub const fn over_after_ms(deadline_ms: i64) -> i64 {
+    BEGIN_MAX_MS.saturating_add(deadline_ms).saturating_add(MARGIN_MS)
 }
 
 /// Called exactly once with what became of a call.
@@ -67,6 +81,12 @@ pub trait Psp: Send + Sync {
 pub trait Connectors: Send {
     /// It needs no PSP: accepting a refund is its success.
     fn is_immediate(&self, connector: &str) -> bool;
+
+    /// When a call is over, in milliseconds from when it was prepared ([`over_after_ms`]): until then
+    /// its refund is nobody else's. At most [`DISPATCH_GRACE`].
+    fn over_after_ms(&self) -> i64 {
+        DISPATCH_GRACE
+    }
 
     /// Does it turn down this booking (the sandbox's script; an account at a PSP, whose captures are made
     /// there)? Only captures, voids and extensions that the rules allow are asked about.

@@ -16,7 +16,7 @@ use requite_engine::store::sqlite::{Checkpoints, Open};
 use requite_engine::store::{SqlReads, SqlRegistry};
 use tokio::net::TcpListener;
 
-use crate::config::Config;
+use crate::config::{Config, PSP_CALL_DEADLINE_MS_MAX};
 use crate::connectors::account::Account;
 use crate::connectors::{self, Lists, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
@@ -94,12 +94,12 @@ impl Office {
 
     /// A lane of this process. The store orders its batches with those of servers that use it.
     pub(crate) fn lane(&self) -> anyhow::Result<Lane<LaneStore>> {
-        Ok(lane(self.database.lane_store()?))
+        Ok(lane(self.database.lane_store()?, PSP_CALL_DEADLINE_MS_MAX))
     }
 }
 
-fn lane(store: LaneStore) -> Lane<LaneStore> {
-    Lane::new(store, connectors::Rules)
+fn lane(store: LaneStore, deadline_ms: u32) -> Lane<LaneStore> {
+    Lane::new(store, connectors::Rules::within(deadline_ms))
 }
 
 /// Serves until SIGTERM or Ctrl-C, then finishes what is in flight. `on_ready` is told the address.
@@ -163,20 +163,21 @@ impl House {
     fn open(config: &Config) -> anyhow::Result<House> {
         let database = &config.database;
         database.prepare(Open::OrCreate)?;
-        let lanes = (0..database.lanes()).map(|_| database.lane_store().map(lane));
-        let lanes = lanes.collect::<anyhow::Result<Vec<_>>>()?;
+        let deadline_ms = config.psp_call_deadline_ms;
+        let open_lane = |_| database.lane_store().map(|store| lane(store, deadline_ms));
+        let lanes = (0..database.lanes()).map(open_lane).collect::<anyhow::Result<Vec<_>>>()?;
         let sweep = database.lane_store()?;
         // On a database that several servers use, its time is everybody's.
         let clock: Arc<dyn Clock> = Arc::new(SharedClock::new(Arc::new(SystemClock)));
         let (registry, reads) = (database.registry()?, database.reads()?);
         let ids = SystemIds::new();
         registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
-        let deadline = Duration::from_millis(u64::from(config.psp_call_deadline_ms));
+        let deadline = Duration::from_millis(u64::from(deadline_ms));
         let reads: Arc<dyn Reads> = Arc::new(reads);
         check_accounts(reads.as_ref(), config)?;
         let runtime = tokio::runtime::Handle::current();
         let key = config.sealing_key.clone();
-        let psp = ServerPsp::new(runtime, deadline, Arc::clone(&reads), key)
+        let psp = ServerPsp::new(runtime, deadline, Arc::clone(&clock), Arc::clone(&reads), key)
             .context("no way out to payment providers could be made")?;
         let lists = psp.lists();
         let (engine, running) = engine::start(lanes, sweep, Arc::new(psp), Arc::clone(&clock))?;

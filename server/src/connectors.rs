@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use requite_core::id::MerchantId;
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
-use requite_engine::psp::{BookingAsked, Connectors, Instruction, OnOutcome, Psp};
+use requite_engine::clock::Clock;
+use requite_engine::psp::{self, BookingAsked, Connectors, Instruction, OnOutcome, Psp};
 use requite_engine::read::Reads;
 use tokio::runtime::Handle;
 
@@ -54,12 +55,25 @@ pub(crate) fn takes_at_once(connector: &str) -> bool {
 const NATIVE: &str = "native";
 
 /// What the lane knows of the connectors.
-pub(crate) struct Rules;
+pub(crate) struct Rules {
+    over_after_ms: i64,
+}
+
+impl Rules {
+    /// Of connectors whose calls may take so long.
+    pub(crate) fn within(deadline_ms: u32) -> Rules {
+        Rules { over_after_ms: psp::over_after_ms(i64::from(deadline_ms)) }
+    }
+}
 
 impl Connectors for Rules {
     fn is_immediate(&self, connector: &str) -> bool {
         capabilities::of_everyone(connector)
             .is_some_and(|capabilities| capabilities.recourse == Recourse::None)
+    }
+
+    fn over_after_ms(&self) -> i64 {
+        self.over_after_ms
     }
 
     /// A booking through the native API says what happened elsewhere, and is written down. Through
@@ -92,6 +106,7 @@ const ACCOUNT_AGE_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct ServerPsp {
     runtime: Handle,
     deadline: Duration,
+    clock: Arc<dyn Clock>,
     accounts: Arc<Accounts>,
 }
 
@@ -107,16 +122,17 @@ struct Accounts {
 }
 
 impl ServerPsp {
-    /// `deadline` is how long one call may take.
+    /// `deadline` is how long one call may take; `clock` is the one that calls are prepared by.
     pub(crate) fn new(
         runtime: Handle,
         deadline: Duration,
+        clock: Arc<dyn Clock>,
         reads: Arc<dyn Reads>,
         key: Option<SealingKey>,
     ) -> std::io::Result<ServerPsp> {
         let opened = Mutex::default();
         let accounts = Arc::new(Accounts { reads, key, transport: Transport::new()?, opened });
-        Ok(ServerPsp { runtime, deadline, accounts })
+        Ok(ServerPsp { runtime, deadline, clock, accounts })
     }
 
     pub(crate) fn lists(&self) -> Lists {
@@ -203,7 +219,11 @@ impl Psp for ServerPsp {
     fn call(&self, instruction: Instruction, on_outcome: OnOutcome) {
         if instruction.connector != sandbox::NAME {
             let accounts = Arc::clone(&self.accounts);
-            let time = (tokio::time::Instant::now(), self.deadline);
+            let late_ms = self.clock.now_ms().saturating_sub(instruction.prepared_at_ms);
+            let left_ms = psp::BEGIN_MAX_MS.saturating_sub(late_ms).clamp(0, psp::BEGIN_MAX_MS);
+            let begins_by =
+                tokio::time::Instant::now() + Duration::from_millis(left_ms.unsigned_abs());
+            let time = (begins_by, self.deadline);
             self.runtime.spawn(async move {
                 on_outcome(accounts.call(&instruction, time).await);
             });

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
+use hyper::body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
@@ -31,11 +30,16 @@ pub(crate) fn tls<R>(tcp: HttpConnector<R>) -> std::io::Result<HttpsConnector<Ht
 }
 
 /// A client that keeps so many connections to one address without a request, for so long.
-pub(crate) fn client<C: Connect + Clone>(
+pub(crate) fn client<C, B>(
     connections: C,
     idle_connections_max: usize,
     idle_max: Duration,
-) -> Client<C, Full<Bytes>> {
+) -> Client<C, B>
+where
+    C: Connect + Clone,
+    B: Body + Send,
+    B::Data: Send,
+{
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(idle_max)
         .pool_max_idle_per_host(idle_connections_max)

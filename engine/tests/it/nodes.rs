@@ -4,13 +4,14 @@ use std::sync::{Arc, Barrier};
 
 use requite_cluster::Cluster;
 use requite_core::id::PaymentId;
-use requite_core::refund::Status;
+use requite_core::refund::{Fault, Status};
 use requite_core::settle::Finding;
 use requite_engine::command::{
     Command, CommandError, RefundReply, RefundRequest, Registration, Reply,
 };
 use requite_engine::lane::Lane;
-use requite_engine::psp::Instruction;
+use requite_engine::psp::{BookingAsked, CallKind, Connectors, Instruction};
+use requite_engine::store::Store as _;
 use requite_engine::store::postgres::{Address, OpenFault, Postgres};
 
 use crate::support::{
@@ -41,6 +42,10 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(address: &Address) -> Node {
         Node { lane: Lane::new(Postgres::new(address), ["manual"]), sent: Vec::new() }
+    }
+
+    fn with(address: &Address, calls: Calls) -> Node {
+        Node { lane: Lane::new(Postgres::new(address), calls), sent: Vec::new() }
     }
 
     pub(crate) fn batch(&mut self, commands: Vec<Command>) -> Vec<Heard> {
@@ -74,6 +79,25 @@ impl Node {
             Reply::Refund(reply) => Ok(reply),
             other => panic!("a refund is answered with one, not {other:?}"),
         }
+    }
+}
+
+/// Connectors whose calls are over after this time.
+struct Calls {
+    over_after_ms: i64,
+}
+
+impl Connectors for Calls {
+    fn is_immediate(&self, _: &str) -> bool {
+        false
+    }
+
+    fn decline(&self, _: &BookingAsked<'_>) -> Option<Fault> {
+        None
+    }
+
+    fn over_after_ms(&self) -> i64 {
+        self.over_after_ms
     }
 }
 
@@ -144,6 +168,31 @@ fn a_refund_through_one_lane_is_seen_by_the_other() {
     let again = two.refund(keyed(3, 4_000, "k1")).expect("a replay");
     assert_eq!((again.refund, again.as_of), (first.refund, first.as_of));
     assert_eq!(count(&text, "select count(*) from refund"), 1);
+}
+
+/// F6: what a dead node had under way is another's once the call is over, and no sooner: until then the
+/// PSP may truthfully know nothing of what it will still receive.
+#[test]
+fn f6_a_call_of_a_dead_node_is_looked_up_once_it_is_over_and_no_sooner() {
+    let (text, address) = database();
+    let mut dead = Node::with(&address, Calls { over_after_ms: 14_000 });
+    dead.register(7, "psp");
+    let heard = dead.batch(vec![Command::Refund(Box::new(request(1, 4_000)))]);
+    assert_eq!(dead.sent.len(), 1);
+    drop((dead, heard));
+    // Whoever takes over has another deadline: the dead one's counts.
+    let mut other = Node::with(&address, Calls { over_after_ms: 5_000 });
+    let mut sweep = Postgres::new(&address);
+    let mut wake = |at_ms: i64| {
+        let due = sweep.due(at_ms, 10).expect("it is there");
+        let wake = |refund| Command::Wake { refund, at_ms, is_restart: false };
+        other.batch(due.into_iter().map(wake).collect());
+        other.sent.iter().map(|call| call.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(wake(NOW + 13_999), []);
+    assert_eq!(wake(NOW + 14_000), [CallKind::LookUp]);
+    let sql = "select next_action_at_ms from refund";
+    assert_eq!(count(&text, sql), NOW + 14_000 + 5_000, "and so is the look-up's own");
 }
 
 /// One key, two payments, two lanes: the key's row is inserted by both, and one of them is decided

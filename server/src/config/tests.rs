@@ -122,3 +122,16 @@ fn every_setting_is_in_the_documentation() {
         assert!(page.contains(&row), "{row}");
     }
 }
+
+/// What a node that died had under way is another's within 15 s, and within the longest grace however long
+/// calls may take.
+#[test]
+fn as_it_is_configured_by_default_what_a_dead_node_had_under_way_is_taken_over_within_15_s() {
+    use requite_core::schedule::DISPATCH_GRACE;
+    use requite_engine::engine::SWEEP_EVERY_MS;
+    use requite_engine::psp::over_after_ms;
+    let usual = over_after_ms(i64::from(Config::default().psp_call_deadline_ms));
+    assert!(usual + SWEEP_EVERY_MS <= 15_000, "{usual} ms");
+    let longest = over_after_ms(i64::from(PSP_CALL_DEADLINE_MS_MAX));
+    assert!(longest <= DISPATCH_GRACE, "{longest} ms");
+}

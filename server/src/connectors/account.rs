@@ -34,10 +34,6 @@ pub(crate) const CALLS_PER_ACCOUNT_MAX: usize = 64;
 const WAITING_PER_ACCOUNT_MAX: usize = 512;
 /// How long a call waits for room.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Longest time from when a call is handed over until it begins. With the engine's own limit, the longest
-/// deadline and the wait for a connection it stays below the grace after which another node looks the
-/// refund up.
-const BEGIN_MAX: Duration = Duration::from_secs(5);
 /// Calls in a row whose credential is refused, after which people are told.
 const REFUSALS_MAX: usize = 3;
 /// Longest settings of an account, in bytes.
@@ -198,13 +194,13 @@ impl Account {
         })
     }
 
-    /// Carries an instruction, handed over at `begun`, to its end. Answers within `deadline`, plus the
-    /// wait for room.
+    /// Carries an instruction, which begins by `begins_by` or not at all, to its end. Answers within
+    /// `deadline`, plus the wait for room.
     pub(crate) async fn call(
         &self,
         transport: &Transport,
         instruction: &Instruction,
-        (begun, deadline): (Instant, Duration),
+        (begins_by, deadline): (Instant, Duration),
     ) -> Outcome {
         if let Some(left) = self.held_back() {
             let ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
@@ -213,7 +209,7 @@ impl Account {
         let Some(_room) = self.room().await else {
             return not_sent("account_busy", "too many calls to the account are under way", 1_000);
         };
-        if begun.elapsed() > BEGIN_MAX {
+        if Instant::now() > begins_by {
             return not_sent("too_late", "the call could not begin in time", 0);
         }
         let end = Instant::now() + deadline;

@@ -11,24 +11,25 @@
 use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
-
-use tower::{BoxError, Service};
+use tokio::time::Instant;
 
 use super::exchange::{ANSWER_BYTES_MAX, Answer, Ask, Heard, fault};
 use crate::outward::{self, USER_AGENT, chain};
 
-/// How long it may take until a connection can carry a request, TLS included.
-const SECURED_MAX: Duration = Duration::from_secs(10);
+/// A request leaves within this part of its time: the PSP has the rest to act, before somebody asks it
+/// whether it did.
+const LEAVES_WITHIN: u32 = 2;
 /// How long a connection without a request is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Connections to one PSP that are kept without a request.
@@ -39,39 +40,44 @@ const RETRY_AFTER_SECONDS_MAX: i64 = 3_600;
 /// Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    client: Client<Prompt<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Prompt>,
 }
 
-/// Connections that were made in time. One that was not belongs to a process that stood still, and what
-/// it would send now, another node may have given up and be doing again.
-#[derive(Clone)]
-struct Prompt<C>(C);
+/// A request's body that leaves in time or not at all. It is asked for on the connection's own task, and
+/// nothing of the request has left before; so a process that stood still meanwhile sends nothing that
+/// another node may have given up, and be doing again.
+struct Prompt {
+    body: Option<Bytes>,
+    leaves_by: Instant,
+}
 
-impl<C> Service<Uri> for Prompt<C>
-where
-    C: Service<Uri>,
-    C::Error: Into<BoxError>,
-    C::Future: Send + 'static,
-{
-    type Response = C::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+impl Body for Prompt {
+    type Data = Bytes;
+    type Error = TooLate;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(context).map_err(Into::into)
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, TooLate>>> {
+        if Instant::now() > self.leaves_by {
+            return Poll::Ready(Some(Err(TooLate)));
+        }
+        Poll::Ready(self.body.take().map(|body| Ok(Frame::data(body))))
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (begun, connecting) = (Instant::now(), self.0.call(uri));
-        Box::pin(async move {
-            let connection = connecting.await.map_err(Into::into)?;
-            if begun.elapsed() > SECURED_MAX {
-                return Err("the connection was made too late to be used".into());
-            }
-            Ok(connection)
-        })
+    fn is_end_stream(&self) -> bool {
+        self.body.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = self.body.as_ref().map_or(0, Bytes::len);
+        SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the request would have left too late, and was not sent whole")]
+struct TooLate;
 
 impl Transport {
     /// Trusts the machine's certificate authorities.
@@ -80,7 +86,7 @@ impl Transport {
     }
 
     fn over(connections: HttpsConnector<HttpConnector>) -> Transport {
-        let client = outward::client(Prompt(connections), IDLE_CONNECTIONS_MAX, IDLE_MAX);
+        let client = outward::client(connections, IDLE_CONNECTIONS_MAX, IDLE_MAX);
         Transport { client }
     }
 
@@ -96,7 +102,8 @@ impl Transport {
         if deadline.is_zero() {
             return Heard::NotSent(fault("no_time", "the time for the call was over"));
         }
-        let mut request = match request(base, credential, ask) {
+        let leaves_by = Instant::now() + deadline / LEAVES_WITHIN;
+        let mut request = match request(base, credential, ask, leaves_by) {
             Ok(request) => request,
             Err(text) => return Heard::NotSent(fault("request_impossible", text)),
         };
@@ -124,7 +131,8 @@ fn request(
     base: &Uri,
     (name, credential): &(HeaderName, HeaderValue),
     ask: &Ask,
-) -> Result<Request<Full<Bytes>>, String> {
+    leaves_by: Instant,
+) -> Result<Request<Prompt>, String> {
     let prefix = base.path().trim_end_matches('/');
     let authority = base.authority().ok_or("the account's base URL names no host")?;
     let scheme = base.scheme_str().unwrap_or("https");
@@ -138,8 +146,8 @@ fn request(
     for (name, value) in &ask.headers {
         request = request.header(*name, value);
     }
-    let body = ask.body.clone().unwrap_or_default();
-    request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())
+    let body = ask.body.clone().map(Bytes::from);
+    request.body(Prompt { body, leaves_by }).map_err(|error| error.to_string())
 }
 
 /// What a failed request proves.

@@ -157,7 +157,7 @@ impl Shop {
             forgets.expect("a setting of the store");
             store
         };
-        let lane = Lane::new(open(), crate::connectors::Rules);
+        let lane = Lane::new(open(), crate::connectors::Rules::within(10_000));
         let clock = Arc::new(HandClock(START_MS.into()));
         let bank = Arc::new(Bank::new());
         let (engine, running) = engine::start(vec![lane], open(), bank.clone(), clock.clone())

@@ -9,6 +9,7 @@ mod accounts;
 mod adyen;
 mod answers;
 mod kills;
+mod nodes;
 pub(crate) mod rig;
 mod storms;
 mod time;

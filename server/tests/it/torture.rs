@@ -1,6 +1,7 @@
 //! Many clients, one payment; and a process that dies again and again.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -146,7 +147,7 @@ impl<'a> Load<'a> {
         let address = server.addr;
         thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| self.run(address));
+                scope.spawn(|| self.run(&[address]));
             }
             let mut state = u64::from(seed) | 1;
             for _ in 0..kills {
@@ -157,29 +158,40 @@ impl<'a> Load<'a> {
                 server.kill9();
                 server.start_again();
             }
-            self.is_over.store(true, Ordering::Release);
+            self.end();
         });
     }
 
-    fn run(&self, address: std::net::SocketAddr) {
+    /// Nobody asks for anything new.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// One client. Whom one server does not answer asks the next.
+    pub(crate) fn run(&self, servers: &[SocketAddr]) {
         while !self.is_over.load(Ordering::Acquire) {
             let number = self.next.fetch_add(1, Ordering::AcqRel);
             let key = format!("key-{number}");
             let face = FACES[number % FACES.len()];
             let payment = &self.payments[number % self.payments.len()];
             let request = self.shop.refund(face, payment, 1).header("idempotency-key", &key);
-            let refund = Load::until_acknowledged(face, &request, address);
+            let refund =
+                Load::until_acknowledged(face, &request, servers.iter().cycle().skip(number));
             let before = self.acknowledged.lock().expect("no panic").insert(key, refund);
             assert_eq!(before, None, "each key is used once");
         }
     }
 
     /// Connection refused, reset and "try again" are retried under the same key, as a client must.
-    fn until_acknowledged(face: Face, request: &Request, address: std::net::SocketAddr) -> String {
+    fn until_acknowledged<'s>(
+        face: Face,
+        request: &Request,
+        servers: impl Iterator<Item = &'s SocketAddr>,
+    ) -> String {
         let end = Instant::now() + Duration::from_secs(120);
-        loop {
+        for server in servers {
             assert!(Instant::now() < end, "{face:?} is never answered");
-            match request.try_send(address) {
+            match request.try_send(*server) {
                 Ok(response) if face.accepted(&response) => {
                     let id = response.header("requite-refund-id");
                     return id.expect("every answer to a refund names it").to_owned();
@@ -193,6 +205,7 @@ impl<'a> Load<'a> {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        unreachable!("there is a server")
     }
 }
 
@@ -269,7 +282,7 @@ fn killed_at_every_named_point_it_loses_and_doubles_nothing() {
     let mut missed = Vec::new();
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| load.run(address));
+            scope.spawn(|| load.run(&[address]));
         }
         for (_, name) in on_the_way.cycle().take(10 * rounds) {
             let times = 1 + deaths % 7;

@@ -165,6 +165,10 @@ impl Batch<'_> {
             record.call_no = book.calls;
             book.calls = book.calls.saturating_add(1);
         }
+        // Until the call is over, nobody else looks.
+        if let Some(next_ms) = &mut record.refund.next_action_at_ms {
+            *next_ms = at_ms.saturating_add(self.connectors.over_after_ms());
+        }
         let attempt = record.refund.attempt;
         let call_no = record.call_no;
         self.decided.instructions.push(Instruction {

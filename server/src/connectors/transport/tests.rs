@@ -81,6 +81,29 @@ async fn a_request_is_sent_whole_below_the_account_s_address() {
     }
 }
 
+/// A process that stood still between its decision to send and the sending: what it would send now,
+/// another node may be doing again.
+#[tokio::test]
+async fn a_request_whose_time_to_leave_is_over_does_not_reach_the_psp() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let transport = Transport::new().expect("the machine has certificates");
+    let base: Uri = format!("http://{address}").parse().expect("a URI");
+    let late = Instant::now() - Duration::from_millis(1);
+    let call = request(&base, &credential(), &ask(), late).expect("a request");
+    let sent = transport.client.request(call);
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.expect("a caller");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("it hangs up");
+        bytes
+    };
+    let (sent, arrived) = tokio::join!(sent, serve);
+    let heard = failed(&sent.expect_err("it is too late"));
+    assert_eq!(word(&heard), "lost: connection_lost");
+    assert_eq!(String::from_utf8_lossy(&arrived), "", "not a byte");
+}
+
 /// Once bytes have left, only an answer proves anything.
 #[tokio::test]
 async fn after_the_request_left_whatever_goes_wrong_is_unknown() {

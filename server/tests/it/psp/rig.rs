@@ -165,7 +165,7 @@ impl Rig {
         Rig::open_whole(Psp::start(&[]), options)
     }
 
-    fn open_whole(psp: Psp, options: Options) -> Rig {
+    pub(crate) fn open_whole(psp: Psp, options: Options) -> Rig {
         let folder = tempfile::tempdir().expect("a directory for temporary files");
         let options = options.env("REQUITE_SEALING_KEY", SEALING_KEY);
         let server = Server::start(options);
@@ -173,6 +173,12 @@ impl Rig {
         let rig = Rig { psp, server, shop, folder, paid: RefCell::default() };
         rig.add_account("psp", &rig.psp.url());
         rig
+    }
+
+    /// One more server on the same database.
+    pub(crate) fn another(&self, options: Options) -> Server {
+        let options = options.env("REQUITE_SEALING_KEY", SEALING_KEY);
+        Server::start(Options { database: Some(self.server.database.clone()), ..options })
     }
 
     fn key_file(&self) -> PathBuf {

@@ -123,15 +123,20 @@ impl Server {
 
     /// Asks the process to end, and waits until it has.
     pub(crate) fn sigterm(&mut self) -> ExitStatus {
-        let kill = format!("kill -TERM {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
-        assert!(sent.success(), "the process was gone before it was asked to end");
+        self.signal("TERM");
         self.child.wait().expect("a child of ours can be waited for")
     }
 
     /// A variable of the server's environment from its next start on.
     pub(crate) fn set_env(&mut self, name: &str, value: &str) {
         self.options.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Stops the process where it is (`STOP`), or lets it go on (`CONT`).
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(sent.success(), "the process was gone before it got {name}");
     }
 
     /// Starts a stopped server again: same store, same port.
