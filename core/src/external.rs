@@ -47,6 +47,7 @@ pub fn external(payment: &Payment, told: &Told<'_>) -> Result<Change, NotBooked>
         | Outcome::Voided { .. }
         | Outcome::Unknown { .. }
         | Outcome::NotSent { .. }
+        | Outcome::Unreached { .. }
         | Outcome::Absent => return Err(NotBooked::MovedNothing),
     };
     let leg = payment.primary();

@@ -44,6 +44,24 @@ pub fn after_not_sent(sends: u32) -> i64 {
     wait(&UNKNOWN, sends.saturating_sub(1))
 }
 
+/// Longest wait after a call that did not reach its PSP: nobody was bothered by it, and who is reachable
+/// again should hear of every refund soon.
+pub const UNREACHED_MAX: i64 = 5 * MINUTE;
+
+/// Distance from a call that did not reach its PSP to the next one. `calls` counts the refund's calls of
+/// any kind so far, at least 1; `retry_after_ms` is how long the way stays shut at least.
+pub fn after_unreached(calls: u32, retry_after_ms: i64) -> i64 {
+    wait(&UNKNOWN, calls.saturating_sub(1)).min(UNREACHED_MAX).max(retry_after_ms)
+}
+
+/// Distance from a look-up that the PSP turned away to the next one: as scheduled, which would be
+/// `scheduled` from now, and not before it may ask again. Where the schedule has become sparse and the
+/// PSP names a time, that time: at most ten times an hour.
+pub fn after_turned_away(scheduled: i64, retry_after_ms: i64) -> i64 {
+    let least = if scheduled > HOUR && retry_after_ms > 0 { HOUR / 10 } else { scheduled };
+    least.max(retry_after_ms)
+}
+
 /// Distance from the proof that the PSP has nothing to the next call: at once the first time, then ever
 /// longer, so that a PSP which fails each call hears of a refund ten times in the first hour, look-ups
 /// included.

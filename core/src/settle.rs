@@ -27,6 +27,7 @@ impl Outcome {
             Outcome::Voided { .. } => "voided",
             Outcome::Unknown { .. } => "unknown",
             Outcome::NotSent { .. } => "not_sent",
+            Outcome::Unreached { .. } => "unreached",
             Outcome::Absent => "absent",
         }
     }
@@ -64,12 +65,19 @@ pub enum Outcome {
     Unknown {
         fault: Fault,
     },
-    /// Proven that the PSP did nothing with this call, and that another may fare better: no
-    /// connection, too many calls at once, a credential that is being replaced. It is made again with
-    /// the same key. A look-up that was not made proves nothing.
+    /// The PSP turned the call away and did nothing with it, and another may fare better: too many
+    /// calls at once, a credential that is being replaced. It is made again with the same key. A
+    /// look-up that was turned away proves nothing.
     NotSent {
         fault: Fault,
         /// How long the PSP wants to be left alone, at least.
+        retry_after_ms: i64,
+    },
+    /// The call did not get as far as the PSP: no connection, its account is busy, its breaker is open.
+    /// Nobody was bothered, so of the waits between look-ups none is used up.
+    Unreached {
+        fault: Fault,
+        /// How long the way stays shut, at least.
         retry_after_ms: i64,
     },
     /// A look-up found that the PSP has nothing under this refund's key.
@@ -88,13 +96,17 @@ impl Outcome {
             Outcome::Failed { .. }
             | Outcome::Unknown { .. }
             | Outcome::NotSent { .. }
+            | Outcome::Unreached { .. }
             | Outcome::Absent => None,
         }
     }
 
     /// Does it say anything of the refund? A call without an answer, and one that was not made, do not.
     pub fn is_told(&self) -> bool {
-        !matches!(self, Outcome::Unknown { .. } | Outcome::NotSent { .. })
+        !matches!(
+            self,
+            Outcome::Unknown { .. } | Outcome::NotSent { .. } | Outcome::Unreached { .. }
+        )
     }
 }
 
@@ -164,7 +176,7 @@ pub fn settle(payment: &Payment, refund: &Refund, finding: &Finding) -> Option<C
         return None;
     }
     if refund.status == Status::Ready
-        && matches!(outcome, Outcome::NotSent { .. } | Outcome::Absent)
+        && matches!(outcome, Outcome::NotSent { .. } | Outcome::Unreached { .. } | Outcome::Absent)
     {
         return None;
     }
@@ -237,15 +249,34 @@ fn settle_open(payment: &Payment, refund: &Refund, outcome: &Outcome, at_ms: i64
             let distance = schedule::after_not_sent(refund.sends).max(*retry_after_ms);
             resend(refund, distance, at_ms)
         }
-        Outcome::NotSent { fault, .. } | Outcome::Unknown { fault } => {
-            // A look-up without an answer takes nothing back: pending stays pending.
-            let is_known = matches!(refund.status, Status::Pending | Status::RequiresAction);
-            let status = if is_known { refund.status } else { Status::Unknown };
+        Outcome::Unreached { fault, retry_after_ms } => {
+            let distance = schedule::after_unreached(refund.attempt, *retry_after_ms);
             let refund = Refund { fault: Some(fault.clone()), ..refund.clone() };
-            moved(refund, status, Vec::new(), at_ms)
+            if refund.status == Status::Dispatched {
+                return resend(refund, distance, at_ms);
+            }
+            let looks = refund.looks.saturating_sub(1);
+            let change = unanswered(Refund { looks, ..refund }, at_ms);
+            later(change, distance, at_ms)
+        }
+        Outcome::NotSent { fault, retry_after_ms } => {
+            let change = unanswered(Refund { fault: Some(fault.clone()), ..refund.clone() }, at_ms);
+            let next = change.refund.next_action_at_ms.unwrap_or(at_ms);
+            let scheduled = next.saturating_sub(at_ms);
+            later(change, schedule::after_turned_away(scheduled, *retry_after_ms), at_ms)
+        }
+        Outcome::Unknown { fault } => {
+            unanswered(Refund { fault: Some(fault.clone()), ..refund.clone() }, at_ms)
         }
         Outcome::Absent => absent(refund, at_ms),
     }
+}
+
+/// A call without an answer takes nothing back: pending stays pending.
+fn unanswered(refund: Refund, at_ms: i64) -> Change {
+    let is_known = matches!(refund.status, Status::Pending | Status::RequiresAction);
+    let status = if is_known { refund.status } else { Status::Unknown };
+    moved(refund, status, Vec::new(), at_ms)
 }
 
 /// "The PSP has nothing" is proof only as the answer to a look-up, and only for a refund of which
@@ -263,8 +294,13 @@ fn absent(refund: &Refund, at_ms: i64) -> Change {
 /// Ready for another call with the same key, so many milliseconds from now, however long a PSP wants
 /// to be left alone.
 fn resend(refund: Refund, distance_ms: i64, at_ms: i64) -> Change {
+    later(moved(refund, Status::Ready, Vec::new(), at_ms), distance_ms, at_ms)
+}
+
+/// The same change with another next action time: so many milliseconds from now, within the schedules'
+/// reach.
+fn later(change: Change, distance_ms: i64, at_ms: i64) -> Change {
     let distance_ms = distance_ms.min(schedule::FARTHEST);
-    let change = moved(refund, Status::Ready, Vec::new(), at_ms);
     let next_action_at_ms = Some(at_ms.saturating_add(distance_ms));
     Change { refund: Refund { next_action_at_ms, ..change.refund }, ..change }
 }

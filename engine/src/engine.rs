@@ -290,7 +290,7 @@ fn tell_time<S: Store>(store: &mut S, clock: &dyn Clock, within_ms: i64) {
 fn too_late(late_ms: i64) -> Outcome {
     let text = format!("{late_ms} ms after it was prepared: nothing was sent");
     let fault = Fault { code: "too_late".to_owned(), text };
-    Outcome::NotSent { fault, retry_after_ms: 0 }
+    Outcome::Unreached { fault, retry_after_ms: 0 }
 }
 
 /// A call under way. Its end is told exactly once, even if whoever carried it fell over.

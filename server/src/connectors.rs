@@ -176,7 +176,7 @@ impl Accounts {
             Err(text) => {
                 tracing::error!(connector = %instruction.connector, %text, "no call can be made");
                 let fault = fault("account_unusable", text);
-                Outcome::NotSent { fault, retry_after_ms: 0 }
+                Outcome::Unreached { fault, retry_after_ms: 0 }
             }
         }
     }

@@ -552,11 +552,14 @@ impl Model {
             return;
         }
         let was = kept.status;
-        let is_nothing = matches!(finding.outcome, Outcome::NotSent { .. } | Outcome::Absent);
+        // What did not reach the PSP used up none of the waits between look-ups.
+        let is_unreached = matches!(finding.outcome, Outcome::Unreached { .. });
+        let is_turned_away = matches!(finding.outcome, Outcome::NotSent { .. });
+        let is_nothing = is_unreached || is_turned_away || finding.outcome == Outcome::Absent;
         if was == Status::Ready && is_nothing {
             return;
         }
-        let sends = kept.sends;
+        let (sends, calls) = (kept.sends, kept.attempt);
         let is_pending = matches!(was, Status::Pending | Status::RequiresAction);
         // When it is sent again, if it is.
         let mut again_ms = None;
@@ -572,6 +575,10 @@ impl Model {
                 again_ms = Some(schedule::after_not_sent(sends).max(*retry_after_ms));
                 Status::Ready
             }
+            Outcome::Unreached { retry_after_ms, .. } => {
+                again_ms = Some(schedule::after_unreached(calls, *retry_after_ms));
+                if was == Status::Dispatched { Status::Ready } else { was }
+            }
             Outcome::NotSent { .. } | Outcome::Unknown { .. } if is_pending => was,
             Outcome::Absent if was == Status::Unknown && kept.psp_refund.is_none() => {
                 again_ms = Some(schedule::after_absent(sends));
@@ -585,14 +592,15 @@ impl Model {
         if named.is_some() {
             kept.psp_refund = named.map(str::to_owned);
         }
-        kept.looks = if to == was { kept.looks } else { 0 };
+        let looks = kept.looks.saturating_sub(u32::from(is_unreached));
+        kept.looks = if to == was { looks } else { 0 };
         if sends_again {
             kept.attempt += 1;
             kept.sends += 1;
             self.called_now.insert(refund);
         }
         self.move_to(refund, to, finding.at_ms);
-        if let (Some(distance), Status::Ready) = (again_ms, to) {
+        if let (Some(distance), true) = (again_ms, to == Status::Ready || is_unreached) {
             let kept = self.refunds.get_mut(&refund).expect("it was just there");
             kept.due_ms = Some(finding.at_ms + distance);
         }

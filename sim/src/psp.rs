@@ -250,10 +250,13 @@ impl Psp {
         self.at(now_ms + self.policy.deadline_ms, Event::Deadline(id));
         let rates = &self.policy.rates;
         let soon = now_ms + rng.between(0, 20);
-        if is_send && rng.chance(rates.refused_connection) {
+        if rng.chance(rates.refused_connection) {
             let retry_after_ms = if rng.chance(200) { rng.between(0, 60_000) } else { 0 };
             let fault = fault("connection refused");
-            let refused = Outcome::NotSent { fault, retry_after_ms };
+            let refused = match retry_after_ms {
+                1.. if is_send => Outcome::NotSent { fault, retry_after_ms },
+                _ => Outcome::Unreached { fault, retry_after_ms },
+            };
             return self.at(soon, Event::Answers(id, refused));
         }
         if !rng.chance(rates.lost_before) {

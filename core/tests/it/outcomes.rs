@@ -23,6 +23,7 @@ fn outcome(word: &str) -> Outcome {
         "failed" => Outcome::Failed { fault: fault() },
         "unknown" => Outcome::Unknown { fault: fault() },
         "not_sent" => Outcome::NotSent { fault: fault(), retry_after_ms: 0 },
+        "unreached" => Outcome::Unreached { fault: fault(), retry_after_ms: 0 },
         "absent" => Outcome::Absent,
         other => panic!("the row names no outcome: {other}"),
     }
@@ -81,6 +82,14 @@ fn an_outcome_moves_money_only_with_proof() {
         (&["unknown", "not_sent"], Status::Unknown, 4_000, 0),
         (&["pending", "not_sent"], Status::Pending, 4_000, 0),
         (&["declined", "not_sent"], Status::Declined, 0, 0),
+        (&["unreached"], Status::Ready, 4_000, 0),
+        (&["unreached", "unreached"], Status::Ready, 4_000, 0),
+        (&["unreached", "succeeded"], Status::Succeeded, 0, 4_000),
+        (&["unknown", "unreached"], Status::Unknown, 4_000, 0),
+        (&["pending", "unreached"], Status::Pending, 4_000, 0),
+        (&["requires_action", "unreached"], Status::RequiresAction, 4_000, 0),
+        (&["declined", "unreached"], Status::Declined, 0, 0),
+        (&["succeeded", "unreached"], Status::Succeeded, 0, 4_000),
         (&["pending", "unknown"], Status::Pending, 4_000, 0),
         (&["pending", "absent"], Status::Unknown, 4_000, 0),
         (&["pending", "absent", "absent"], Status::Unknown, 4_000, 0),
@@ -289,6 +298,95 @@ fn a_psp_that_wants_to_be_left_alone_is() {
     assert_eq!((step, next.refund.sends, next.refund.id), (Step::Send, 2, refund.id));
 }
 
+/// An unknown refund after so many look-ups without an answer, and the time.
+fn looked_up(looks: u32) -> (Payment, Refund, i64) {
+    let (payment, mut refund, _) = told(&["unknown"]);
+    let mut now = 2_000_000;
+    for _ in 0..looks {
+        now = refund.next_action_at_ms.expect("open");
+        let (change, _) = wake(&refund, now).expect("due");
+        refund = answered(&payment, &change.refund, outcome("unknown"), now);
+    }
+    (payment, refund, now)
+}
+
+fn answered(payment: &Payment, refund: &Refund, outcome: Outcome, at_ms: i64) -> Refund {
+    let finding = Finding { attempt: refund.attempt, outcome, at_ms };
+    settle(payment, refund, &finding).expect("news of an open refund").refund
+}
+
+/// A look-up that did not reach the PSP comes back when the way is open, and uses up no wait of the
+/// schedule; until then it is tried at most every five minutes, and never less often.
+#[test]
+fn a_look_up_that_is_held_back_comes_back_when_it_may() {
+    for looks in 0..13 {
+        let (payment, mut refund, _) = looked_up(looks);
+        let mut now = refund.next_action_at_ms.expect("open");
+        for retry_after_ms in [0, 1_000, 60_000, 0, 400_000, 0] {
+            let (change, step) = wake(&refund, now).expect("due");
+            assert_eq!(step, Step::LookUp);
+            let shut = Outcome::Unreached { fault: fault(), retry_after_ms };
+            refund = answered(&payment, &change.refund, shut, now);
+            let next = refund.next_action_at_ms.expect("open");
+            let distance = next - now;
+            assert!(distance >= retry_after_ms.max(1_000), "{looks}: {distance}");
+            let most = retry_after_ms.max(schedule::UNREACHED_MAX);
+            assert!(distance <= most, "{looks}: {distance}");
+            assert_eq!((refund.status, refund.looks), (Status::Unknown, looks));
+            now = next;
+        }
+        // The way is open again: the schedule goes on where it was.
+        let (change, _) = wake(&refund, now).expect("due");
+        let refund = answered(&payment, &change.refund, outcome("unknown"), now);
+        let at = usize::try_from(looks).expect("small") + 1;
+        let scheduled = schedule::UNKNOWN.get(at).unwrap_or(&21_600_000);
+        assert_eq!(refund.next_action_at_ms, Some(now + scheduled), "{looks}");
+    }
+}
+
+/// A refund that could not be sent for hours is sent within five minutes once the way is open.
+#[test]
+fn what_never_reached_the_psp_is_sent_soon_after_it_can_be() {
+    let (payment, mut refund) = sent();
+    let mut now = 1_000_000;
+    for call in 1..200 {
+        refund = answered(&payment, &refund, outcome("unreached"), now);
+        let next = refund.next_action_at_ms.expect("open");
+        assert!((1_000..=schedule::UNREACHED_MAX).contains(&(next - now)), "call {call}");
+        now = next;
+        let (change, step) = wake(&refund, now).expect("due");
+        assert_eq!(step, Step::Send);
+        refund = change.refund;
+    }
+}
+
+/// A look-up that the PSP answers with "too many" was heard, and counts: ten calls in the first hour.
+#[test]
+fn a_look_up_that_is_turned_away_waits_for_both_the_schedule_and_the_psp() {
+    let hour = 3_600_000;
+    // Look-ups so far, `Retry-After`, and the distance to the next one.
+    for (looks, retry_after_ms, distance) in [
+        (0, 0, 2_000),
+        (0, 1_000, 2_000),
+        (0, 120_000, 120_000),
+        (7, 1_000, 900_000),
+        (8, 30_000, hour),
+        (9, 30_000, hour / 10),
+        (12, 30_000, hour / 10),
+        (12, hour, hour),
+        (12, 0, 6 * hour),
+        (12, i64::MAX, schedule::FARTHEST),
+    ] {
+        let (payment, refund, _) = looked_up(looks);
+        let now = refund.next_action_at_ms.expect("open");
+        let (change, _) = wake(&refund, now).expect("due");
+        let busy = Outcome::NotSent { fault: fault(), retry_after_ms };
+        let refund = answered(&payment, &change.refund, busy, now);
+        assert_eq!((refund.status, refund.looks), (Status::Unknown, looks + 1));
+        assert_eq!(refund.next_action_at_ms, Some(now + distance), "{looks} {retry_after_ms}");
+    }
+}
+
 /// A PSP that knows no idempotency keys declined the first call, hid that from the look-up, and paid the
 /// second. Its notice about the first one comes last.
 #[test]
@@ -354,11 +452,12 @@ fn outcomes_are_recorded_under_their_words() {
         "voided",
         "unknown",
         "not_sent",
+        "unreached",
         "absent",
     ] {
         assert_eq!(outcome(word).word(), word);
-        assert_eq!(outcome(word).is_told(), !matches!(word, "unknown" | "not_sent"));
-        let names = !matches!(word, "failed" | "unknown" | "not_sent" | "absent");
+        assert_eq!(outcome(word).is_told(), !matches!(word, "unknown" | "not_sent" | "unreached"));
+        let names = !matches!(word, "failed" | "unknown" | "not_sent" | "unreached" | "absent");
         assert_eq!(outcome(word).psp_refund().is_some(), names, "{word}");
     }
 }

@@ -204,13 +204,13 @@ impl Account {
     ) -> Outcome {
         if let Some(left) = self.held_back() {
             let ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
-            return not_sent("breaker_open", "the account has not answered; it is left alone", ms);
+            return unreached("breaker_open", "the account has not answered; it is left alone", ms);
         }
         let Some(_room) = self.room().await else {
-            return not_sent("account_busy", "too many calls to the account are under way", 1_000);
+            return unreached("account_busy", "too many calls to the account are under way", 1_000);
         };
         if Instant::now() > begins_by {
-            return not_sent("too_late", "the call could not begin in time", 0);
+            return unreached("too_late", "the call could not begin in time", 0);
         }
         let end = Instant::now() + deadline;
         let mut heard = Vec::new();
@@ -336,6 +336,6 @@ fn header(kind: Kind, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-fn not_sent(code: &str, text: &str, retry_after_ms: i64) -> Outcome {
-    Outcome::NotSent { fault: fault(code, text), retry_after_ms }
+fn unreached(code: &str, text: &str, retry_after_ms: i64) -> Outcome {
+    Outcome::Unreached { fault: fault(code, text), retry_after_ms }
 }

@@ -18,7 +18,7 @@ use requite_engine::psp::{CallKind, Instruction};
 use serde::{Deserialize, Serialize};
 
 use super::capabilities::{Capabilities, Otherwise, Recourse, Units};
-use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
+use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown, unreached};
 
 pub(crate) mod hook;
 
@@ -64,13 +64,14 @@ pub(crate) fn next(instruction: &Instruction, heard: &[Heard], shop: &Shop) -> N
         }),
         (CallKind::Send, Some(heard)) => Next::Done(match heard {
             Heard::Answer(answer) => sent(instruction, shop, answer),
-            Heard::NotSent(fault) => Outcome::NotSent { fault: fault.clone(), retry_after_ms: 0 },
+            Heard::NotSent(fault) => unreached(fault),
             Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
         }),
         (CallKind::LookUp, None) => look_up(instruction, shop),
         (CallKind::LookUp, Some(heard)) => Next::Done(repeated(match heard {
             Heard::Answer(answer) => sent(instruction, shop, answer),
-            Heard::NotSent(fault) | Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
+            Heard::NotSent(fault) => unreached(fault),
+            Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
         })),
     }
 }
@@ -104,7 +105,6 @@ fn repeated(outcome: Outcome) -> Outcome {
         Outcome::Declined { fault: Fault { code, text }, .. } => {
             unknown("repeat_refused", format!("{code}: {text}"))
         }
-        Outcome::NotSent { fault, .. } => Outcome::Unknown { fault },
         other => other,
     }
 }

@@ -57,6 +57,11 @@ pub(crate) fn fault(code: &str, text: impl Into<String>) -> Fault {
     Fault { code: code.replace('\0', ""), text: text.into().replace('\0', "") }
 }
 
+/// The call did not get as far as the PSP.
+pub(crate) fn unreached(fault: &Fault) -> Outcome {
+    Outcome::Unreached { fault: fault.clone(), retry_after_ms: 0 }
+}
+
 pub(crate) fn unknown(code: &str, text: impl Into<String>) -> Outcome {
     Outcome::Unknown { fault: fault(code, text) }
 }

@@ -68,7 +68,7 @@ pub(crate) enum Said {
 /// What is told of one refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
-    /// Says the PSP's id of the refund as well. Never `Unknown`, `NotSent` or `Absent`.
+    /// Says the PSP's id of the refund as well. Never `Unknown`, `NotSent`, `Unreached` or `Absent`.
     pub outcome: Outcome,
     pub mark: Mark,
     /// The PSP's ids of the payment: the payment is registered with one of them.

@@ -301,7 +301,7 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
         Entry::Decline(fault) => declining(fault),
         Entry::Cancel => cancelled(instruction),
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
-        Entry::Unsent => Outcome::NotSent {
+        Entry::Unsent => Outcome::Unreached {
             fault: fault("not_sent", "the sandbox could not be reached"),
             retry_after_ms: 0,
         },

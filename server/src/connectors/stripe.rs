@@ -19,7 +19,7 @@ use requite_engine::psp::{CallKind, Instruction};
 use serde::Deserialize;
 
 use super::capabilities::{Capabilities, Otherwise, Recourse, Units};
-use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown};
+use super::exchange::{Answer, Ask, Heard, Next, fault, form_value, unknown, unreached};
 
 pub(crate) mod hook;
 pub(crate) mod list;
@@ -60,7 +60,7 @@ pub(crate) fn next(instruction: &Instruction, heard: &[Heard], sends_reason: boo
         (CallKind::Send, None) => send(instruction, sends_reason),
         (CallKind::Send, Some(heard)) => Next::Done(match heard {
             Heard::Answer(answer) => sent(instruction, answer),
-            Heard::NotSent(fault) => Outcome::NotSent { fault: fault.clone(), retry_after_ms: 0 },
+            Heard::NotSent(fault) => unreached(fault),
             Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
         }),
         (CallKind::LookUp, None) => match &instruction.psp_refund {
@@ -68,7 +68,8 @@ pub(crate) fn next(instruction: &Instruction, heard: &[Heard], sends_reason: boo
             None => list(instruction, None),
         },
         (CallKind::LookUp, Some(Heard::Answer(answer))) => found(instruction, answer),
-        (CallKind::LookUp, Some(Heard::NotSent(fault) | Heard::Lost(fault))) => {
+        (CallKind::LookUp, Some(Heard::NotSent(fault))) => Next::Done(unreached(fault)),
+        (CallKind::LookUp, Some(Heard::Lost(fault))) => {
             Next::Done(Outcome::Unknown { fault: fault.clone() })
         }
     }
@@ -307,9 +308,13 @@ fn is_json(answer: &Answer) -> bool {
 
 /// A look-up that was refused proves nothing about the refund.
 fn not_looked_up(answer: &Answer) -> Outcome {
-    match serde_json::from_slice::<Complaint>(&answer.body) {
-        Ok(Complaint { error }) => Outcome::Unknown { fault: complaint(&error) },
-        Err(_) => unreadable(answer),
+    let Ok(Complaint { error }) = serde_json::from_slice::<Complaint>(&answer.body) else {
+        return unreadable(answer);
+    };
+    let fault = complaint(&error);
+    match answer.status {
+        429 => Outcome::NotSent { fault, retry_after_ms: answer.retry_after_ms },
+        _ => Outcome::Unknown { fault },
     }
 }
 

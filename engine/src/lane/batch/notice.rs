@@ -246,7 +246,10 @@ fn agrees(status: Status, outcome: &Outcome) -> bool {
         Outcome::Declined { .. } | Outcome::Failed { .. } | Outcome::Voided { .. } => {
             !status.holds_money()
         }
-        Outcome::Unknown { .. } | Outcome::NotSent { .. } | Outcome::Absent => false,
+        Outcome::Unknown { .. }
+        | Outcome::NotSent { .. }
+        | Outcome::Unreached { .. }
+        | Outcome::Absent => false,
     }
 }
 

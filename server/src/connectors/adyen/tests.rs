@@ -70,6 +70,7 @@ fn word(next: Next) -> String {
         Outcome::NotSent { fault, retry_after_ms } => {
             format!("not sent {} {retry_after_ms}", fault.code)
         }
+        Outcome::Unreached { fault, .. } => format!("unreached {}", fault.code),
         other => format!("never to be said: {other:?}"),
     }
 }
@@ -177,14 +178,14 @@ fn only_what_is_proven_is_believed() {
         (422, complaint(422, "704", validation), false, "unknown 704", "unknown 704"),
         (409, complaint(409, "704", validation), true, "unknown 704", "unknown 704"),
         (409, complaint(409, "1", validation), false, "unknown 1", "unknown 1"),
-        (401, complaint(401, "000", "security"), false, "not sent 000 7000", "unknown 000"),
-        (403, complaint(403, "901", "security"), false, "not sent 901 7000", "unknown 901"),
-        (403, complaint(403, "010", "security"), false, "not sent 010 7000", "unknown 010"),
-        (404, complaint(404, "000", configuration), false, "not sent 000 7000", "unknown 000"),
+        (401, complaint(401, "000", "security"), false, "not sent 000 7000", "not sent 000 7000"),
+        (403, complaint(403, "901", "security"), false, "not sent 901 7000", "not sent 901 7000"),
+        (403, complaint(403, "010", "security"), false, "not sent 010 7000", "not sent 010 7000"),
+        (404, complaint(404, "000", configuration), false, "not sent 000 7000", "not sent 000 7000"),
         (404, "<html>".to_owned(), false, "unknown answer_unreadable", "unknown answer_unreadable"),
-        (429, complaint(429, "000", configuration), false, "not sent 000 7000", "unknown 000"),
+        (429, complaint(429, "000", configuration), false, "not sent 000 7000", "not sent 000 7000"),
         (500, complaint(500, "905", configuration), false, "unknown 905", "unknown 905"),
-        (503, complaint(503, "703", "internal"), true, "not sent 703 7000", "unknown 703"),
+        (503, complaint(503, "703", "internal"), true, "not sent 703 7000", "not sent 703 7000"),
         (503, complaint(503, "703", "internal"), false, "unknown 703", "unknown 703"),
         (503, "<html>".to_owned(), true, "unknown answer_unreadable", "unknown answer_unreadable"),
     ];
@@ -197,10 +198,10 @@ fn only_what_is_proven_is_believed() {
     let lost = fault("timeout", "no answer");
     let told = |kind, heard| word(next(&instruction(kind), &[heard], &shop()));
     assert_eq!(told(CallKind::Send, Heard::Lost(lost.clone())), "unknown timeout");
-    assert_eq!(told(CallKind::Send, Heard::NotSent(lost.clone())), "not sent timeout 0");
+    assert_eq!(told(CallKind::Send, Heard::NotSent(lost.clone())), "unreached timeout");
     // A repeat that was not sent says nothing of the call before it.
     assert_eq!(told(CallKind::LookUp, Heard::Lost(lost.clone())), "unknown timeout");
-    assert_eq!(told(CallKind::LookUp, Heard::NotSent(lost)), "unknown timeout");
+    assert_eq!(told(CallKind::LookUp, Heard::NotSent(lost)), "unreached timeout");
 }
 
 /// The same bytes under the same key, while Adyen surely knows it; then nothing is sent any more.

@@ -49,7 +49,8 @@ fn word(call: Call) -> String {
         Outcome::Voided { fault, .. } => format!("voided {}", fault.code),
         Outcome::Failed { fault } => format!("failed {}", fault.code),
         Outcome::Unknown { fault } => format!("unknown {}", fault.code),
-        Outcome::NotSent { fault, .. } => format!("not sent {}", fault.code),
+        Outcome::NotSent { fault, .. } => format!("turned away {}", fault.code),
+        Outcome::Unreached { fault, .. } => format!("not sent {}", fault.code),
         Outcome::Absent => "absent".to_owned(),
     }
 }

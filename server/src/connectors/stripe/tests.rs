@@ -64,6 +64,7 @@ fn word(next: Next) -> String {
         Outcome::NotSent { fault, retry_after_ms } => {
             format!("not sent {} {retry_after_ms}", fault.code)
         }
+        Outcome::Unreached { fault, .. } => format!("unreached {}", fault.code),
         Outcome::Absent => "absent".to_owned(),
     }
 }
@@ -152,8 +153,8 @@ fn only_what_is_proven_is_believed() {
     }
     let lost = fault("timeout", "no answer");
     assert_eq!(told(CallKind::Send, Heard::Lost(lost.clone())), "unknown timeout");
-    assert_eq!(told(CallKind::Send, Heard::NotSent(lost.clone())), "not sent timeout 0");
-    assert_eq!(told(CallKind::LookUp, Heard::NotSent(lost)), "unknown timeout");
+    assert_eq!(told(CallKind::Send, Heard::NotSent(lost.clone())), "unreached timeout");
+    assert_eq!(told(CallKind::LookUp, Heard::NotSent(lost)), "unreached timeout");
 }
 
 #[test]
