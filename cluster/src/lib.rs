@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
 
-pub use self::store::{ask, contents, is_postgres, new_store, run};
+pub use self::store::{ask, contents, is_postgres, new_store, run, set_clock};
 
 /// How long a cluster may take until it answers, recovery from a crash included.
 const READY_MAX: Duration = Duration::from_secs(60);

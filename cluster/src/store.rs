@@ -40,6 +40,26 @@ pub fn ask(address: &str, sql: &str) -> Vec<Vec<String>> {
     rows(&mut Client::connect(address, NoTls).expect("the cluster answers"), sql)
 }
 
+/// Sets the clock of one PostgreSQL database, for as long as it lives: `told` is an expression for the
+/// time, in which `pg_catalog.clock_timestamp()` is the true one. Sessions that are open learn of a
+/// change, but not of the first time that it is set.
+///
+/// # Panics
+/// When it cannot be set.
+pub fn set_clock(address: &str, told: &str) {
+    run(
+        address,
+        &format!(
+            "create or replace function public.clock_timestamp() returns timestamptz
+                language sql volatile as $function$ select {told} $function$;
+            do $$ begin
+                execute format('alter database %I set search_path = public, pg_catalog',
+                    current_database());
+            end $$"
+        ),
+    );
+}
+
 /// Everything that a PostgreSQL store holds, table by table, as bytes to search in.
 ///
 /// # Panics

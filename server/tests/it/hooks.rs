@@ -186,14 +186,11 @@ fn a_refund_that_fails_later_is_found_without_webhooks() {
     assert_eq!(house.refund(&payment, 4_000), 201);
     house.stripe.is_old(10);
     house.stripe.becomes("failed");
-    let path = house.server.database.trim_start_matches("sqlite:").to_owned();
-    let store = rusqlite::Connection::open(path).expect("our own file");
-    store.busy_timeout(Duration::from_secs(10)).expect("a store that is shared");
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let yesterday = i64::try_from(since.as_millis()).expect("a time") - 86_400_000;
-    let swept = "update connector_sweep set since_ms = ?1";
+    let swept = format!("update connector_sweep set since_ms = {yesterday}");
     house.eventually("reversed", |house| {
-        store.execute(swept, [yesterday]).expect("our own table");
+        house.server.change_store(&swept);
         house.statuses(&payment) == ["reversed"]
     });
     assert_eq!(house.refundable(&payment), 10_000);
@@ -297,11 +294,8 @@ fn what_was_thanked_for_survives_a_crash() {
     assert_eq!(deliver(&house.server, &house.hook_path, &told).status, 200);
     house.server.kill9();
     // As a restart an hour later would find it: nobody has claimed it any more.
-    let path = house.server.database.trim_start_matches("sqlite:").to_owned();
-    let store = rusqlite::Connection::open(path).expect("our own file");
     let sql = "update inbox_message set next_try_at_ms = 0 where next_try_at_ms is not null";
-    store.execute(sql, []).expect("our own table");
-    drop(store);
+    house.server.change_store(sql);
     house.server.start_again();
     house.eventually("reversed", |house| house.statuses(&payment) == ["reversed"]);
     house.verify();

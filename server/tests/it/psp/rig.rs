@@ -148,7 +148,6 @@ impl Rig {
     pub(crate) fn with_clock(psp_args: &[&str]) -> Rig {
         let folder = tempfile::tempdir().expect("a directory for temporary files");
         let clock = folder.path().join("clock");
-        std::fs::write(&clock, "+0").expect("writable");
         let options = Options { clock: Some(clock), ..Options::default() };
         // The PSP's lists are another story, and would be read each time the clock moves.
         let options = options.env("REQUITE_PSP_SWEEP_MS", "0");
@@ -273,10 +272,7 @@ impl Rig {
 
     /// Sets the server's clock ahead of the machine's.
     pub(crate) fn set_clock(&self, ahead: Duration) {
-        let clock = self.folder.path().join("clock");
-        let next = self.folder.path().join("clock.next");
-        std::fs::write(&next, format!("+{}", ahead.as_secs())).expect("writable");
-        std::fs::rename(&next, &clock).expect("one folder");
+        self.server.set_clock(ahead);
     }
 
     /// Waits until no refund is open.

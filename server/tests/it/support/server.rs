@@ -17,6 +17,9 @@ use super::{Cli, Key, Request, Response};
 /// How long a start may take until the ready line. Recovery of a large store is not checked here.
 const READY_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How long a change behind the server's back waits for the server's own.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
 /// How a server is started. The default is a fresh SQLite store and the system's clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -26,10 +29,11 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     /// Further arguments after `serve`.
     pub(crate) args: Vec<String>,
-    /// Stops the server's wall clock at this time (`2024-09-15 12:27:45`, UTC). Needs libfaketime.
+    /// Stops the server's wall clock, and its database's, at this time (`2024-09-15 12:27:45`, UTC). Needs
+    /// libfaketime.
     pub(crate) frozen_at: Option<String>,
-    /// A file that says what the server's wall clock is ahead of the machine's (`+25h`), now and whenever
-    /// it changes. Needs libfaketime.
+    /// A file for [`Server::set_clock`], which says what the server's wall clock is ahead of the machine's.
+    /// Needs libfaketime.
     pub(crate) clock: Option<PathBuf>,
 }
 
@@ -60,9 +64,21 @@ impl Server {
         let database =
             options.database.clone().unwrap_or_else(|| requite_cluster::new_store(dir.path()));
         let log = dir.path().join("server.log");
+        if let Some(time) = &options.frozen_at {
+            tell_time(&database, &format!("timestamptz '{time}+00'"));
+        }
+        if let Some(clock) = &options.clock {
+            set_ahead(clock, &database, Duration::ZERO);
+        }
         let (child, addr) = spawn(&options, &database, "127.0.0.1:0", &log);
         let base_url = format!("http://{addr}");
         Server { addr, base_url, database, options, child, dir }
+    }
+
+    /// Sets the clock of a server that was started with one of its own ahead of the machine's.
+    pub(crate) fn set_clock(&self, ahead: Duration) {
+        let clock = self.options.clock.as_ref().expect("it has a clock of its own");
+        set_ahead(clock, &self.database, ahead);
     }
 
     /// The command line on this server's store.
@@ -198,7 +214,8 @@ impl Server {
         match self.database.strip_prefix("sqlite:") {
             Some(path) => {
                 let store = rusqlite::Connection::open(path).expect("the server's own file");
-                store.execute_batch(sql).expect("nobody holds the store");
+                store.busy_timeout(BUSY_MAX).expect("a store that is shared");
+                store.execute_batch(sql).expect("a statement that works");
             }
             None => requite_cluster::run(&self.database, sql),
         }
@@ -217,6 +234,21 @@ impl Drop for Server {
         if thread::panicking() {
             eprintln!("--- log of the server at {} ---\n{}", self.base_url, self.log());
         }
+    }
+}
+
+fn set_ahead(clock: &Path, database: &str, ahead: Duration) {
+    let next = clock.with_extension("next");
+    fs::write(&next, format!("+{}", ahead.as_secs())).expect("writable");
+    fs::rename(&next, clock).expect("one folder");
+    let told = format!("pg_catalog.clock_timestamp() + interval '{} s'", ahead.as_secs());
+    tell_time(database, &told);
+}
+
+/// A database that several servers share has the clock that counts.
+fn tell_time(database: &str, told: &str) {
+    if database.starts_with("postgres:") {
+        requite_cluster::set_clock(database, told);
     }
 }
 
