@@ -6,8 +6,9 @@
 //! - What broke before the commit was sent is not committed, and tried again. A commit without an
 //!   answer is read back, and then is one or is none; only if that cannot be found out in time the
 //!   caller is told so.
-//! - Works behind a pooler that hands out connections by transaction: statements have no names, and
-//!   settings end with their transaction.
+//! - Works behind a pooler that hands out connections by transaction: settings end with their
+//!   transaction, and prepared statements are used only where the session is proven to have them
+//!   ([`prepared`]).
 //! - A node that stops in the middle of a transaction holds its locks for 5 s at most ([`BEGIN`]).
 //!
 //! SQL stands beside the function that runs it; its first line is its name. Start at
@@ -17,6 +18,7 @@ mod link;
 mod load;
 mod migrate;
 mod pool;
+mod prepared;
 mod rows;
 mod save;
 mod spread;
@@ -31,6 +33,8 @@ use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use self::link::{Link, Session, Trouble, query};
 pub(super) use self::pool::Pool;
+pub(super) use self::prepared::Connection;
+use self::prepared::End;
 use self::rows::{Parameters, Read, Rows, row};
 use self::save::Before;
 pub(super) use self::statement::{cell, execute, query as query_shared};
@@ -208,7 +212,7 @@ fn proof(changes: &Changes) -> Option<(&Event, bool)> {
 /// Is this event on the books? `None`: not yet, and it may come, as the transaction may be running
 /// still.
 fn is_there(
-    client: &mut postgres::Client,
+    client: &mut Connection,
     (event, is_new): (&Event, bool),
 ) -> Result<Option<bool>, Trouble> {
     let mut session = Session::begin(client, BEGIN)?;
@@ -370,8 +374,8 @@ impl Postgres {
     /// again; on any other the transaction is rolled back.
     fn after(&mut self, trouble: &Trouble) {
         let is_sound = matches!(trouble, Trouble::Conflict { .. } | Trouble::Refused(_));
-        let is_back = is_sound
-            && self.link.client().is_ok_and(|client| client.batch_execute("rollback").is_ok());
+        let is_back =
+            is_sound && self.link.client().is_ok_and(|client| client.end(End::RollBack).is_ok());
         if !is_back {
             self.link.drop_connection();
         }

@@ -194,7 +194,7 @@ impl Bind for Value<'_> {
 #[derive(Clone, Copy)]
 pub(super) enum Sql<'c> {
     Sqlite(&'c rusqlite::Connection),
-    Postgres(&'c RefCell<postgres::Client>),
+    Postgres(&'c RefCell<super::postgres::Connection>),
 }
 
 impl Sql<'_> {

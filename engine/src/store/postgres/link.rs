@@ -1,14 +1,14 @@
 //! A connection that is made anew when it broke, and what its failures mean.
 //!
-//! Statements are sent with their types and without a name, so nothing of them outlives its
-//! transaction: any two transactions may run on different connections of a pooler.
+//! Statements are sent with their types. Which of them the database keeps is [`super::prepared`]'s.
 
 use std::time::{Duration, Instant};
 
 use postgres::config::{SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls, Row};
+use postgres::{Config, NoTls, Row};
 
+use super::prepared::{Connection, End};
 use super::rows::{Parameters, Rows};
 use super::tls;
 use crate::fault::{self, Point, Struck};
@@ -112,18 +112,18 @@ pub(super) fn prepared(mut config: Config) -> Config {
 }
 
 /// A new connection, or why the database is away.
-pub(super) fn connect(config: &Config) -> Result<Client, Trouble> {
+pub(super) fn connect(config: &Config) -> Result<Connection, Trouble> {
     let client = match config.get_ssl_mode() {
         SslMode::Disable => config.connect(NoTls),
         _ => config.connect(tls::connector().map_err(Trouble::Away)?),
     };
-    client.map_err(|cause| Trouble::Away(chain(&cause)))
+    Connection::new(client.map_err(|cause| Trouble::Away(chain(&cause)))?)
 }
 
 /// The way to a database. Connects when it is first used.
 pub(super) struct Link {
     config: Config,
-    client: Option<Client>,
+    client: Option<Connection>,
     /// When it was last tried in vain, and what came of it.
     away: Option<(Instant, String)>,
 }
@@ -134,8 +134,8 @@ impl Link {
     }
 
     /// The connection, made anew where it broke.
-    pub(super) fn client(&mut self) -> Result<&mut Client, Trouble> {
-        if self.client.as_ref().is_some_and(Client::is_closed) {
+    pub(super) fn client(&mut self) -> Result<&mut Connection, Trouble> {
+        if self.client.as_ref().is_some_and(Connection::is_closed) {
             self.client = None;
         }
         if self.client.is_none() {
@@ -172,14 +172,14 @@ impl Link {
 
 /// One transaction's statements.
 pub(super) struct Session<'a> {
-    client: &'a mut Client,
+    client: &'a mut Connection,
 }
 
 impl<'a> Session<'a> {
     /// Begins. `limits` are settings of this one transaction.
-    pub(super) fn begin(client: &'a mut Client, limits: &str) -> Result<Session<'a>, Trouble> {
+    pub(super) fn begin(client: &'a mut Connection, limits: &str) -> Result<Session<'a>, Trouble> {
         fault::attempt(Point::StoreBegin)?;
-        client.batch_execute(limits)?;
+        client.begin(limits)?;
         Ok(Session { client })
     }
 
@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
             return Ok(Vec::new());
         }
         fault::attempt(Point::StoreRead)?;
-        Ok(self.client.query_typed(sql, &wanted.parameters())?)
+        self.client.query(sql, &wanted.parameters())
     }
 
     /// Writes all rows, or none: one row that is not written rolls back the transaction.
@@ -209,30 +209,30 @@ impl<'a> Session<'a> {
             return Ok(0);
         }
         fault::attempt(Point::StoreWrite)?;
-        Ok(self.client.execute_typed(sql, &rows.parameters())?)
+        self.client.execute(sql, &rows.parameters())
     }
 
     /// Statements without parameters, in one go.
     pub(super) fn run(&mut self, sql: &str) -> Result<(), Trouble> {
-        Ok(self.client.batch_execute(sql)?)
+        Ok(self.client.run(sql)?)
     }
 
     pub(super) fn commit(self) -> Result<(), Trouble> {
         fault::attempt(Point::StoreCommit)?;
-        self.client.batch_execute("commit")?;
+        self.client.end(End::Commit)?;
         Ok(fault::attempt(Point::StoreCommitted)?)
     }
 
     pub(super) fn roll_back(self) -> Result<(), Trouble> {
-        Ok(self.client.batch_execute("rollback")?)
+        self.client.end(End::RollBack)
     }
 }
 
 /// A statement with parameters that are no rows.
 pub(super) fn query(
-    client: &mut Client,
+    client: &mut Connection,
     sql: &str,
     parameters: &Parameters<'_>,
 ) -> Result<Vec<Row>, Trouble> {
-    Ok(client.query_typed(sql, parameters)?)
+    client.query(sql, parameters)
 }

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use postgres::{Client, Config};
+use postgres::Config;
 
 use super::link::{Link, Session, Trouble, query};
+use super::prepared::Connection;
 use super::rows::{Read, Rows, row};
 use super::spread::{self, Spread};
 
@@ -88,14 +89,14 @@ pub(super) fn spread(config: &Config) -> Result<Spread, OpenFault> {
 }
 
 /// The number of the schema's newest change.
-fn bring_up(client: &mut Client) -> Result<usize, Trouble> {
+fn bring_up(client: &mut Connection) -> Result<usize, Trouble> {
     let sql = "-- has_schema_table
         select case when to_regclass('requite_schema') is null then 0::bigint else 1::bigint end";
     let rows = query(client, sql, &Vec::new())?;
     if !rows.first().is_some_and(|row| row.flag(0).unwrap_or_default()) {
         // `if not exists` is no help against another process at the same moment: then one of the
         // two is refused, and tries again.
-        let made = client.batch_execute(
+        let made = client.run(
             "-- make_schema_table
             create table if not exists requite_schema (
                 only_row bigint primary key check (only_row = 1),
@@ -134,7 +135,7 @@ fn bring_up(client: &mut Client) -> Result<usize, Trouble> {
 }
 
 /// A commit that was answered must be on disk, and texts must be kept as they are.
-fn check_promises(client: &mut Client) -> Result<(), Trouble> {
+fn check_promises(client: &mut Connection) -> Result<(), Trouble> {
     let sql = "-- settings
         select current_setting('synchronous_commit'), current_setting('server_encoding')";
     let rows = query(client, sql, &Vec::new())?;

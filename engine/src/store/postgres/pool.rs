@@ -12,10 +12,11 @@ use std::cell::RefCell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use postgres::{Client, Config};
+use postgres::Config;
 
 use super::Address;
 use super::link::{self, Trouble};
+use super::prepared::{Connection, End};
 use crate::store::sql::{Result, SqlFault};
 
 /// How long a read or a write waits for a connection.
@@ -33,7 +34,7 @@ const WRITE: &str = "begin isolation level read committed;
     set local lock_timeout = 7000; set local statement_timeout = 10000";
 
 /// What a statement runs on: shared, as a row may be read while the next statement is asked for.
-type Shared = RefCell<Client>;
+type Shared = RefCell<Connection>;
 
 /// How work is framed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub(in crate::store) struct Pool {
 
 #[derive(Default)]
 struct Kept {
-    idle: Vec<Client>,
+    idle: Vec<Connection>,
     /// Idle ones and those in use.
     open: usize,
 }
@@ -149,7 +150,7 @@ impl Drop for Pool {
 /// A connection in use, or the place of one.
 struct Lease<'p> {
     pool: &'p Pool,
-    client: Option<Client>,
+    client: Option<Connection>,
 }
 
 impl Lease<'_> {
@@ -163,7 +164,7 @@ impl Lease<'_> {
         let is_sound = match &done {
             Ok(_) => !client.is_closed(),
             Err(SqlFault::Away(_) | SqlFault::Unheard(_)) => false,
-            Err(_) => frame == Frame::None || client.batch_execute("rollback").is_ok(),
+            Err(_) => frame == Frame::None || client.end(End::RollBack).is_ok(),
         };
         if is_sound {
             self.client = Some(client);
@@ -185,19 +186,20 @@ impl Drop for Lease<'_> {
 }
 
 fn framed<T>(client: &Shared, frame: Frame, work: impl Fn(&Shared) -> Result<T>) -> Result<T> {
-    let run = |sql: &str| client.borrow_mut().batch_execute(sql).map_err(Trouble::from);
+    let begin = |limits: &str| client.borrow_mut().begin(limits);
+    let commit = || client.borrow_mut().end(End::Commit);
     match frame {
         Frame::None => work(client),
         Frame::Snapshot => {
-            run(SNAPSHOT)?;
+            begin(SNAPSHOT)?;
             let value = work(client)?;
-            run("commit")?;
+            commit()?;
             Ok(value)
         }
         Frame::Write => {
-            run(WRITE)?;
+            begin(WRITE)?;
             let value = work(client)?;
-            run("commit").map_err(|trouble| match trouble {
+            commit().map_err(|trouble| match trouble {
                 Trouble::Away(text) => SqlFault::Unheard(text),
                 trouble => SqlFault::from(trouble),
             })?;

@@ -2,9 +2,8 @@
 //! merchant, so that all rows of a merchant lie on one machine and a transaction of one merchant stays
 //! there. What is looked up before it is known whose it is, is small, and lies on every machine.
 
-use postgres::Client;
-
 use super::link::{Session, Trouble, query};
+use super::prepared::Connection;
 use super::rows::{Read, Rows, row};
 
 /// Tables that are copied to every machine: people, credentials and accounts, found by a secret, a name
@@ -26,14 +25,14 @@ pub struct Spread {
 }
 
 /// Has somebody spread this database's tables?
-pub(super) fn is_spread(client: &mut Client) -> Result<bool, Trouble> {
+pub(super) fn is_spread(client: &mut Connection) -> Result<bool, Trouble> {
     let sql = "-- is_spread
         select 1 from requite_spread";
     Ok(!query(client, sql, &Vec::new())?.is_empty())
 }
 
 /// Spreads every table that is not spread yet, all of them or none.
-pub(super) fn spread(client: &mut Client) -> Result<Spread, Trouble> {
+pub(super) fn spread(client: &mut Connection) -> Result<Spread, Trouble> {
     let has_citus = "-- has_citus
         select case when to_regproc('create_distributed_table') is null then 0::bigint else 1 end";
     let rows = query(client, has_citus, &Vec::new())?;

@@ -2,32 +2,32 @@
 
 use std::cell::RefCell;
 
+use postgres::Row;
 use postgres::types::{FromSql, ToSql, Type};
-use postgres::{Client, Row};
 
 use super::link::Trouble;
+use super::prepared::Connection;
+use super::rows::Parameters;
 use crate::store::sql::{Cell, Params, Result, SqlFault, Value};
 
 /// All rows of a statement.
 pub(in crate::store) fn query(
-    client: &RefCell<Client>,
+    client: &RefCell<Connection>,
     sql: &str,
     params: Params<'_>,
 ) -> Result<Vec<Row>> {
     let values: Vec<Value<'_>> = params.iter().map(|param| param.value()).collect();
-    let rows = client.borrow_mut().query_typed(&numbered(sql), &typed(&values));
-    Ok(rows.map_err(Trouble::from)?)
+    Ok(client.borrow_mut().query(&numbered(sql), &typed(&values))?)
 }
 
 /// Runs a statement that gives no rows back. How many rows it changed.
 pub(in crate::store) fn execute(
-    client: &RefCell<Client>,
+    client: &RefCell<Connection>,
     sql: &str,
     params: Params<'_>,
 ) -> Result<u64> {
     let values: Vec<Value<'_>> = params.iter().map(|param| param.value()).collect();
-    let changed = client.borrow_mut().execute_typed(&numbered(sql), &typed(&values));
-    Ok(changed.map_err(Trouble::from)?)
+    Ok(client.borrow_mut().execute(&numbered(sql), &typed(&values))?)
 }
 
 /// `?1` is `$1` here. No text of ours has a question mark elsewhere.
@@ -35,7 +35,7 @@ fn numbered(sql: &str) -> String {
     sql.replace('?', "$")
 }
 
-fn typed<'v>(values: &'v [Value<'_>]) -> Vec<(&'v (dyn ToSql + Sync), Type)> {
+fn typed<'v>(values: &'v [Value<'_>]) -> Parameters<'v> {
     fn one<'v>(value: &'v Value<'_>) -> (&'v (dyn ToSql + Sync), Type) {
         match value {
             Value::Integer(value) => (value, Type::INT8),

@@ -386,7 +386,8 @@ const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_
         r.key_text, r.reference_day, r.reference_no, r.asked_at_ms, r.sent_at_ms,
         r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
         q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
-        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata, p.connector
+        q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata, p.connector,
+        p.external_identifier, p.order_ref
     from refund r
     join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
     join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id

@@ -222,9 +222,10 @@ pub(super) fn refund_as_of(
     let (merchant, payment) = (blob(of.merchant.bits()), blob(of.payment.bits()));
     let subject = blob(of.refund.bits());
     let found = connection.find(&sql, params![merchant, subject, payment], |row| {
-        Ok((refund_view(of.merchant, row)?, row.get::<u32>(27)?))
+        let names = (row.get::<Option<String>>(39)?, row.get::<Option<String>>(40)?);
+        Ok((refund_view(of.merchant, row)?, row.get::<u32>(27)?, names))
     })?;
-    let Some((mut refund, asked_seq)) = found else {
+    let Some((mut refund, asked_seq, (registered, order))) = found else {
         return Ok(None);
     };
     if as_of.is_some_and(|seq| seq < asked_seq) {
@@ -241,13 +242,6 @@ pub(super) fn refund_as_of(
     }
     let seq = as_of.unwrap_or(u32::MAX);
     let at = Moment { merchant: of.merchant, payment: of.payment, seq };
-    let sql = "-- payment_names
-        select external_identifier, order_ref from payment
-        where merchant_id = ?1 and payment_id = ?2";
-    let names = connection.find(sql, params![merchant, payment], |row| {
-        Ok((row.get::<Option<String>>(0)?, row.get::<Option<String>>(1)?))
-    })?;
-    let (registered, order) = names.ok_or_else(|| corrupt("a refund without a payment"))?;
     let external_identifier = amended(connection, at)?.name.unwrap_or(registered);
     Ok(Some(RefundOfPayment { refund, external_identifier, order }))
 }

@@ -1,0 +1,225 @@
+//! A connection, and the statements that it keeps prepared: planning takes longer than most of them run.
+//!
+//! A pooler may run any two transactions of a connection in different sessions of the database, and a
+//! session for several clients in turn. So nothing is believed of a session that is not proven in the
+//! transaction itself: a new connection leaves a mark of its own in its session, each transaction reads
+//! the mark as it begins, and only where it is this connection's are statements prepared and prepared ones
+//! used. Elsewhere, and outside of transactions, they are sent whole and without a name. A name that
+//! another client of the session has taken, or has let go of, is an error and never another statement;
+//! after it this connection prepares nothing any more.
+
+use std::collections::HashMap;
+
+use postgres::error::SqlState;
+use postgres::types::{ToSql, Type};
+use postgres::{Client, Row, SimpleQueryMessage, Statement};
+
+use super::link::Trouble;
+use super::rows::Parameters;
+
+/// More than there are statements that are sent again and again.
+const STATEMENTS_MAX: usize = 128;
+/// Marks the session, and says with what.
+const MARK: &str = "-- mark
+    select set_config('requite.connection', gen_random_uuid()::text, false)";
+/// The mark of the session that a transaction runs in; empty where there is none.
+const MARKED: &str = "-- marked
+    select current_setting('requite.connection', true)";
+
+/// A connection to a database.
+pub(in crate::store) struct Connection {
+    client: Client,
+    /// What its session was marked with. `None`: nothing is prepared.
+    mark: Option<String>,
+    /// Does the transaction that is open run in the marked session?
+    is_marked: bool,
+    statements: HashMap<String, Statement>,
+}
+
+impl Connection {
+    pub(super) fn new(mut client: Client) -> Result<Connection, Trouble> {
+        let mark = text(&client.simple_query(MARK)?);
+        Ok(Connection { client, mark, is_marked: false, statements: HashMap::new() })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Begins a transaction. `limits` are its settings.
+    pub(super) fn begin(&mut self, limits: &str) -> Result<(), Trouble> {
+        self.is_marked = false;
+        let found = text(&self.client.simple_query(&format!("{limits};\n{MARKED}"))?);
+        self.is_marked = self.mark.is_some() && found == self.mark;
+        Ok(())
+    }
+
+    /// Ends a transaction.
+    pub(super) fn end(&mut self, how: End) -> Result<(), Trouble> {
+        self.is_marked = false;
+        Ok(self.client.batch_execute(match how {
+            End::Commit => "commit",
+            End::RollBack => "rollback",
+        })?)
+    }
+
+    /// Statements without parameters, in one go.
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), postgres::Error> {
+        self.client.batch_execute(sql)
+    }
+
+    /// All rows of a statement.
+    pub(super) fn query(
+        &mut self,
+        sql: &str,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<Row>, Trouble> {
+        let done = match self.prepared(sql, parameters) {
+            Ok(Some(statement)) => self.client.query(&statement, &values(parameters)),
+            Ok(None) => self.client.query_typed(sql, parameters),
+            Err(cause) => Err(cause),
+        };
+        done.map_err(|cause| self.trouble(cause))
+    }
+
+    /// Runs a statement that gives no rows back. How many rows it changed.
+    pub(super) fn execute(
+        &mut self,
+        sql: &str,
+        parameters: &Parameters<'_>,
+    ) -> Result<u64, Trouble> {
+        let done = match self.prepared(sql, parameters) {
+            Ok(Some(statement)) => self.client.execute(&statement, &values(parameters)),
+            Ok(None) => self.client.execute_typed(sql, parameters),
+            Err(cause) => Err(cause),
+        };
+        done.map_err(|cause| self.trouble(cause))
+    }
+
+    /// The statement, prepared; `None` where it must be sent whole.
+    fn prepared(
+        &mut self,
+        sql: &str,
+        parameters: &Parameters<'_>,
+    ) -> Result<Option<Statement>, postgres::Error> {
+        if !self.is_marked {
+            return Ok(None);
+        }
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(Some(statement.clone()));
+        }
+        if self.statements.len() >= STATEMENTS_MAX {
+            return Ok(None);
+        }
+        let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+        let statement = self.client.prepare_typed(sql, &types)?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(Some(statement))
+    }
+
+    fn trouble(&mut self, cause: postgres::Error) -> Trouble {
+        // 0A000: a table has changed so much that a statement's rows are others.
+        let not_ours = [
+            SqlState::DUPLICATE_PSTATEMENT,
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::FEATURE_NOT_SUPPORTED,
+        ];
+        let is_named = self.is_marked && cause.code().is_some_and(|code| not_ours.contains(code));
+        if !is_named {
+            return Trouble::from(cause);
+        }
+        tracing::warn!(%cause, "another client of the session prepares statements: this one does not");
+        self.mark = None;
+        self.statements.clear();
+        Trouble::Conflict { text: Trouble::from(cause).text(), is_taken: false }
+    }
+}
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Commit,
+    RollBack,
+}
+
+fn values<'p>(parameters: &Parameters<'p>) -> Vec<&'p (dyn ToSql + Sync)> {
+    parameters.iter().map(|(value, _)| *value).collect()
+}
+
+/// The one value that was asked for last.
+fn text(messages: &[SimpleQueryMessage]) -> Option<String> {
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
+        _ => None,
+    });
+    rows.last().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use postgres::{Client, NoTls};
+    use requite_cluster::Cluster;
+
+    use super::{Connection, End};
+    use crate::store::postgres::link::Trouble;
+    use crate::store::postgres::rows::Parameters;
+
+    const BEGIN: &str = "begin isolation level read committed";
+    const NAMES: &str = "select name from pg_prepared_statements";
+
+    fn connection() -> Connection {
+        let address = Cluster::shared().database();
+        let client = Client::connect(&address, NoTls).expect("the cluster answers");
+        Connection::new(client).expect("a marked session")
+    }
+
+    /// One transaction with one statement: how many statements its session has prepared.
+    fn prepared(connection: &mut Connection) -> Result<usize, Trouble> {
+        connection.begin(BEGIN)?;
+        let names = connection.query(NAMES, &Parameters::new())?;
+        connection.end(End::Commit)?;
+        Ok(names.len())
+    }
+
+    #[test]
+    fn statements_are_prepared_once_and_only_within_transactions() {
+        let mut connection = connection();
+        let outside = connection.query(NAMES, &Parameters::new()).expect("readable");
+        assert!(outside.is_empty() && connection.statements.is_empty());
+        for _ in 0..3 {
+            assert_eq!(prepared(&mut connection).expect("readable"), 1);
+        }
+    }
+
+    #[test]
+    fn in_another_session_than_the_marked_one_nothing_is_prepared_or_called_by_its_name() {
+        let mut connection = connection();
+        assert_eq!(prepared(&mut connection).expect("readable"), 1);
+        // Another session: neither our mark nor our statements; and then one with another's mark.
+        for other in ["discard all", "set requite.connection = 'another'"] {
+            connection.run(other).expect("a session of one's own");
+            assert_eq!(prepared(&mut connection).expect("readable"), 0);
+        }
+    }
+
+    #[test]
+    fn a_name_that_another_client_took_or_let_go_of_is_never_another_statement() {
+        let mut connection = connection();
+        assert_eq!(prepared(&mut connection).expect("readable"), 1);
+        connection.run("deallocate all").expect("a session of one's own");
+        let gone = prepared(&mut connection);
+        assert!(matches!(gone, Err(Trouble::Conflict { is_taken: false, .. })), "{gone:?}");
+        connection.end(End::RollBack).expect("it can be rolled back");
+        assert_eq!(prepared(&mut connection).expect("readable"), 0);
+
+        let mut connection = self::connection();
+        // The client's names are numbers in a row: all that it may come to are taken.
+        for number in 0..2_000 {
+            connection.run(&format!("prepare s{number} as select 1")).expect("a free name");
+        }
+        let taken = prepared(&mut connection);
+        assert!(matches!(taken, Err(Trouble::Conflict { is_taken: false, .. })), "{taken:?}");
+        connection.end(End::RollBack).expect("it can be rolled back");
+        assert_eq!(prepared(&mut connection).expect("readable"), 2_000);
+    }
+}
