@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use postgres::Row;
+use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
 use requite_core::refund::{Allocation, Refund};
@@ -19,10 +20,17 @@ use crate::store::{Book, Loaded, NAMELESS_MAX, RefundRecord, Wanted};
 
 type Of = (MerchantId, PaymentId);
 
+/// What the locked rows tell: the payment itself, which never changes, and the head of its history.
 struct Head {
     seq: u32,
     hash: [u8; 32],
     calls: u32,
+    currency: Currency,
+    is_closed: bool,
+    connector: String,
+    connector_payment: Option<String>,
+    connector_settings: Option<String>,
+    fingerprint: [u8; 16],
 }
 
 pub(super) fn load(session: &mut Session<'_>, wanted: &Wanted) -> Result<Loaded, Trouble> {
@@ -88,13 +96,27 @@ fn lock_heads(
     payments: &Rows<'_>,
 ) -> Result<HashMap<Of, Head>, Trouble> {
     let sql = "-- lock_heads
-        select h.merchant_id, h.payment_id, h.seq, h.hash, h.calls
+        select h.merchant_id, h.payment_id, h.seq, h.hash, h.calls, p.currency, p.exponent,
+            case when p.cancelled_at_ms is null and p.fault_code is null then 0::bigint
+                else 1::bigint end,
+            p.connector, p.connector_payment, p.connector_settings, p.fingerprint
         from unnest($1, $2) as w (merchant_id, payment_id)
         join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+        join payment p on p.merchant_id = w.merchant_id and p.payment_id = w.payment_id
         order by h.merchant_id, h.payment_id for update of h";
     let rows = session.select(sql, payments)?;
     let heads = rows.iter().map(|row| {
-        let head = Head { seq: row.count(2)?, hash: row.bytes(3)?, calls: row.count(4)? };
+        let head = Head {
+            seq: row.count(2)?,
+            hash: row.bytes(3)?,
+            calls: row.count(4)?,
+            currency: row.currency(5, 6)?,
+            is_closed: row.flag(7)?,
+            connector: row.text(8)?,
+            connector_payment: row.maybe_text(9)?,
+            connector_settings: row.maybe_text(10)?,
+            fingerprint: row.bytes(11)?,
+        };
         Ok((of(row)?, head))
     });
     heads.collect()
@@ -162,83 +184,76 @@ fn made(merchant: MerchantId, row: &Row) -> Result<KeyOutcome, Trouble> {
 fn books(
     session: &mut Session<'_>,
     payments: &Rows<'_>,
-    mut heads: HashMap<Of, Head>,
+    heads: HashMap<Of, Head>,
 ) -> Result<HashMap<Of, Book>, Trouble> {
+    // One that was registered after the heads were locked has legs and no head: registering it again
+    // will meet it.
     let mut legs = legs(session, payments)?;
-    let sql = "-- books
-        select p.merchant_id, p.payment_id, p.currency, p.exponent,
-            case when p.cancelled_at_ms is null and p.fault_code is null then 0::bigint
-                else 1::bigint end,
-            p.connector, p.connector_payment, p.connector_settings, p.fingerprint
-        from unnest($1, $2) as w (merchant_id, payment_id)
-        join payment p on p.merchant_id = w.merchant_id and p.payment_id = w.payment_id";
-    let mut books = HashMap::new();
-    for row in session.select(sql, payments)? {
-        let of = of(&row)?;
-        // One that was registered after the heads were locked is not there yet: registering it
-        // again will meet it.
-        let Some(head) = heads.remove(&of) else { continue };
+    let books = heads.into_iter().map(|(of, head)| {
         let legs = legs.remove(&of).unwrap_or_default();
-        let payment = Payment::new(of.1, row.currency(2, 3)?, row.flag(4)?, legs);
+        let payment = Payment::new(of.1, head.currency, head.is_closed, legs);
         let book = Book {
             payment: payment.ok_or_else(|| corrupt("a payment with impossible legs"))?,
             seq: head.seq,
             hash: head.hash,
             calls: head.calls,
-            connector: row.text(5)?,
-            connector_payment: row.maybe_text(6)?,
-            connector_settings: row.maybe_text(7)?,
-            registration_fingerprint: row.bytes(8)?,
+            connector: head.connector,
+            connector_payment: head.connector_payment,
+            connector_settings: head.connector_settings,
+            registration_fingerprint: head.fingerprint,
         };
-        books.insert(of, book);
-    }
-    Ok(books)
+        Ok((of, book))
+    });
+    books.collect()
 }
 
+/// Legs with their captures: a row for each capture, and one for each leg without any.
 fn legs(session: &mut Session<'_>, payments: &Rows<'_>) -> Result<HashMap<Of, Vec<Leg>>, Trouble> {
-    let mut captures = captures(session, payments)?;
     let sql = "-- legs
-        select l.merchant_id, l.payment_id, l.leg_no, l.leg_id, l.amount_minor, l.released_minor
+        select l.merchant_id, l.payment_id, l.leg_no, l.leg_id, l.amount_minor, l.released_minor,
+            c.capture_id, c.captured_minor, c.voided_minor, c.refunded_minor, c.reserved_minor,
+            c.disputed_minor, c.excess_minor
         from unnest($1, $2) as w (merchant_id, payment_id)
         join leg l on l.merchant_id = w.merchant_id and l.payment_id = w.payment_id
-        order by l.merchant_id, l.payment_id, l.leg_no";
+        left join capture c on c.merchant_id = w.merchant_id and c.payment_id = w.payment_id
+            and c.leg_no = l.leg_no
+        order by l.merchant_id, l.payment_id, l.leg_no, c.seq";
+    let rows = session.select(sql, payments)?;
     let mut legs: HashMap<Of, Vec<Leg>> = HashMap::new();
-    for row in session.select(sql, payments)? {
-        let (of, number) = (of(&row)?, row.integer(2)?);
+    let mut rows = rows.iter().peekable();
+    while let Some(row) = rows.next() {
+        let (whose, number) = (of(row)?, row.integer(2)?);
+        let is_same = |next: &&Row| {
+            of(next).is_ok_and(|other| other == whose)
+                && next.integer(2).is_ok_and(|other| other == number)
+        };
+        let mut captures: Vec<Capture> = capture(row)?.into_iter().collect();
+        while let Some(next) = rows.next_if(is_same) {
+            captures.extend(capture(next)?);
+        }
         let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
-        let own = captures.remove(&(of, number)).unwrap_or_default();
-        let leg = Leg::new(LegId::new(row.id(3)?), kind, row.minor(4)?, row.minor(5)?, own);
+        let leg = Leg::new(LegId::new(row.id(3)?), kind, row.minor(4)?, row.minor(5)?, captures);
         let leg = leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))?;
-        legs.entry(of).or_default().push(leg);
+        legs.entry(whose).or_default().push(leg);
     }
     Ok(legs)
 }
 
-fn captures(
-    session: &mut Session<'_>,
-    payments: &Rows<'_>,
-) -> Result<HashMap<(Of, i64), Vec<Capture>>, Trouble> {
-    let sql = "-- captures
-        select c.merchant_id, c.payment_id, c.leg_no, c.capture_id, c.captured_minor,
-            c.voided_minor, c.refunded_minor, c.reserved_minor, c.disputed_minor, c.excess_minor
-        from unnest($1, $2) as w (merchant_id, payment_id)
-        join capture c on c.merchant_id = w.merchant_id and c.payment_id = w.payment_id
-        order by c.merchant_id, c.payment_id, c.seq";
-    let mut captures: HashMap<(Of, i64), Vec<Capture>> = HashMap::new();
-    for row in session.select(sql, payments)? {
-        let balance = Balance::new(Sums {
-            captured: row.minor(4)?,
-            voided: row.minor(5)?,
-            refunded: row.minor(6)?,
-            reserved: row.minor(7)?,
-            disputed: row.minor(8)?,
-            excess: row.minor(9)?,
-        });
-        let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
-        let capture = Capture { id: CaptureId::new(row.id(3)?), balance };
-        captures.entry((of(&row)?, row.integer(2)?)).or_default().push(capture);
-    }
-    Ok(captures)
+/// The capture that a leg's row tells of, if it does.
+fn capture(row: &Row) -> Result<Option<Capture>, Trouble> {
+    let Some(id) = row.maybe_id(6)? else {
+        return Ok(None);
+    };
+    let balance = Balance::new(Sums {
+        captured: row.minor(7)?,
+        voided: row.minor(8)?,
+        refunded: row.minor(9)?,
+        reserved: row.minor(10)?,
+        disputed: row.minor(11)?,
+        excess: row.minor(12)?,
+    });
+    let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
+    Ok(Some(Capture { id: CaptureId::new(id), balance }))
 }
 
 /// Refunds that are named, that a key stands for, or that a PSP means.
