@@ -17,7 +17,9 @@ pub(crate) mod batch;
 use std::collections::{HashMap, VecDeque};
 
 use self::batch::{Batch, Decided, Heard, Hold, Verdict};
-use crate::command::{Answer, Command, CommandError, RefundRef, RefundReply, Reply};
+use crate::command::{
+    Answer, Command, CommandError, Noticed, Obstacle, RefundRef, RefundReply, Reply,
+};
 use crate::fault::{self, Point};
 use crate::psp::{Connectors, Instruction};
 use crate::store::{Commit, Store, StoreFault};
@@ -262,6 +264,10 @@ impl<S: Store> Lane<S> {
             let is_news = matches!(command, Command::Settle { .. });
             if is_news && !is_lasting && self.backlog.len() < BACKLOG_MAX {
                 self.backlog.push(command);
+            } else if let Command::Settle { refund, finding } = command {
+                // Whoever asks again finds it: nobody is to listen for ever.
+                let noticed = Noticed::Later(Obstacle::NoAnswer);
+                self.tell_listeners(&Heard { refund, attempt: finding.attempt, noticed });
             }
             let error = match fault {
                 StoreFault::Unavailable(_) => CommandError::Unstored,

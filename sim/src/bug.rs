@@ -4,6 +4,8 @@
 //! They live in the simulation's own wrappers (store, network, clients); no product code knows
 //! about them.
 
+use crate::weather::Climate;
+
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
@@ -31,10 +33,18 @@ pub enum Bug {
     DeafSweep,
     /// A decline is reported as a success.
     DeclineIsSuccess,
+    /// A notice of a PSP that can be asked is believed as it comes.
+    BelievedNotice,
+    /// Notices that wait are forgotten in a crash.
+    ForgetPost,
+    /// Nobody rules on what nobody else can tell.
+    NobodyRules,
+    /// What is given back at the PSP itself is taken for news of nothing.
+    DeafToOthers,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Bug); 12] = [
+    pub const ALL: [(&'static str, Bug); 16] = [
         ("call-before-commit", Bug::CallBeforeCommit),
         ("answer-before-commit", Bug::AnswerBeforeCommit),
         ("unknown-is-failed", Bug::UnknownIsFailed),
@@ -47,7 +57,20 @@ impl Bug {
         ("forget-keys", Bug::ForgetKeys),
         ("deaf-sweep", Bug::DeafSweep),
         ("decline-is-success", Bug::DeclineIsSuccess),
+        ("believed-notice", Bug::BelievedNotice),
+        ("forget-post", Bug::ForgetPost),
+        ("nobody-rules", Bug::NobodyRules),
+        ("deaf-to-others", Bug::DeafToOthers),
     ];
+
+    /// The climate in which it shows; `None`: any.
+    pub fn climate(self) -> Climate {
+        match self {
+            Bug::BelievedNotice => Climate::LyingPsp,
+            Bug::ForgetPost | Bug::NobodyRules => Climate::RepeatPsp,
+            _ => Climate::Mixed,
+        }
+    }
 
     pub fn named(name: &str) -> Option<Bug> {
         let listed = Bug::ALL.iter().find(|(word, _)| *word == name);

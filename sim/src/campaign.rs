@@ -27,7 +27,7 @@ const FAULTS_FROM: u64 = 50_000;
 const MOVES_FROM: u64 = 900_000;
 
 /// Faults that must have struck, by group and name.
-const FAULTS: [(&str, &str); 32] = [
+const FAULTS: [(&str, &str); 45] = [
     ("transaction", "load fails"),
     ("transaction", "save fails"),
     ("transaction", "constraint broken"),
@@ -60,6 +60,19 @@ const FAULTS: [(&str, &str); 32] = [
     ("clock", "set forward"),
     ("sweep", "could not read"),
     ("store", "sqlite"),
+    ("PSP", "refused at once"),
+    ("PSP", "refund made by hand"),
+    ("notice", "settled"),
+    ("notice", "nothing new"),
+    ("notice", "made elsewhere"),
+    ("notice", "later"),
+    ("notice", "put aside as odd"),
+    ("notice", "store failed"),
+    ("notice", "read in a list"),
+    ("people", "succeeded"),
+    ("people", "declined"),
+    ("people", "failed"),
+    ("command", "person's word, refused"),
 ];
 
 /// Moves that the states allow and that no run makes, with the reason.
@@ -183,6 +196,8 @@ fn summary(out: &mut dyn Write, sum: &Sum) -> Result<()> {
         "call",
         "outcome",
         "PSP",
+        "notice",
+        "people",
         "clock",
         "sweep",
         "check",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use requite_engine::command::{Answer, CommandError, RefundRef, RefundRequest, Reply};
+use requite_engine::command::{Answer, CommandError, RefundRef, RefundRequest, Reply, Wait};
 
 use crate::disk::{SharedTap, tap};
 use crate::model::{Expected, Verdict};
@@ -23,7 +23,7 @@ pub struct Inbox {
 pub type SharedInbox = Arc<Mutex<Inbox>>;
 
 /// A client that waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Ticket {
     pub request: Option<Box<RefundRequest>>,
     /// What must have become of it; `None` until it was committed.
@@ -35,9 +35,24 @@ pub struct Ticket {
     pub expires_at_ms: Option<i64>,
     /// Taken by the lane, and waiting for an outcome.
     pub is_taken: bool,
+    /// A notice's message in the inbox.
+    pub message: Option<u64>,
+    /// Which of the PSP's refunds a notice is about.
+    pub at_psp: Option<usize>,
 }
 
 impl Ticket {
+    /// May it be answered later than by the step that took it?
+    pub fn may_wait(&self) -> bool {
+        match &self.expected {
+            Some(Expected::Heard(_)) => !self.has_failed,
+            _ => {
+                let waits = self.request.as_ref().is_some_and(|r| r.wait == Wait::Outcome);
+                waits && !self.has_failed && self.awaits().is_some()
+            }
+        }
+    }
+
     /// The refund whose outcome it waits for.
     pub fn awaits(&self) -> Option<RefundRef> {
         let request = self.request.as_ref()?;

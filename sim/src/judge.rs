@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use requite_core::decide::{Ask, Refusal};
 use requite_core::refund::Status;
-use requite_engine::command::{Command, CommandError, RefundRef, RefundReply, Reply, Wait};
+use requite_engine::command::{
+    Command, CommandError, Notice, Noticed, Obstacle, RefundRef, RefundReply, Reply, Resolved,
+};
 use requite_engine::psp::{CallKind, Instruction};
 use requite_engine::read::{PaymentView, Reads};
 use requite_engine::store::SqlReads;
@@ -15,8 +17,8 @@ use requite_engine::store::{Changes, Loaded, Store, Wanted};
 use crate::desk::{Result_, Ticket};
 use crate::disk::Disk;
 use crate::model::{Expected, Model, Verdict};
-use crate::psp::{Psp, State};
-use crate::world::World;
+use crate::psp::{Psp, Recourse, State};
+use crate::world::{World, sums_agree};
 
 /// R3: once the faults stop and the PSP has decided everything it decides, all is settled within
 /// two waits of the longest schedule (six hours each: a look-up, and the call after "nothing is
@@ -100,6 +102,11 @@ impl World {
             self.trace.say(|| format!("  {number} <- {}", answer_line(&result)));
             self.check_answer(&ticket, &result, &awaited)
                 .map_err(|what| format!("{what}: {number} <- {result:?}, {:?}", ticket.expected))?;
+            if let Some(message) = ticket.message {
+                let wall_ms = self.now_ms + self.skew_ms;
+                let word = self.post.answered(message, &result, wall_ms);
+                self.tally.add("notice", word);
+            }
         }
         if self.is_dead() {
             return Ok(());
@@ -111,8 +118,7 @@ impl World {
             let Some(ticket) = self.tickets.get(&number) else {
                 continue;
             };
-            let waits = ticket.request.as_ref().is_some_and(|r| r.wait == Wait::Outcome);
-            if !waits || ticket.has_failed || ticket.awaits().is_none() {
+            if !ticket.may_wait() {
                 return Err(format!("{number} should have been answered: {ticket:?}"));
             }
         }
@@ -160,7 +166,22 @@ impl World {
                 Err(CommandError::BookingRefused { is_replay: told, .. }),
             ) => hold(told == is_replay, "I9: a refused capture or void told otherwise"),
             (Expected::KeyReused, Err(CommandError::KeyReused))
-            | (Expected::PaymentUnknown, Err(CommandError::PaymentUnknown)) => Ok(()),
+            | (Expected::PaymentUnknown, Err(CommandError::PaymentUnknown))
+            | (Expected::Ruled, Ok(Reply::Resolved(Resolved::Done(_)))) => Ok(()),
+            (Expected::Noticed(should_be), Ok(Reply::Noticed(is))) => {
+                hold(should_be == is, "a notice came to something else")
+            }
+            (Expected::Heard(refund), Ok(Reply::Noticed(is))) => {
+                let may_be = [
+                    Noticed::Settled(*refund),
+                    Noticed::Known(*refund),
+                    Noticed::Later(Obstacle::NoAnswer),
+                ];
+                hold(may_be.contains(is), "what was asked about came to something else")
+            }
+            (Expected::Resolved(should_be), Ok(Reply::Resolved(is))) => {
+                hold(should_be == is, "a person's word came to something else")
+            }
             _ => Err(String::from("another answer")),
         }
     }
@@ -234,11 +255,18 @@ impl World {
         self.check_psp()?;
         for execution in &self.psp.executions {
             let is_known = self.model.refunds.contains_key(&execution.refund);
-            hold(is_known, "R2: the PSP made a refund that we do not have")?;
+            let may_come = execution.is_external && !(is_final && execution.counts());
+            hold(is_known || may_come, "R2: the PSP made a refund that we do not have")?;
+        }
+        if is_final {
+            sums_agree(&self.model, &self.psp)?;
         }
         for (refund, kept) in &self.model.refunds {
-            let account = &self.model.payments[&(refund.merchant, refund.payment)];
-            if account.is_immediate {
+            let of = (refund.merchant, refund.payment);
+            if self.mixed.contains(&of) {
+                continue;
+            }
+            if self.model.payments[&of].is_immediate {
                 hold(kept.status == Status::Succeeded, "no PSP, no waiting")?;
                 continue;
             }
@@ -316,7 +344,9 @@ pub fn unsettled(model: &Model, psp: &Psp) -> Vec<RefundRef> {
     let stays = |refund: &RefundRef| {
         let status = model.refunds[refund].status;
         let is_known = matches!(status, Status::Pending | Status::RequiresAction);
-        is_known && psp.executions_of(*refund).any(|execution| execution.is_for_ever)
+        // What cannot be asked may keep to itself for ever that it has it.
+        let may_say = is_known || psp.policy.recourse == Recourse::Repeat;
+        may_say && psp.executions_of(*refund).any(|execution| execution.is_for_ever)
     };
     model.open.iter().copied().filter(|refund| !stays(refund)).collect()
 }
@@ -409,7 +439,10 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         Command::Wake { refund, is_restart, .. } => {
             format!("wake {}{}", short(*refund), if *is_restart { " (restart)" } else { "" })
         }
-        Command::Notice(notice) => format!("notice {:?} {}", notice.outcome, notice.amount.units()),
+        Command::Notice(notice) => {
+            let Notice { mark, amount, outcome, said_at_ms, .. } = notice.as_ref();
+            format!("notice {mark:?} {} {outcome:?} said {said_at_ms:?}", amount.units())
+        }
         Command::Resolve(request) => {
             format!("resolve {} {}", short(request.refund), request.ruling.word())
         }
@@ -445,6 +478,11 @@ pub fn word(expected: &Expected) -> &'static str {
         Expected::NotBooked { .. } => "capture or void refused",
         Expected::KeyReused => "capture or void, key reused",
         Expected::PaymentUnknown => "capture or void, no payment",
+        Expected::Noticed(Noticed::Odd(_)) => "notice, odd",
+        Expected::Noticed(_) => "notice",
+        Expected::Heard(_) => "notice, asked about",
+        Expected::Resolved(_) => "person's word, refused",
+        Expected::Ruled => "person's word",
         Expected::Noted => "news",
     }
 }

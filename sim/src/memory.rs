@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use requite_core::id::{MerchantId, PaymentId, ReasonId};
+use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::payment::Payment;
 use requite_core::schedule;
 use requite_engine::audit::{History, Report};
@@ -12,7 +12,8 @@ use requite_engine::event::Event;
 use requite_engine::key::{KeyOutcome, KeyRecord};
 use requite_engine::psp::CallKind;
 use requite_engine::store::{
-    Book, Changes, Commit, JournalLine, Loaded, RefundRecord, Store, StoreFault, Wanted,
+    Book, Changes, Commit, JournalLine, Loaded, NAMELESS_MAX, RefundRecord, Store, StoreFault,
+    Wanted,
 };
 
 type Of = (MerchantId, PaymentId);
@@ -23,6 +24,8 @@ pub struct Tables {
     books: BTreeMap<Of, Book>,
     externals: BTreeMap<(MerchantId, String), PaymentId>,
     refunds: BTreeMap<RefundRef, RefundRecord>,
+    /// What the PSP calls them.
+    named: BTreeMap<(MerchantId, PaymentId, String), BTreeSet<RefundRef>>,
     due: BTreeSet<(i64, RefundRef)>,
     attempts: BTreeMap<(RefundRef, u32), CallKind>,
     events: BTreeMap<Of, Vec<Event>>,
@@ -118,6 +121,21 @@ impl Tables {
             }
             loaded.keys.insert(*at, record.clone());
         }
+        for (merchant, payment, told) in wanted.psp_refunds.iter().chain(&wanted.externals) {
+            let named = self.named.get(&(*merchant, *payment, told.clone()));
+            refunds.extend(named.into_iter().flatten().filter(|refund| {
+                let record = &self.refunds[*refund];
+                let is_wanted = wanted.psp_refunds.contains(&(*merchant, *payment, told.clone()));
+                let is_named = record.refund.psp_refund.as_ref() == Some(told);
+                is_named && (is_wanted || record.is_external)
+            }));
+        }
+        for of in &wanted.nameless {
+            let open = self.refunds_of(*of).filter(|(_, record)| {
+                record.refund.status.is_open() && record.refund.psp_refund.is_none()
+            });
+            refunds.extend(open.map(|(key, _)| *key).take(NAMELESS_MAX as usize));
+        }
         let books = payments.iter().filter_map(|of| Some((*of, self.books.get(of)?)));
         loaded.books = books.map(|(of, book)| (of, book.clone())).collect();
         let records = refunds.iter().filter_map(|key| Some((*key, self.refunds.get(key)?)));
@@ -174,6 +192,10 @@ impl Tables {
         if let Some(at) = record.refund.next_action_at_ms {
             self.due.insert((at, key));
         }
+        if let Some(told) = &record.refund.psp_refund {
+            let at = (key.merchant, key.payment, told.clone());
+            self.named.entry(at).or_default().insert(key);
+        }
         let next = record.refund.next_action_at_ms;
         let old = self.refunds.insert(key, record);
         let was_due = old.as_ref().and_then(|old| old.refund.next_action_at_ms);
@@ -183,17 +205,21 @@ impl Tables {
         old
     }
 
+    fn refunds_of(&self, of: Of) -> impl Iterator<Item = (&RefundRef, &RefundRecord)> {
+        let (low, high) = bounds(of);
+        self.refunds.range(low..=high)
+    }
+
     fn history(&self, of: Of) -> History {
-        let (merchant, payment) = of;
-        let low = RefundRef { merchant, payment, refund: requite_core::id::RefundId::new(0) };
-        let high = RefundRef { refund: requite_core::id::RefundId::new(u128::MAX), ..low };
+        let (merchant, _) = of;
+        let (low, high) = bounds(of);
         let mut sends = BTreeMap::new();
         for ((key, _), kind) in self.attempts.range((low, 0)..=(high, u32::MAX)) {
             if *kind == CallKind::Send {
                 *sends.entry(key.refund).or_insert(0) += 1;
             }
         }
-        let refunds = self.refunds.range(low..=high);
+        let refunds = self.refunds_of(of);
         History {
             merchant,
             book: self.books[&of].clone(),
@@ -203,6 +229,12 @@ impl Tables {
             sends,
         }
     }
+}
+
+/// The first and the last id that a payment's refunds may have.
+fn bounds((merchant, payment): Of) -> (RefundRef, RefundRef) {
+    let low = RefundRef { merchant, payment, refund: RefundId::new(0) };
+    (low, RefundRef { refund: RefundId::new(u128::MAX), ..low })
 }
 
 /// For planted bugs: the same book with another balance.

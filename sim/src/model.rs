@@ -12,13 +12,16 @@ use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, Refund
 use requite_core::money::{MINOR_MAX, Minor};
 use requite_core::refund::Status;
 use requite_core::schedule;
-use requite_core::settle::{Finding, Outcome};
 use requite_engine::command::{
-    Booking, BookingRequest, Command, Reason, RefundRef, RefundRequest, Registered, Registration,
+    Booking, BookingRequest, Command, Noticed, Reason, RefundRef, RefundRequest, Registered,
+    Registration, Resolved,
 };
 use requite_engine::event::{Event, Kind};
 use requite_engine::key::{KEY_LIFE_MS, Key, KeyOutcome, Lifetime, UNTOLD_LIFE_MS};
 use requite_engine::store::{Changes, RefundRecord};
+
+mod news;
+mod notice;
 
 pub type Of = (MerchantId, PaymentId);
 
@@ -51,6 +54,14 @@ pub struct LegSum {
     captures: usize,
 }
 
+impl LegSum {
+    /// It was captured once, and nothing more can be. This model keeps sums per leg, and what of money
+    /// that was paid beyond what is left is excess is a matter of captures.
+    fn is_whole(&self) -> bool {
+        self.captures == 1 && self.captured + self.released == self.authorised
+    }
+}
+
 impl Account {
     pub fn captured(&self) -> i64 {
         self.legs.iter().map(|leg| leg.captured).sum()
@@ -70,7 +81,11 @@ pub struct Kept {
     /// Asked for with a key of the caller's own.
     is_keyed: bool,
     /// What the PSP called it, once it did.
-    psp_refund: Option<String>,
+    pub psp_refund: Option<String>,
+    /// It was made at the PSP, and no call of ours asked for it.
+    pub is_external: bool,
+    /// When the newest notice that was believed says it happened.
+    heard_ms: Option<i64>,
 }
 
 /// What a key stands for.
@@ -118,6 +133,12 @@ pub enum Expected {
     PaymentUnknown,
     /// The key was used for another capture or void.
     KeyReused,
+    Noticed(Noticed),
+    /// A notice that is answered with what a call about this refund finds.
+    Heard(RefundRef),
+    Resolved(Resolved),
+    /// A person's word that is on the books.
+    Ruled,
     Noted,
 }
 
@@ -150,8 +171,12 @@ pub struct Model {
     known: BTreeSet<RefundRef>,
     /// An answer got lost in this run: a crash, or a commit without an answer.
     has_lost: bool,
-    /// Calls of the living process whose outcome is not here yet.
-    under_way: BTreeMap<RefundRef, u32>,
+    /// Calls of living lanes whose outcome is not here yet, by the lane's number.
+    under_way: BTreeMap<(usize, RefundRef), u32>,
+    /// The lane whose commands are shown.
+    pub lane: usize,
+    /// What the PSP calls refunds, by payment.
+    named: BTreeMap<(Of, String), BTreeSet<RefundRef>>,
     /// Refunds of which somebody may be told in this step.
     news: BTreeSet<RefundRef>,
     /// Calls that the batch at hand makes.
@@ -163,7 +188,7 @@ pub struct Model {
 impl Model {
     /// A call leaves.
     pub fn called(&mut self, refund: RefundRef, attempt: u32) {
-        self.under_way.insert(refund, attempt);
+        self.under_way.insert((self.lane, refund), attempt);
     }
 
     /// Commands reach the lane: a call whose outcome is among them is over.
@@ -171,11 +196,16 @@ impl Model {
         if let Command::Settle { refund, .. } | Command::Wake { refund, .. } = command {
             self.news.insert(*refund);
         }
-        if let Command::Settle { refund, finding } = command
-            && self.under_way.get(refund) == Some(&finding.attempt)
-        {
-            self.under_way.remove(refund);
+        if let Command::Settle { refund, finding } = command {
+            let at = (self.lane, *refund);
+            if self.under_way.get(&at) == Some(&finding.attempt) {
+                self.under_way.remove(&at);
+            }
         }
+    }
+
+    fn is_called(&self, refund: RefundRef) -> bool {
+        self.under_way.contains_key(&(self.lane, refund)) || self.called_now.contains(&refund)
     }
 
     /// A step is over, and its answers were heard.
@@ -183,9 +213,9 @@ impl Model {
         self.news.clear();
     }
 
-    /// The process died, and its calls with it.
-    pub fn crashed(&mut self) {
-        self.under_way.clear();
+    /// A process died, and the calls of its lanes with it.
+    pub fn crashed(&mut self, lanes: std::ops::Range<usize>) {
+        self.under_way.retain(|(lane, _), _| !lanes.contains(lane));
         self.has_lost = true;
     }
 
@@ -216,11 +246,9 @@ impl Model {
                 self.wake(*refund, *at_ms, *is_restart);
                 Expected::Noted
             }
-            // No PSP of the simulation tells anything without being asked.
-            Command::Notice(_)
-            | Command::Resolve(_)
-            | Command::Expire { .. }
-            | Command::Learn { .. } => Expected::Noted,
+            Command::Notice(notice) => self.notice(notice),
+            Command::Resolve(request) => self.resolve(request),
+            Command::Expire { .. } | Command::Learn { .. } => Expected::Noted,
         }
     }
 
@@ -517,6 +545,8 @@ impl Model {
             due_ms: schedule::next_action_at(status, 0, request.ask.at_ms),
             is_keyed: request.details.key_text.is_some(),
             psp_refund: None,
+            is_external: false,
+            heard_ms: None,
         };
         if status.is_open() {
             self.open.insert(refund);
@@ -528,144 +558,6 @@ impl Model {
         for key in &request.keys {
             self.bind(request, key, BoundTo::Refund(refund));
         }
-    }
-
-    // --- News ---
-
-    fn settle(&mut self, refund: RefundRef, finding: &Finding) {
-        let Some(kept) = self.refunds.get(&refund) else {
-            return;
-        };
-        let is_success = matches!(finding.outcome, Outcome::Succeeded { .. });
-        let is_old = finding.attempt < kept.attempt && !is_success;
-        let is_no = matches!(
-            finding.outcome,
-            Outcome::Declined { .. } | Outcome::Failed { .. } | Outcome::Voided { .. }
-        );
-        let changes_closed = if kept.status == Status::Succeeded { is_no } else { is_success };
-        if is_old || (!kept.status.is_open() && !changes_closed) {
-            return;
-        }
-        let named = finding.outcome.psp_refund();
-        let is_of_another = named.is_some() && kept.psp_refund.is_some();
-        if is_of_another && named != kept.psp_refund.as_deref() && !is_success {
-            return;
-        }
-        let was = kept.status;
-        // What did not reach the PSP used up none of the waits between look-ups.
-        let is_unreached = matches!(finding.outcome, Outcome::Unreached { .. });
-        let is_turned_away = matches!(finding.outcome, Outcome::NotSent { .. });
-        let is_nothing = is_unreached || is_turned_away || finding.outcome == Outcome::Absent;
-        if was == Status::Ready && is_nothing {
-            return;
-        }
-        let (sends, calls) = (kept.sends, kept.attempt);
-        let is_pending = matches!(was, Status::Pending | Status::RequiresAction);
-        // When it is sent again, if it is.
-        let mut again_ms = None;
-        let to = match &finding.outcome {
-            Outcome::Succeeded { .. } => Status::Succeeded,
-            Outcome::Pending { .. } => Status::Pending,
-            Outcome::RequiresAction { .. } => Status::RequiresAction,
-            _ if is_no && was == Status::Succeeded => Status::Reversed,
-            Outcome::Declined { .. } => Status::Declined,
-            Outcome::Failed { .. } => Status::Failed,
-            Outcome::Voided { .. } => Status::Voided,
-            Outcome::NotSent { retry_after_ms, .. } if was == Status::Dispatched => {
-                again_ms = Some(schedule::after_not_sent(sends).max(*retry_after_ms));
-                Status::Ready
-            }
-            Outcome::Unreached { retry_after_ms, .. } => {
-                again_ms = Some(schedule::after_unreached(calls, *retry_after_ms));
-                if was == Status::Dispatched { Status::Ready } else { was }
-            }
-            Outcome::NotSent { .. } | Outcome::Unknown { .. } if is_pending => was,
-            Outcome::Absent if was == Status::Unknown && kept.psp_refund.is_none() => {
-                again_ms = Some(schedule::after_absent(sends));
-                Status::Ready
-            }
-            Outcome::NotSent { .. } | Outcome::Unknown { .. } | Outcome::Absent => Status::Unknown,
-        };
-        let sends_again = again_ms == Some(0);
-        let to = if sends_again { Status::Dispatched } else { to };
-        let kept = self.refunds.get_mut(&refund).expect("it was just there");
-        if named.is_some() {
-            kept.psp_refund = named.map(str::to_owned);
-        }
-        let looks = kept.looks.saturating_sub(u32::from(is_unreached));
-        kept.looks = if to == was { looks } else { 0 };
-        if sends_again {
-            kept.attempt += 1;
-            kept.sends += 1;
-            self.called_now.insert(refund);
-        }
-        self.move_to(refund, to, finding.at_ms);
-        if let (Some(distance), true) = (again_ms, to == Status::Ready || is_unreached) {
-            let kept = self.refunds.get_mut(&refund).expect("it was just there");
-            kept.due_ms = Some(finding.at_ms + distance);
-        }
-    }
-
-    fn wake(&mut self, refund: RefundRef, at_ms: i64, is_restart: bool) {
-        let Some(kept) = self.refunds.get_mut(&refund) else {
-            return;
-        };
-        let Some(due_ms) = kept.due_ms else { return };
-        let is_due = due_ms <= at_ms || due_ms > at_ms + schedule::FARTHEST;
-        if self.under_way.contains_key(&refund) || self.called_now.contains(&refund) {
-            if is_due {
-                kept.due_ms = Some(at_ms + schedule::DISPATCH_GRACE);
-                self.touched.insert(refund);
-            }
-            return;
-        }
-        // What is ready has no call that died: a restart does not hurry it.
-        if !is_due && (!is_restart || kept.status == Status::Ready) {
-            return;
-        }
-        self.called_now.insert(refund);
-        let (to, looks) = match kept.status {
-            Status::Dispatched => (Status::Unknown, 0),
-            Status::Ready => (Status::Dispatched, 0),
-            looked_up => (looked_up, kept.looks + u32::from(!is_restart)),
-        };
-        if to == Status::Dispatched {
-            kept.sends += 1;
-        }
-        kept.attempt += 1;
-        self.move_to(refund, to, at_ms);
-        let kept = self.refunds.get_mut(&refund).expect("it was just there");
-        kept.looks = looks;
-        kept.due_ms = Some(at_ms + schedule::DISPATCH_GRACE);
-    }
-
-    fn move_to(&mut self, refund: RefundRef, to: Status, at_ms: i64) {
-        let kept = self.refunds.get_mut(&refund).expect("the caller found it");
-        let held = kept.status.holds_money();
-        kept.status = to;
-        kept.due_ms = schedule::next_action_at(to, kept.looks, at_ms);
-        let account = self.payments.get_mut(&(refund.merchant, refund.payment));
-        let leg = &mut account.expect("a refund has its payment").legs[kept.leg];
-        match (held, to.holds_money()) {
-            // Money that comes free covers excess first.
-            (true, false) => {
-                let covers = kept.amount.min(leg.excess);
-                leg.excess -= covers;
-                leg.held -= kept.amount - covers;
-            }
-            (false, true) => {
-                let fits = kept.amount.min(leg.captured - leg.held);
-                leg.held += fits;
-                leg.excess += kept.amount - fits;
-            }
-            _ => {}
-        }
-        if to.is_open() {
-            self.open.insert(refund);
-        } else {
-            self.open.remove(&refund);
-        }
-        self.touched.insert(refund);
     }
 
     // --- What was committed ---
@@ -717,6 +609,7 @@ impl Model {
             refund.status,
             (refund.attempt, refund.sends),
             refund.next_action_at_ms,
+            (refund.psp_refund.as_ref(), record.is_external, record.heard_at_ms),
         );
         let should_be = (
             kept.amount,
@@ -724,6 +617,7 @@ impl Model {
             kept.status,
             (kept.attempt, kept.sends),
             kept.due_ms,
+            (kept.psp_refund.as_ref(), kept.is_external, kept.heard_ms),
         );
         if is != should_be {
             return Err(format!("{key:?} is {is:?}, it should be {should_be:?}"));
@@ -766,14 +660,17 @@ impl Model {
         changes.events.iter().filter_map(of).collect()
     }
 
-    /// May the PSP change its mind about a closed refund? Only where the leg was captured once, for
-    /// this model keeps sums per leg, and what of a late success is excess is a matter of captures.
+    /// May the PSP change its mind about a closed refund?
     pub fn may_turn(&self, refund: RefundRef) -> bool {
         let Some(kept) = self.refunds.get(&refund) else { return false };
         let account = &self.payments[&(refund.merchant, refund.payment)];
-        let leg = account.legs[kept.leg];
-        let is_whole = leg.captures == 1 && leg.captured + leg.released == leg.authorised;
-        is_whole && !kept.status.holds_money()
+        account.legs[kept.leg].is_whole() && !kept.status.holds_money()
+    }
+
+    /// What may be given back at the PSP itself, without us: at most so much.
+    pub fn by_hand_max(&self, of: Of) -> Option<i64> {
+        let account = self.payments.get(&of).filter(|account| !account.is_immediate)?;
+        account.legs[0].is_whole().then_some(account.legs[0].captured)
     }
 
     /// The status of a refund after an event of its payment.
@@ -825,14 +722,14 @@ fn minor(units: i64) -> Minor {
 }
 
 /// The moves that a refund may make, as the documentation lists them. A first event says that it
-/// is to be sent, or was given back where no PSP is needed.
+/// is to be sent, was given back where no PSP is needed, or what the PSP made of it by itself.
 fn may_follow(from: Option<Status>, to: Status) -> bool {
     use Status::{
         Declined, Dispatched, Failed, Pending, Ready, RequiresAction, Reversed, Succeeded, Unknown,
         Voided,
     };
     let Some(from) = from else {
-        return matches!(to, Ready | Dispatched);
+        return matches!(to, Ready | Dispatched | Pending | RequiresAction | Succeeded);
     };
     match from {
         Ready => !matches!(to, Ready | Reversed),

@@ -5,11 +5,14 @@
 //! the truth that our books are held against.
 //!
 //! Every call is drawn a fate: lost on the way, answered late, twice or never, refused, declined,
-//! left pending. A look-up may fail, but what it says is true when it says it.
+//! left pending. A look-up may fail, but what it says is true when it says it. Some can only be asked
+//! again for the same ([`Recourse::Repeat`]), and say by notices what became of it.
+//!
+//! What happens there without a call is in [`later`].
 
 use std::collections::BTreeMap;
 
-use requite_core::id::PaymentId;
+use requite_core::id::{PaymentId, RefundId};
 use requite_core::refund::Fault;
 use requite_core::settle::Outcome;
 use requite_engine::command::RefundRef;
@@ -18,13 +21,30 @@ use requite_engine::psp::{CallKind, Instruction};
 use crate::rng::Rng;
 use crate::tally::Tally;
 
+mod later;
+pub use later::Tale;
+
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 
+/// How a lost answer is found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recourse {
+    /// The PSP can be asked.
+    LookUp,
+    /// Nothing can be asked: the same is sent again under the same key as long as the PSP surely knows
+    /// it, and only notices and people tell what became of it.
+    Repeat,
+}
+
+/// How long a key is repeated where nothing can be asked: less than the PSP's promise.
+const REPEAT_MS: i64 = 144 * HOUR;
+
 /// What this PSP is like. Drawn for each run.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    pub recourse: Recourse,
     /// For how long a key names its refund; 0: not at all.
     pub key_life_ms: i64,
     /// Refuses to give back more than was captured.
@@ -73,6 +93,8 @@ pub struct Rates {
     pub cancel: u64,
     /// Of a thousand steps: a refund that was over is paid all the same.
     pub turn_about: u64,
+    /// Of a thousand steps: a refund is made at the PSP itself.
+    pub by_hand: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,15 +121,17 @@ pub struct Execution {
     pub is_for_ever: bool,
     /// Which of the PSP's refunds it is: also under one key, where keys do not live for ever.
     number: usize,
-    /// The call that made it.
-    attempt: u32,
     at_ms: i64,
     errs_for_ever: bool,
     declined_at_once: bool,
     /// Paid after it had been told to be over.
     pub is_turned: bool,
+    /// Made at the PSP itself: `refund` names it on our books, once it is there.
+    pub is_external: bool,
     /// Its end is told as a failure, without a name.
     is_failure: bool,
+    /// Whose key it was asked for with.
+    pub asked_as: RefundId,
 }
 
 impl Execution {
@@ -116,8 +140,13 @@ impl Execution {
         matches!(self.state, State::Pending | State::Action | State::Paid)
     }
 
+    /// What the PSP calls it.
+    pub fn name(&self) -> String {
+        format!("re_{}", self.number)
+    }
+
     fn outcome(&self) -> Outcome {
-        let psp_refund = Some(format!("re_{}", self.number));
+        let psp_refund = Some(self.name());
         match self.state {
             State::Paid => Outcome::Succeeded { psp_refund },
             State::Pending => Outcome::Pending { psp_refund },
@@ -141,6 +170,13 @@ pub struct News {
     pub kind: CallKind,
 }
 
+/// What reaches us: what became of a call, or what is told unasked.
+#[derive(Clone, Debug)]
+pub enum Told {
+    Answer(News),
+    Notice(Tale),
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Arrives(u64),
@@ -150,13 +186,14 @@ enum Event {
     Decides(usize, State),
     Bounces(usize),
     /// What it said of a refund at some time gets here.
-    Notice(usize, Outcome),
+    Notice(Tale),
 }
 
 #[derive(Clone, Debug)]
 struct Call {
     instruction: Instruction,
     key: String,
+    left_ms: i64,
     /// Of the process that made it: answers reach no other.
     generation: u32,
     is_ended: bool,
@@ -170,9 +207,13 @@ pub struct Psp {
     pub violations: Vec<String>,
     /// Refunds whose money came back, or went after all; told again until they are on our books.
     surprises: Vec<usize>,
+    /// When it said something last: no two things at once.
+    said_ms: i64,
     by_key: BTreeMap<String, Vec<usize>>,
     by_refund: BTreeMap<RefundRef, Vec<usize>>,
     counted: BTreeMap<PaymentId, i64>,
+    /// Of that, what we asked for.
+    counted_ours: BTreeMap<PaymentId, i64>,
     captured: BTreeMap<PaymentId, i64>,
     calls: BTreeMap<u64, Call>,
     /// The newest call for each refund.
@@ -180,6 +221,7 @@ pub struct Psp {
     queue: BTreeMap<(i64, u64), Event>,
     drawn: u64,
     generation: u32,
+    is_calm: bool,
 }
 
 impl Psp {
@@ -192,12 +234,15 @@ impl Psp {
             by_key: BTreeMap::new(),
             by_refund: BTreeMap::new(),
             counted: BTreeMap::new(),
+            counted_ours: BTreeMap::new(),
+            said_ms: 0,
             captured: BTreeMap::new(),
             calls: BTreeMap::new(),
             newest: BTreeMap::new(),
             queue: BTreeMap::new(),
             drawn: 0,
             generation: 0,
+            is_calm: false,
         }
     }
 
@@ -214,12 +259,6 @@ impl Psp {
     /// When something happens next without us.
     pub fn next_at(&self) -> Option<i64> {
         self.queue.first_key_value().map(|((at_ms, _), _)| *at_ms)
-    }
-
-    /// Refunds whose money came back or went after all, as long as we may have to be told.
-    pub fn untold(&self) -> impl Iterator<Item = (RefundRef, State)> {
-        let of = |at: &usize| (self.executions[*at].refund, self.executions[*at].state);
-        self.surprises.iter().map(of)
     }
 
     /// When the last thing that is under way happens.
@@ -240,14 +279,21 @@ impl Psp {
         let id = self.drawn;
         let is_send = call.kind == CallKind::Send;
         let generation = self.generation;
-        let call = Call { instruction: call, key, generation, is_ended: false };
+        let call = Call { instruction: call, key, left_ms: now_ms, generation, is_ended: false };
         let refund = call.instruction.refund;
         if self.is_called(refund) {
             self.violations.push(format!("two calls at once for {refund:?}"));
         }
         self.newest.insert(refund, id);
         self.calls.insert(id, call);
+        if self.policy.recourse == Recourse::Repeat
+            && !is_send
+            && let Some(outcome) = unrepeated(&self.calls[&id].instruction)
+        {
+            return self.at(now_ms, Event::Answers(id, outcome));
+        }
         self.at(now_ms + self.policy.deadline_ms, Event::Deadline(id));
+        let is_send = is_send || self.policy.recourse == Recourse::Repeat;
         let rates = &self.policy.rates;
         let soon = now_ms + rng.between(0, 20);
         if rng.chance(rates.refused_connection) {
@@ -257,6 +303,7 @@ impl Psp {
                 1.. if is_send => Outcome::NotSent { fault, retry_after_ms },
                 _ => Outcome::Unreached { fault, retry_after_ms },
             };
+            let refused = self.as_proof(&self.calls[&id], refused);
             return self.at(soon, Event::Answers(id, refused));
         }
         if !rng.chance(rates.lost_before) {
@@ -304,8 +351,8 @@ impl Psp {
     }
 
     /// Lets everything happen that happens until `now_ms`.
-    pub fn advance(&mut self, rng: &mut Rng, tally: &mut Tally, now_ms: i64) -> Vec<News> {
-        let mut news = Vec::new();
+    pub fn advance(&mut self, rng: &mut Rng, tally: &mut Tally, now_ms: i64) -> Vec<Told> {
+        let mut told = Vec::new();
         while let Some(((at_ms, order), _)) = self.queue.first_key_value() {
             let (at_ms, order) = (*at_ms, *order);
             if at_ms > now_ms {
@@ -314,31 +361,18 @@ impl Psp {
             let event = self.queue.remove(&(at_ms, order)).expect("it is the first");
             match event {
                 Event::Arrives(id) => self.arrive(rng, tally, (id, at_ms)),
-                Event::Answers(id, outcome) => news.extend(self.answer(id, outcome, at_ms)),
-                Event::Deadline(id) => news.extend(self.give_up(tally, id, at_ms)),
-                Event::Decides(at, state) => {
-                    self.decide(at, state);
-                    news.extend(self.notice(rng, tally, (at, at_ms)));
+                Event::Answers(id, outcome) => {
+                    told.extend(self.answer(id, outcome, at_ms).map(Told::Answer));
                 }
-                Event::Bounces(at) => self.bounce(tally, at),
-                // One that was turned about since is told as a surprise, which has the last word.
-                Event::Notice(at, _) if self.executions[at].is_turned => {}
-                // Whoever takes a notice in keeps it until the call that is under way is over.
-                Event::Notice(at, outcome) if self.is_called(self.executions[at].refund) => {
-                    self.at(at_ms + SECOND, Event::Notice(at, outcome));
+                Event::Deadline(id) => {
+                    told.extend(self.give_up(tally, id, at_ms).map(Told::Answer));
                 }
-                Event::Notice(at, outcome) => {
-                    let Execution { refund, attempt, .. } = self.executions[at];
-                    // Without keys that live for ever a refund here may be one of several of ours:
-                    // then it says which call it was.
-                    let is_one = self.policy.key_life_ms == i64::MAX;
-                    let attempt = if is_one { u32::MAX } else { attempt };
-                    let kind = CallKind::Send;
-                    news.push(News { refund, attempt, outcome, at_ms, kind });
-                }
+                Event::Decides(at, state) => self.decide_now(rng, tally, (at, state, at_ms)),
+                Event::Bounces(at) => self.bounce(rng, tally, (at, at_ms)),
+                Event::Notice(tale) => told.push(Told::Notice(tale)),
             }
         }
-        news
+        told
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome, at_ms: i64) -> Option<News> {
@@ -378,9 +412,12 @@ impl Psp {
             return;
         };
         let outcome = match call.instruction.kind {
-            CallKind::Send => self.act(rng, tally, (&call, at_ms)),
-            CallKind::LookUp => self.look_up(rng, tally, (&call, at_ms)),
+            CallKind::LookUp if self.policy.recourse == Recourse::LookUp => {
+                self.look_up(rng, tally, (&call, at_ms))
+            }
+            CallKind::Send | CallKind::LookUp => self.act(rng, tally, (&call, at_ms)),
         };
+        let outcome = self.as_proof(&call, outcome);
         self.send_answer(rng, tally, (id, outcome, at_ms));
     }
 
@@ -430,26 +467,31 @@ impl Psp {
         }
         let is_for_ever = rng.chance(rates.for_ever);
         let waits = is_for_ever || rng.chance(rates.pending);
+        let is_silent = self.policy.recourse == Recourse::Repeat;
+        if is_silent && rng.chance(rates.decline) {
+            tally.add("PSP", "refused at once");
+            return Outcome::Declined { psp_refund: None, fault: fault("refused") };
+        }
         let state = match () {
             () if rng.chance(rates.action) => State::Action,
-            () if waits => State::Pending,
+            () if waits || is_silent => State::Pending,
             () if rng.chance(rates.decline) => State::Declined,
             () => State::Paid,
         };
         tally.add("PSP", state_word(state));
         let errs_for_ever = state != State::Declined && rng.chance(rates.error_for_ever);
         let at = self.book(call, (state, at_ms), errs_for_ever);
-        if self.policy.notices_wander {
+        if self.policy.notices_wander && !is_silent {
             self.notice(rng, tally, (at, at_ms));
         }
-        match state {
+        match self.executions[at].state {
             State::Pending | State::Action if is_for_ever => self.executions[at].is_for_ever = true,
             State::Pending | State::Action => {
                 let to = if rng.chance(700) { State::Paid } else { State::Declined };
                 let cancel = self.policy.rates.cancel;
                 let to = if cancel > 0 && rng.chance(cancel) { State::Voided } else { to };
                 self.executions[at].is_failure = cancel > 0 && rng.chance(300);
-                let days = if rng.chance(30) { 10 * DAY } else { 2 * 60 * SECOND };
+                let days = if !self.is_calm && rng.chance(30) { 10 * DAY } else { 2 * 60 * SECOND };
                 let decided_at = at_ms + rng.between(1, days);
                 let wavers = self.policy.rates.wavers;
                 if wavers > 0 && rng.chance(wavers) {
@@ -476,33 +518,38 @@ impl Psp {
 
     /// Writes a refund into the PSP's books, and what that breaks.
     fn book(&mut self, call: &Call, (state, at_ms): (State, i64), errs_for_ever: bool) -> usize {
-        let Instruction { refund, amount, attempt, .. } = call.instruction;
+        let Instruction { refund, amount, .. } = call.instruction;
         let mut execution = Execution {
             refund,
             amount: amount.units(),
             state,
             is_for_ever: false,
             number: self.executions.len(),
-            attempt,
             at_ms,
             errs_for_ever,
             declined_at_once: state == State::Declined,
             is_turned: false,
+            is_external: false,
             is_failure: false,
+            asked_as: refund.refund,
         };
         let counted = self.counted.entry(refund.payment).or_insert(0);
+        let ours = self.counted_ours.entry(refund.payment).or_insert(0);
         let captured = self.captured.get(&refund.payment).copied().unwrap_or(0);
-        if execution.counts() && *counted + execution.amount > captured {
+        if execution.counts() && *ours + execution.amount > captured {
             self.violations.push(format!(
                 "I1 at the PSP: {refund:?} would bring refunds to {} of {captured} captured",
-                *counted + execution.amount
+                *ours + execution.amount
             ));
-            if self.policy.has_guard {
-                execution.state = State::Declined;
-            }
+        }
+        if execution.counts() && self.policy.has_guard && *counted + execution.amount > captured {
+            // What was given back by hand left too little for ours.
+            execution.state = State::Declined;
+            execution.declined_at_once = true;
         }
         if execution.counts() {
             *counted += execution.amount;
+            *ours += execution.amount;
         }
         let others = self.by_refund.entry(refund).or_default();
         let earlier = others.iter().filter(|at| self.executions[**at].counts()).count();
@@ -526,9 +573,12 @@ impl Psp {
             tally.add("PSP", "look-up did not see what it had shown");
             return Outcome::Absent;
         }
-        let known = self.by_key.get(&call.key).into_iter().flatten();
-        let mut shown = known.map(|at| &self.executions[*at]).filter(|execution| {
-            let is_hidden = execution.declined_at_once && !self.policy.shows_declines;
+        let named = call.instruction.psp_refund.as_deref().and_then(|name| self.named(name));
+        let keyed = self.by_key.get(&call.key).into_iter().flatten().copied();
+        let known: Vec<usize> = named.map_or_else(|| keyed.collect(), |at| vec![at]);
+        let mut shown = known.iter().map(|at| &self.executions[*at]).filter(|execution| {
+            let is_no = execution.declined_at_once && execution.state == State::Declined;
+            let is_hidden = is_no && !self.policy.shows_declines;
             !is_hidden && at_ms - execution.at_ms >= self.policy.look_up_lag_ms
         });
         let found = shown.next();
@@ -537,122 +587,33 @@ impl Psp {
         found.map_or(Outcome::Absent, Execution::outcome)
     }
 
-    // --- Later ---
-
-    fn decide(&mut self, at: usize, state: State) {
-        let execution = &mut self.executions[at];
-        let counted = execution.counts();
-        execution.state = state;
-        if counted && !execution.counts() && !execution.is_turned {
-            let sum = self.counted.entry(execution.refund.payment).or_insert(0);
-            *sum -= execution.amount;
-        }
-    }
-
-    /// The PSP tells us unasked, naming the call that made the refund.
-    fn notice(
-        &mut self,
-        rng: &mut Rng,
-        tally: &mut Tally,
-        (at, at_ms): (usize, i64),
-    ) -> Option<News> {
-        if !rng.chance(self.policy.rates.notice) {
-            return None;
-        }
-        tally.add("PSP", "notice");
-        let outcome = self.executions[at].outcome();
-        if self.policy.notices_wander {
-            for _ in 0..rng.between(1, 2) {
-                let at_ms = at_ms + rng.between(0, 5 * 60 * SECOND);
-                tally.add("PSP", "notice that wanders");
-                self.at(at_ms, Event::Notice(at, outcome.clone()));
-            }
-            return None;
-        }
-        let Execution { refund, attempt, .. } = self.executions[at];
-        Some(News { refund, attempt, outcome, at_ms, kind: CallKind::Send })
-    }
-
-    /// The bank sends the money back.
-    fn bounce(&mut self, tally: &mut Tally, at: usize) {
-        if self.executions[at].state == State::Paid {
-            tally.add("PSP", "money came back");
-            self.decide(at, State::Bounced);
-            self.surprises.push(at);
-        }
-    }
-
-    /// It said that a refund was declined, had failed or had come back, and pays it all the same.
-    pub fn turn(&mut self, tally: &mut Tally, (refund, amount): (RefundRef, i64), now_ms: i64) {
-        let own = self.by_refund.entry(refund).or_default();
-        let at = match own.last() {
-            Some(at) => *at,
-            None => {
-                let at = self.executions.len();
-                own.push(at);
-                self.executions.push(Execution {
-                    refund,
-                    amount,
-                    state: State::Declined,
-                    is_for_ever: false,
-                    number: at,
-                    attempt: 0,
-                    at_ms: now_ms,
-                    errs_for_ever: false,
-                    declined_at_once: true,
-                    is_turned: false,
-                    is_failure: false,
-                });
-                at
-            }
-        };
-        let execution = &mut self.executions[at];
-        if matches!(execution.state, State::Declined | State::Voided | State::Bounced) {
-            tally.add("PSP", "paid what it had said was over");
-            execution.state = State::Paid;
-            execution.is_turned = true;
-            self.surprises.push(at);
-        }
-    }
-
-    /// The news of money that came back or went after all, until it is on our books. `is_due` says of
-    /// which refunds it is to be told: `None` when it is on the books already.
-    pub fn surprises(
-        &mut self,
-        is_due: impl Fn(RefundRef, State) -> Option<bool>,
-        now_ms: i64,
-    ) -> Vec<News> {
-        let mut told = Vec::new();
-        let mut left = Vec::new();
-        for at in std::mem::take(&mut self.surprises) {
-            let Execution { refund, state, .. } = self.executions[at];
-            let Some(is_due) = is_due(refund, state) else {
-                continue;
-            };
-            left.push(at);
-            if is_due {
-                let outcome = match state {
-                    State::Paid => self.executions[at].outcome(),
-                    _ => Outcome::Failed { fault: fault("sent back by the bank") },
-                };
-                told.push(News {
-                    refund,
-                    attempt: u32::MAX,
-                    outcome,
-                    at_ms: now_ms,
-                    kind: CallKind::Send,
-                });
-            }
-        }
-        self.surprises = left;
-        told
-    }
-
     /// Faults stop: from here on every call is answered at once and truthfully.
     pub fn calm(&mut self) {
-        let policy = &mut self.policy;
-        policy.rates = Rates::default();
+        self.is_calm = true;
+        self.policy.rates = Rates { notice: self.policy.rates.notice, ..Rates::default() };
     }
+
+    /// What an answer to a repeat proves: that the PSP has it, or nothing.
+    fn as_proof(&self, call: &Call, outcome: Outcome) -> Outcome {
+        let is_repeat = call.instruction.kind == CallKind::LookUp;
+        match outcome {
+            Outcome::Declined { fault, .. } | Outcome::NotSent { fault, .. }
+                if is_repeat && self.policy.recourse == Recourse::Repeat =>
+            {
+                Outcome::Unknown { fault }
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Where nothing can be asked and nothing is sent again: what that says.
+fn unrepeated(instruction: &Instruction) -> Option<Outcome> {
+    if instruction.psp_refund.is_some() {
+        return Some(Outcome::Pending { psp_refund: None });
+    }
+    let is_known = (0..REPEAT_MS).contains(&instruction.age_ms);
+    (!is_known).then(|| Outcome::Unknown { fault: fault("the key may be forgotten") })
 }
 
 fn news(call: &Call, outcome: Outcome, at_ms: i64) -> News {

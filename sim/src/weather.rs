@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use crate::bug::Bug;
 use crate::client::Habits;
 use crate::disk::Fate;
-use crate::psp::{Policy, Rates};
+use crate::psp::{Policy, Rates, Recourse};
 use crate::rng::Rng;
 
 const HOUR: i64 = 3_600_000;
@@ -41,10 +41,12 @@ pub enum Climate {
     ClockJumps,
     /// Weeks go by.
     LongTimes,
+    /// It cannot be asked: the same is sent again, and notices and people tell what became of it.
+    RepeatPsp,
 }
 
 impl Climate {
-    pub const ALL: [(&'static str, Climate); 12] = [
+    pub const ALL: [(&'static str, Climate); 13] = [
         ("mixed", Climate::Mixed),
         ("lost-answers", Climate::LostAnswers),
         ("many-crashes", Climate::ManyCrashes),
@@ -57,6 +59,7 @@ impl Climate {
         ("bad-store", Climate::BadStore),
         ("clock-jumps", Climate::ClockJumps),
         ("long-times", Climate::LongTimes),
+        ("repeat-psp", Climate::RepeatPsp),
     ];
 
     /// Of a seed: every second run is mixed. Drawn beside the run's own chance, so that a mixed run
@@ -108,6 +111,8 @@ pub struct Weather {
     /// Our clock is set.
     pub clock_jumps: u64,
     pub audits: u64,
+    /// A person rules on an open refund.
+    pub people: u64,
 }
 
 const DOWN_MS: &[i64] = &[0, 5, 300, 5_000, 600_000];
@@ -150,6 +155,7 @@ impl Weather {
             down_ms: DOWN_MS,
             clock_jumps: 0,
             audits: 2,
+            people: rng.pick(&[0, 0, 5]),
         }
     }
 
@@ -166,6 +172,7 @@ impl Weather {
         self.dies_idle = 0;
         self.dies_recovering = 0;
         self.clock_jumps = 0;
+        self.people = 0;
     }
 
     /// What a climate makes of a weather and of the PSP in it.
@@ -234,6 +241,11 @@ impl Weather {
                 self.dies_idle = 10;
             }
             Climate::LongTimes => self.long_waits = 200,
+            Climate::RepeatPsp => {
+                self.people = 40;
+                self.long_waits = self.long_waits.max(30);
+                repeat_psp(policy);
+            }
         }
     }
 
@@ -311,6 +323,25 @@ fn only_notices(policy: &mut Policy) {
     rates.lost_before = 500;
 }
 
+/// It honours keys for a week, answers that it received a refund and says later what became of it; one
+/// of ten such notices never comes.
+fn repeat_psp(policy: &mut Policy) {
+    policy.recourse = Recourse::Repeat;
+    policy.key_life_ms = 7 * DAY;
+    policy.may_straggle = true;
+    policy.notices_wander = true;
+    let rates = &mut policy.rates;
+    rates.lost_before = 150;
+    rates.lost_after = 150;
+    rates.fail = 0;
+    rates.action = 0;
+    rates.decline = 60;
+    rates.notice = 900;
+    rates.bounce = 50;
+    rates.turn_about = 30;
+    rates.by_hand = 10;
+}
+
 /// A PSP of some kind; a planted bug gets the kind of PSP that lets it show.
 pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
     let key_life_ms = match bug {
@@ -339,12 +370,14 @@ pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
         wavers: 0,
         cancel: 0,
         turn_about: 0,
+        by_hand: rate(rng, 10),
     };
     if may_straggle {
         rates.refused_connection = 0;
         rates.fail = 0;
     }
     Policy {
+        recourse: Recourse::LookUp,
         key_life_ms,
         has_guard: rng.chance(500),
         shows_declines: rng.chance(600),

@@ -7,7 +7,7 @@
 //!
 //! Start at [`World::run`]; a step of the story is [`World::step`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use requite_core::refund::Status;
@@ -23,11 +23,15 @@ use crate::client::Clients;
 use crate::desk::{SharedInbox, Ticket, Tickets, answer};
 use crate::disk::{Disk, Fate, Faulty, SharedTap, Transacted, tap};
 use crate::judge::{self, Acked, Shown};
-use crate::model::Model;
-use crate::psp::{News, Psp, State};
+use crate::model::{Model, Of};
+use crate::post::Post;
+use crate::psp::{News, Psp, Told};
 use crate::rng::Rng;
 use crate::tally::{Tally, Trace, Voice};
 use crate::weather::{self, Climate, Weather};
+
+mod outside;
+pub(crate) use outside::sums_agree;
 
 const HOUR: i64 = 3_600_000;
 /// Crashes within crashes.
@@ -71,7 +75,7 @@ pub struct World {
     /// The true time, which PSPs and the network have.
     pub(crate) now_ms: i64,
     /// What our own clock shows beyond that.
-    skew_ms: i64,
+    pub(crate) skew_ms: i64,
     pub(crate) rng: Rng,
     pub(crate) weather: Weather,
     pub(crate) bug: Option<Bug>,
@@ -96,6 +100,12 @@ pub struct World {
     news: VecDeque<Command>,
     /// News that the lane keeps because the store failed.
     backlog: Vec<Command>,
+    /// What PSPs told unasked.
+    pub(crate) post: Post,
+    /// When the PSP's list was read.
+    listed_ms: i64,
+    /// Payments of which a notice was taken for another refund's.
+    pub(crate) mixed: BTreeSet<Of>,
     /// Refunds that ended without money, as a lying PSP remembers them.
     over: Vec<RefundRef>,
     /// Wake-ups that come a step late.
@@ -133,8 +143,8 @@ impl World {
         let mut rng = Rng::new(seed);
         let mut weather = Weather::draw(&mut rng);
         let mut policy = weather::policy(&mut rng, bug);
-        // A planted bug needs no climate to show.
-        let own = if bug.is_some() { Climate::Mixed } else { Climate::of(seed) };
+        // A planted bug has the climate that lets it show.
+        let own = bug.map_or_else(|| Climate::of(seed), Bug::climate);
         let climate = climate.unwrap_or(own);
         weather.shape(climate, &mut policy);
         let clients = Clients::new(&mut rng, weather.habits.clone());
@@ -176,6 +186,9 @@ impl World {
             news: VecDeque::new(),
             backlog: Vec::new(),
             late: Vec::new(),
+            post: Post::default(),
+            listed_ms: START_MS,
+            mixed: BTreeSet::new(),
             over: Vec::new(),
             swept_at_ms: START_MS,
             numbers: 0,
@@ -213,6 +226,10 @@ impl World {
             self.now_ms = self.now_ms.max(next_ms);
             if self.now_ms > limit {
                 let open = judge::unsettled(&self.model, &self.psp);
+                if open.is_empty() && self.tickets.is_empty() && self.list_due_ms().is_none() {
+                    // Only messages are left that say what cannot be, until they are put aside.
+                    break;
+                }
                 return Err(format!("R3: not settled in time: {:?}", open));
             }
             self.step()?;
@@ -224,13 +241,13 @@ impl World {
     }
 
     /// When there is something to do again. `None`: all is quiet.
-    fn next_happening(&self) -> Option<i64> {
-        let is_due = |(refund, state)| is_news(&self.model, refund, state) == Some(true);
-        let untold = self.psp.untold().any(is_due);
+    fn next_happening(&mut self) -> Option<i64> {
         let waits = !self.queue.is_empty() || !self.news.is_empty() || !self.backlog.is_empty();
-        if waits || !self.late.is_empty() || untold {
+        if waits || !self.late.is_empty() {
             return Some(self.now_ms);
         }
+        let listed = self.list_due_ms();
+        let posted = self.post.next_ms(self.wall_ms()).map(|at_ms| at_ms - self.skew_ms);
         let expiring = self.tickets.values().filter_map(|ticket| ticket.expires_at_ms).min();
         let due = judge::unsettled(&self.model, &self.psp);
         let due = due.iter().filter_map(|refund| self.model.refunds[refund].due_ms);
@@ -242,7 +259,7 @@ impl World {
         let happening = self.psp.next_at();
         // The sweep looks every quarter of a second; what is due before is found then.
         let due = due.map(|at_ms| at_ms.max(self.swept_at_ms + SWEEP_EVERY_MS));
-        [expiring, due, happening].into_iter().flatten().min()
+        [expiring, due, happening, listed, posted].into_iter().flatten().min()
     }
 
     /// The world goes on by one batch.
@@ -253,7 +270,11 @@ impl World {
         }
         self.maybe_set_clock();
         self.maybe_turn();
+        self.maybe_refund_by_hand();
         self.hear_from_psp();
+        self.read_list();
+        self.work_on_post();
+        self.people_rule();
         self.sweep();
         self.clients_come();
         self.patience_ends();
@@ -310,23 +331,21 @@ impl World {
         let refund = self.over.swap_remove(self.rng.index(self.over.len()));
         if self.model.may_turn(refund) {
             let amount = self.model.refunds[&refund].amount;
-            self.psp.turn(&mut self.tally, (refund, amount), self.now_ms);
+            let World { psp, rng, tally, .. } = self;
+            psp.turn(rng, tally, (refund, amount, self.now_ms));
         }
     }
 
     fn hear_from_psp(&mut self) {
-        let World { psp, rng, tally, model, .. } = self;
-        let mut heard = psp.advance(rng, tally, self.now_ms);
-        let is_quiet = heard.is_empty() && self.news.is_empty() && self.backlog.is_empty();
-        if is_quiet && (self.is_calm || rng.chance(300)) {
-            // Of money that came back, or went after all, the PSP tells long after everything else,
-            // and again and again until we have it.
-            let is_due = |refund, state| is_news(model, refund, state);
-            heard.extend(psp.surprises(is_due, self.now_ms));
-        }
-        for news in heard {
-            let command = self.as_command(news);
-            self.news.push_back(command);
+        let World { psp, rng, tally, .. } = self;
+        for told in psp.advance(rng, tally, self.now_ms) {
+            match told {
+                Told::Answer(news) => {
+                    let command = self.as_command(news);
+                    self.news.push_back(command);
+                }
+                Told::Notice(tale) => self.take_in(&tale),
+            }
         }
     }
 
@@ -386,14 +405,7 @@ impl World {
                 _ => None,
             };
             let expires = request.as_ref().map(|_| self.now_ms + self.weather.patience_ms);
-            let ticket = Ticket {
-                request,
-                expected: None,
-                has_failed: false,
-                may_be_sent_away: false,
-                expires_at_ms: expires,
-                is_taken: false,
-            };
+            let ticket = Ticket { request, expires_at_ms: expires, ..Ticket::default() };
             self.tickets.insert(self.numbers, ticket);
             self.queue.push_back((command, Some(self.numbers)));
         }
@@ -509,6 +521,11 @@ impl World {
             let expected = is_committed.then(|| self.model.apply(command));
             if let Some(expected) = &expected {
                 self.tally.add("command", judge::word(expected));
+            }
+            let ticket = number.and_then(|number| self.tickets.get(&number));
+            let at_psp = ticket.and_then(|ticket| ticket.at_psp);
+            if let Some((at, expected)) = at_psp.zip(expected.as_ref()) {
+                self.note_match(at, expected);
             }
             let ticket = number.and_then(|number| self.tickets.get_mut(&number));
             if let Some(ticket) = ticket {
@@ -655,7 +672,10 @@ impl World {
                 self.clients.keep(&request);
             }
         }
-        self.model.crashed();
+        self.model.crashed(0..usize::MAX);
+        if self.bug == Some(Bug::ForgetPost) {
+            self.post.forget();
+        }
         self.queue.clear();
         self.news.clear();
         self.backlog.clear();
@@ -665,8 +685,14 @@ impl World {
 
         let down_ms = self.rng.pick(self.weather.down_ms);
         self.now_ms += down_ms;
-        let unheard = self.psp.advance(&mut self.rng, &mut self.tally, self.now_ms);
-        self.trace.say(|| format!("  down for {down_ms} ms, {} notices unheard", unheard.len()));
+        let World { psp, rng, tally, .. } = self;
+        for told in psp.advance(rng, tally, self.now_ms) {
+            // A PSP says it again until somebody takes it in.
+            if let Told::Notice(tale) = told {
+                self.take_in(&tale);
+            }
+        }
+        self.trace.say(|| format!("  down for {down_ms} ms"));
         let disk = disk.reopened(self.bug);
         judge::acked_are_there(&mut self.acked, &mut self.side)?;
         let mut lane = new_lane(Faulty::new(disk, SharedTap::clone(&self.tap), self.bug));
@@ -704,17 +730,6 @@ impl World {
         };
         self.nested -= 1;
         done
-    }
-}
-
-/// Is a PSP's surprise still to be told? `None`: it is on the books already.
-fn is_news(model: &Model, refund: RefundRef, state: State) -> Option<bool> {
-    let status = model.refunds.get(&refund)?.status;
-    let is_paid = state == State::Paid;
-    match status {
-        status if status.is_open() => Some(false),
-        Status::Succeeded => (!is_paid).then_some(true),
-        _ => is_paid.then_some(true),
     }
 }
 
