@@ -45,7 +45,7 @@ fn no_statement_reads_more_than_its_payment() {
         if lists.contains(&name.as_str()) {
             continue;
         }
-        let statement = statement.replace("{REFUND_COLUMNS}", columns);
+        let statement = statement.replace("{REFUND_COLUMNS}", columns).replace("?3, ...", "?3, ?4");
         for step in plan(&connection, &statement) {
             let is_scan = step.starts_with("SCAN") && !step.contains("CONSTANT ROW");
             let is_one_row = step.starts_with("SEARCH merchant ");

@@ -1,9 +1,12 @@
-use requite_core::id::{MerchantId, PaymentId, RefundId};
+use requite_core::id::{LegId, MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
-use requite_engine::command::{Command, RefundRef, RefundRequest, Wait};
+use requite_engine::command::{Amendment, Booking, Command, RefundRef, RefundRequest, Wait};
+use requite_engine::fault;
 use requite_engine::read::{PaymentFilter, Reads, RefundFilter, RefundOfPayment};
 
-use crate::support::{Bench, MERCHANT, NOW, PAYMENT, of, request, succeeded};
+use crate::support::{
+    Bench, MERCHANT, NOW, PAYMENT, booking, of, registration, request, succeeded,
+};
 
 #[test]
 fn a_payment_can_be_read_as_it_was_after_any_of_its_events() {
@@ -47,6 +50,74 @@ fn a_refund_alone_is_shown_as_among_the_others() {
     assert_eq!(reads.refund_as_of(elsewhere, None).expect("readable"), None);
     assert!(reads.has_payment(MERCHANT, PAYMENT).expect("readable"));
     assert!(!reads.has_payment(MerchantId::new(2), PAYMENT).expect("readable"));
+}
+
+/// Forty payments that have everything that hangs on a payment, in parts; their ids.
+fn many(bench: &mut Bench) -> Vec<PaymentId> {
+    for number in 0..40_u128 {
+        let mut new = registration("psp", &[1_000, 2_000]);
+        new.payment = PaymentId::new(1_000 + number);
+        new.primary.id = LegId::new(2_000 + number);
+        new.gift_cards.iter_mut().for_each(|card| card.id = LegId::new(3_000 + number));
+        new.external_identifier = Some(format!("order-{number}"));
+        new.aliases = vec![format!("ch_{number}"), "ch_of_all".to_owned()];
+        bench.ask(Command::Register(Box::new(new))).expect("registered");
+        let book =
+            |what, part: u128, amount| match booking(what, 4_000 + 10 * number + part, amount) {
+                Command::Book(mut book) => {
+                    book.payment = PaymentId::new(1_000 + number);
+                    Command::Book(book)
+                }
+                other => other,
+            };
+        if number % 3 != 0 {
+            bench.ask(book(Booking::Capture { is_final: false }, 0, Some(700))).expect("captured");
+        }
+        if number % 4 == 1 {
+            bench.ask(book(Booking::Void, 1, Some(500))).expect("released");
+        }
+        let amend = Amendment {
+            merchant: MERCHANT,
+            payment: PaymentId::new(1_000 + number),
+            external_identifier: (number % 2 == 0).then(|| Some(format!("renamed-{number}"))),
+            metadata: (number % 5 == 0).then(|| format!(r#"{{"number":{number}}}"#)),
+            actor: "test".to_owned(),
+            at_ms: NOW,
+        };
+        bench.ask(Command::Amend(Box::new(amend))).expect("amended");
+        for part in 0..number % 3 {
+            let mut wish = request(5_000 + 10 * number + part, 1_100);
+            wish.payment = PaymentId::new(1_000 + number);
+            bench.start(wish);
+            if part == 0 {
+                bench.answer(succeeded());
+            }
+        }
+    }
+    (0..40).map(|number| PaymentId::new(1_000 + number)).collect()
+}
+
+/// A page is as dear as one payment, and shows each as it is shown alone.
+#[test]
+fn a_page_of_payments_takes_as_many_statements_as_one_payment() {
+    let mut bench = Bench::new();
+    let ids = many(&mut bench);
+    let reads = bench.reads();
+    let page = |limit| {
+        let filter = PaymentFilter { limit, offset: 1, ..PaymentFilter::default() };
+        fault::fail_at(None);
+        let views = reads.payments(MERCHANT, &filter).expect("readable");
+        (views, fault::passed())
+    };
+    let ((one, few), (all, many)) = (page(1), page(39));
+    assert_eq!((one.len(), all.len()), (1, 39));
+    assert_eq!(few, many);
+    assert!((8..=11).contains(&many), "{many} statements");
+    for (view, id) in all.iter().zip(&ids[1..]) {
+        let alone = reads.payment(MERCHANT, *id, None).expect("readable");
+        assert_eq!(Some(view), alone.as_ref());
+    }
+    assert!(all.iter().any(|view| view.refunds.len() == 2), "there is something to be mixed up");
 }
 
 /// Four refunds, of 10, 20, 30 and 40, asked for a millisecond apart; and what each filter lists.

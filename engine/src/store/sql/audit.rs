@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use requite_core::id::{CaptureId, MerchantId, PaymentId, RefundId};
-use requite_core::journal::{Account, Entry};
+use requite_core::id::{MerchantId, PaymentId, RefundId};
 
-use super::book::{self, fault_of, minor};
+use super::book;
 use super::{Readers, Result, Row, Sql, SqlFault, blob, corrupt, id, params};
 use crate::audit::{History, Report, Violation};
 use crate::command::RefundRef;
-use crate::event::{Event, Kind};
+use crate::event::Event;
 use crate::read::ReadFault;
 use crate::store::{JournalLine, RefundRecord};
 
@@ -99,26 +98,8 @@ fn events(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Resu
         select seq, kind, subject, amount_minor, status, psp_refund, fault_code, fault_text,
             actor, at_ms, hash
         from event where merchant_id = ?1 and payment_id = ?2 order by seq";
-    let event = |row: &Row<'_>| {
-        let kind = Kind::from_number(row.get(1)?);
-        let status: Option<u8> = row.get(4)?;
-        Ok(Event {
-            merchant,
-            payment,
-            seq: row.get(0)?,
-            kind: kind.ok_or_else(|| corrupt("an event of unknown kind"))?,
-            subject: id(row, 2)?,
-            amount: minor(row, 3)?,
-            status: status.and_then(requite_core::refund::Status::from_number),
-            psp_refund: row.get(5)?,
-            fault: fault_of(row, 6, 7)?,
-            actor: row.get(8)?,
-            at_ms: row.get(9)?,
-            hash: row.get(10)?,
-        })
-    };
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    connection.query(sql, key, event)
+    connection.query(sql, key, |row| book::event(row, merchant, payment))
 }
 
 fn journal(
@@ -129,13 +110,8 @@ fn journal(
     let sql = "-- journal
         select seq, line, capture_id, debit, credit, amount_minor
         from journal where merchant_id = ?1 and payment_id = ?2 order by seq, line";
-    let account = |row: &Row<'_>, column| {
-        Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
-    };
     let line = |row: &Row<'_>| {
-        let (debit, credit) = (account(row, 3)?, account(row, 4)?);
-        let capture = CaptureId::new(id(row, 2)?);
-        let entry = Entry { capture, debit, credit, amount: minor(row, 5)? };
+        let entry = book::entry(row)?;
         Ok(JournalLine { merchant, payment, seq: row.get(0)?, line: row.get(1)?, entry })
     };
     let key = params![blob(merchant.bits()), blob(payment.bits())];

@@ -3,12 +3,14 @@
 
 use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
+use requite_core::journal::{Account, Entry};
 use requite_core::money::Minor;
 use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
 use requite_core::refund::{Allocation, Fault, Refund, Status};
 
 use super::{Cell, Result, Row, Sql, blob, corrupt, id, params};
 use crate::command::{EXTERNAL, RefundRef};
+use crate::event::{Event, Kind};
 use crate::store::{Book, RefundRecord};
 
 pub(in crate::store) fn minor(row: &Row<'_>, column: usize) -> Result<Minor> {
@@ -31,6 +33,44 @@ pub(in crate::store) fn fault_of(row: &Row<'_>, code: usize, text: usize) -> Res
     let code: Option<String> = row.get(code)?;
     let text: Option<String> = row.get(text)?;
     Ok(code.map(|code| Fault { code, text: text.unwrap_or_default() }))
+}
+
+/// An event from a row that begins with `seq, kind, subject, amount_minor, status, psp_refund, fault_code,
+/// fault_text, actor, at_ms, hash`.
+pub(in crate::store) fn event(
+    row: &Row<'_>,
+    merchant: MerchantId,
+    payment: PaymentId,
+) -> Result<Event> {
+    Ok(Event {
+        merchant,
+        payment,
+        seq: row.get(0)?,
+        kind: kind(row, 1)?,
+        subject: id(row, 2)?,
+        amount: minor(row, 3)?,
+        status: row.get::<Option<u8>>(4)?.and_then(Status::from_number),
+        psp_refund: row.get(5)?,
+        fault: fault_of(row, 6, 7)?,
+        actor: row.get(8)?,
+        at_ms: row.get(9)?,
+        hash: row.get(10)?,
+    })
+}
+
+pub(in crate::store) fn kind(row: &Row<'_>, column: usize) -> Result<Kind> {
+    Kind::from_number(row.get(column)?).ok_or_else(|| corrupt("an event of unknown kind"))
+}
+
+/// A journal entry from a row that begins with `seq, line, capture_id, debit, credit, amount_minor`.
+pub(in crate::store) fn entry(row: &Row<'_>) -> Result<Entry> {
+    let capture = CaptureId::new(id(row, 2)?);
+    let (debit, credit) = (account(row, 3)?, account(row, 4)?);
+    Ok(Entry { capture, debit, credit, amount: minor(row, 5)? })
+}
+
+pub(in crate::store) fn account(row: &Row<'_>, column: usize) -> Result<Account> {
+    Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
 }
 
 pub(in crate::store) fn book(

@@ -1,5 +1,7 @@
 //! Orders as far as they are kept: which payments an order has, plans of its refunds; and return reasons.
 
+use std::collections::HashMap;
+
 use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::Minor;
 
@@ -71,8 +73,14 @@ pub(super) fn refund(
             created_at_ms
         from order_refund where merchant_id = ?1 and order_refund_id = ?2";
     let key = params![blob(merchant.bits()), blob(refund.bits())];
-    let found = connection.find(sql, key, |row| refund_view(merchant, row))?;
-    found.map(|found| with_parts(connection, found)).transpose()
+    let Some(mut found) = connection.find(sql, key, |row| refund_view(merchant, row))? else {
+        return Ok(None);
+    };
+    let sql = "-- order_refund_parts
+        select order_refund_id, payment_id, seen_seq, refund_id, amount_minor
+        from order_refund_part where merchant_id = ?1 and order_refund_id = ?2 order by ordinal";
+    found.payments = connection.query(sql, key, part)?;
+    Ok(Some(found))
 }
 
 /// Oldest first.
@@ -87,8 +95,26 @@ pub(super) fn refunds(
         from order_refund where merchant_id = ?1 and order_ref = ?2 and refusal is null
         order by order_refund_id limit ?3";
     let bounds = params![blob(merchant.bits()), order, ORDER_REFUNDS_MAX];
-    let found = connection.query(sql, bounds, |row| refund_view(merchant, row))?;
-    found.into_iter().map(|found| with_parts(connection, found)).collect()
+    let mut found = connection.query(sql, bounds, |row| refund_view(merchant, row))?;
+    let Some(last) = found.last().map(|refund| blob(refund.id.bits())) else {
+        return Ok(found);
+    };
+    let sql = "-- order_refunds_parts
+        select p.order_refund_id, p.payment_id, p.seen_seq, p.refund_id, p.amount_minor
+        from order_refund r join order_refund_part p on p.merchant_id = r.merchant_id
+            and p.order_refund_id = r.order_refund_id
+        where r.merchant_id = ?1 and r.order_ref = ?2 and r.refusal is null
+            and r.order_refund_id <= ?3
+        order by p.order_refund_id, p.ordinal";
+    let mut parts: HashMap<u128, Vec<OrderPart>> = HashMap::new();
+    connection.each(sql, params![blob(merchant.bits()), order, last], |row| {
+        parts.entry(id(row, 0)?).or_default().push(part(row)?);
+        Ok(())
+    })?;
+    for refund in &mut found {
+        refund.payments = parts.remove(&refund.id.bits()).unwrap_or_default();
+    }
+    Ok(found)
 }
 
 fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<OrderRefund> {
@@ -106,22 +132,14 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<OrderRefund> {
     })
 }
 
-fn with_parts(connection: Sql<'_>, found: OrderRefund) -> Result<OrderRefund> {
-    let sql = "-- order_refund_parts
-        select payment_id, seen_seq, refund_id, amount_minor from order_refund_part
-        where merchant_id = ?1 and order_refund_id = ?2 order by ordinal";
-    let part = |row: &Row<'_>| {
-        let refund: Option<[u8; 16]> = row.get(2)?;
-        let refund = refund.map(|bytes| RefundId::new(u128::from_be_bytes(bytes)));
-        Ok(OrderPart {
-            payment: PaymentId::new(id(row, 0)?),
-            seen: row.get(1)?,
-            refund: refund.zip(Some(minor(row, 3)?)),
-        })
-    };
-    let key = params![blob(found.merchant.bits()), blob(found.id.bits())];
-    let payments = connection.query(sql, key, part)?;
-    Ok(OrderRefund { payments, ..found })
+fn part(row: &Row<'_>) -> Result<OrderPart> {
+    let refund: Option<[u8; 16]> = row.get(3)?;
+    let refund = refund.map(|bytes| RefundId::new(u128::from_be_bytes(bytes)));
+    Ok(OrderPart {
+        payment: PaymentId::new(id(row, 1)?),
+        seen: row.get(2)?,
+        refund: refund.zip(Some(minor(row, 4)?)),
+    })
 }
 
 pub(super) fn put_return_reason(

@@ -8,7 +8,7 @@ use requite_core::currency::Currency;
 use requite_core::id::{KeyId, LegId, MerchantId, PaymentId, PersonId, ReasonId, RefundId};
 use requite_core::payment::LegKind;
 
-use self::payment::payment_view;
+use self::payment::{payment_view, payment_views};
 use super::book::{currency, fault_of, minor, status};
 use super::{Readers, Result, Row, Sql, blob, connector, id, order, outbox, params, session, shop};
 use crate::command::RefundRef;
@@ -108,8 +108,7 @@ impl Reads for SqlReads {
     ) -> Result<Vec<PaymentView>, ReadFault> {
         self.snapshot(|connection| {
             let ids = lists::payment_ids(connection, merchant, filter)?;
-            let views = ids.into_iter().map(|id| payment_view(connection, merchant, id, None));
-            views.filter_map(Result::transpose).collect()
+            payment_views(connection, merchant, &ids)
         })
     }
 
@@ -284,8 +283,7 @@ impl Reads for SqlReads {
     ) -> Result<Vec<PaymentView>, ReadFault> {
         self.snapshot(|connection| {
             let ids = order::payment_ids(connection, merchant, order)?;
-            let views = ids.into_iter().map(|id| payment_view(connection, merchant, id, None));
-            views.filter_map(Result::transpose).collect()
+            payment_views(connection, merchant, &ids)
         })
     }
 

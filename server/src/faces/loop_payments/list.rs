@@ -1,14 +1,15 @@
 //! `GET /v1/admin/refunds`: recent refunds, newest first.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use requite_core::id::{MerchantId, PaymentId};
 use requite_core::refund::Status;
-use requite_engine::read::{PaymentView, ReadFault, Reads, RefundFilter, RefundView};
+use requite_engine::read::{
+    PaymentFilter, PaymentView, ReadFault, Reads, RefundFilter, RefundView,
+};
 use serde::Serialize;
 
 use super::auth;
@@ -62,16 +63,21 @@ fn listed(
         limit: wish.limit,
         ..RefundFilter::default()
     };
-    let mut payments: BTreeMap<PaymentId, Option<PaymentView>> = BTreeMap::new();
-    let mut list = Vec::new();
-    for refund in reads.refunds(merchant, &filter)? {
-        let payment = match payments.entry(refund.payment) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(reads.payment(merchant, refund.payment, None)?),
-        };
-        list.push(spelled(&refund, payment.as_ref()));
+    let refunds = reads.refunds(merchant, &filter)?;
+    if refunds.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(list)
+    let ids: BTreeSet<PaymentId> = refunds.iter().map(|refund| refund.payment).collect();
+    let ids = PaymentFilter {
+        limit: wish.limit,
+        ids: ids.into_iter().collect(),
+        ..PaymentFilter::default()
+    };
+    let payments = reads.payments(merchant, &ids)?.into_iter();
+    let payments: BTreeMap<PaymentId, PaymentView> =
+        payments.map(|payment| (payment.id, payment)).collect();
+    let spell = |refund: &RefundView| spelled(refund, payments.get(&refund.payment));
+    Ok(refunds.iter().map(spell).collect())
 }
 
 fn spelled(refund: &RefundView, payment: Option<&PaymentView>) -> Refund {

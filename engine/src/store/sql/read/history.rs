@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use requite_core::id::{CaptureId, MerchantId, PaymentId};
-use requite_core::journal::{Account, Entry};
-use requite_core::refund::Status;
+use requite_core::journal::Account;
 
-use super::super::book::{fault_of, minor, status};
-use super::super::{Result, Row, Sql, blob, corrupt, id, params};
-use crate::event::{Event, Kind};
+use super::super::book::{self, status};
+use super::super::{Result, Row, Sql, blob, id, params};
 use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
 
 pub(super) fn events(
@@ -34,20 +32,7 @@ pub(super) fn events(
     let (seq, _) = page.start();
     let view = |row: &Row<'_>| {
         Ok(EventView {
-            event: Event {
-                merchant,
-                payment,
-                seq: row.get(0)?,
-                kind: kind(row, 1)?,
-                subject: id(row, 2)?,
-                amount: minor(row, 3)?,
-                status: row.get::<Option<u8>>(4)?.and_then(Status::from_number),
-                psp_refund: row.get(5)?,
-                fault: fault_of(row, 6, 7)?,
-                actor: row.get(8)?,
-                at_ms: row.get(9)?,
-                hash: row.get(10)?,
-            },
+            event: book::event(row, merchant, payment)?,
             hash_before: row.get::<Option<[u8; 32]>>(11)?.unwrap_or_default(),
         })
     };
@@ -88,14 +73,12 @@ fn lines(
     let sql = if page.newest_first { newest_first } else { oldest_first };
     let (seq, line) = page.start();
     let view = |row: &Row<'_>| {
-        let (debit, credit) = (account(row, 3)?, account(row, 4)?);
-        let capture = CaptureId::new(id(row, 2)?);
         let has_status = row.get::<Option<u8>>(8)?.is_some();
         Ok(JournalView {
             seq: row.get(0)?,
             line: row.get(1)?,
-            entry: Entry { capture, debit, credit, amount: minor(row, 5)? },
-            kind: kind(row, 6)?,
+            entry: book::entry(row)?,
+            kind: book::kind(row, 6)?,
             subject: id(row, 7)?,
             status: if has_status { Some(status(row, 8)?) } else { None },
             actor: row.get(9)?,
@@ -123,7 +106,7 @@ fn accounts(
         let credits = folded.entry(CaptureId::new(id(row, 0)?)).or_default();
         let units: i64 = row.get(3)?;
         for (account, moved) in
-            [(account(row, 1)?, units.saturating_neg()), (account(row, 2)?, units)]
+            [(book::account(row, 1)?, units.saturating_neg()), (book::account(row, 2)?, units)]
         {
             let credit = credits.entry(account).or_default();
             *credit = credit.saturating_add(moved);
@@ -132,12 +115,4 @@ fn accounts(
     })?;
     let view = |(capture, credits)| AccountsView { capture, credits };
     Ok(folded.into_iter().map(view).collect())
-}
-
-fn kind(row: &Row<'_>, column: usize) -> Result<Kind> {
-    Kind::from_number(row.get(column)?).ok_or_else(|| corrupt("an event of unknown kind"))
-}
-
-fn account(row: &Row<'_>, column: usize) -> Result<Account> {
-    Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
 }

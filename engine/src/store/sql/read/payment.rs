@@ -1,4 +1,6 @@
-//! A payment as it is, or as it was after one of its events.
+//! Payments as they are, or as they were after one of their events.
+//!
+//! A page of payments is read with the statements of one: each tells of all of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +11,7 @@ use requite_core::refund::Status;
 use requite_core::schedule;
 
 use super::super::book::{currency, fault_of, minor, status};
-use super::super::{Result, Row, Sql, blob, corrupt, id, params};
+use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, params};
 use super::{REFUND_COLUMNS, refund_view};
 use crate::command::RefundRef;
 use crate::event::Kind;
@@ -18,78 +20,164 @@ use crate::read::{
     ReleaseView,
 };
 
+/// Payments that one statement reads. More would need no fewer statements worth the longer text.
+const TOGETHER_MAX: usize = 100;
+/// So many marks have the statements, so that few texts serve every page.
+const MARKS: [usize; 3] = [1, 10, TOGETHER_MAX];
+
+/// A payment as it is, or as it was after one of its events.
 pub(super) fn payment_view(
     connection: Sql<'_>,
     merchant: MerchantId,
     payment: PaymentId,
     as_of: Option<u32>,
 ) -> Result<Option<PaymentView>> {
-    let sql = "-- payment_view
-        select p.currency, p.exponent, p.connector, p.connector_payment, p.external_identifier,
-            p.order_ref, p.customer, p.description, p.profile, p.created_at_ms,
-            p.cancelled_at_ms, h.seq, p.fault_code, p.fault_text
-        from payment p join payment_head h using (merchant_id, payment_id)
-        where p.merchant_id = ?1 and p.payment_id = ?2";
-    let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let view = |row: &Row<'_>| view(connection, (merchant, payment), as_of, row);
-    connection.find(sql, key, view)
+    Ok(views(connection, Moment { merchant, payments: &[payment], as_of })?.pop())
 }
 
-/// Reads the columns of `payment_view`, and what hangs on them.
-fn view(
+/// Payments as they are, in this order. The number of statements does not depend on how many they are, up to
+/// [`TOGETHER_MAX`].
+pub(super) fn payment_views(
     connection: Sql<'_>,
-    (merchant, payment): (MerchantId, PaymentId),
+    merchant: MerchantId,
+    payments: &[PaymentId],
+) -> Result<Vec<PaymentView>> {
+    let mut all = Vec::with_capacity(payments.len());
+    for payments in payments.chunks(TOGETHER_MAX) {
+        all.extend(views(connection, Moment { merchant, payments, as_of: None })?);
+    }
+    Ok(all)
+}
+
+/// Payments of one merchant, at most [`TOGETHER_MAX`], as they are or as they were after their event of this
+/// number.
+#[derive(Clone, Copy)]
+struct Moment<'p> {
+    merchant: MerchantId,
+    payments: &'p [PaymentId],
     as_of: Option<u32>,
-    row: &Row<'_>,
-) -> Result<PaymentView> {
-    let head: u32 = row.get(11)?;
-    let seq = as_of.unwrap_or(head).min(head);
-    let at = Moment { merchant, payment, seq };
+}
+
+impl Moment<'_> {
+    /// Runs a statement on these payments, which are its `(?3, ...)`; `?1` is the merchant and `?2` the
+    /// number of the newest event that counts.
+    fn each(
+        self,
+        connection: Sql<'_>,
+        sql: &str,
+        see: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let marks = MARKS.into_iter().find(|marks| *marks >= self.payments.len());
+        let marks = marks.unwrap_or(TOGETHER_MAX);
+        let list: Vec<String> = (3..).take(marks).map(|mark: usize| format!("?{mark}")).collect();
+        let sql = sql.replace("?3, ...", &list.join(", "));
+        let (merchant, seq) = (blob(self.merchant.bits()), self.as_of.unwrap_or(u32::MAX));
+        // The last one as often as there are marks left.
+        let ids: Vec<[u8; 16]> = self.payments.iter().map(|id| blob(id.bits())).collect();
+        let last = ids.last().into_iter().cycle().take(marks.saturating_sub(ids.len()));
+        let mut params: Vec<&dyn Bind> = vec![&merchant, &seq];
+        params.extend(ids.iter().chain(last).map(|id| -> &dyn Bind { id }));
+        connection.each(&sql, &params, see)
+    }
+
+    /// What a statement whose first column is the payment's id tells of each payment.
+    fn gather<T>(
+        self,
+        connection: Sql<'_>,
+        sql: &str,
+        view: impl Fn(&Row<'_>) -> Result<T>,
+    ) -> Result<Gathered<T>> {
+        let mut gathered = Gathered(HashMap::new());
+        self.each(connection, sql, |row| {
+            let of = gathered.0.entry(PaymentId::new(id(row, 0)?));
+            of.or_default().push(view(row)?);
+            Ok(())
+        })?;
+        Ok(gathered)
+    }
+}
+
+/// What there is of each payment, in the statement's order.
+struct Gathered<T>(HashMap<PaymentId, Vec<T>>);
+
+impl<T> Gathered<T> {
+    fn take(&mut self, payment: PaymentId) -> Vec<T> {
+        self.0.remove(&payment).unwrap_or_default()
+    }
+}
+
+fn views(connection: Sql<'_>, at: Moment<'_>) -> Result<Vec<PaymentView>> {
+    let mut heads = heads(connection, at)?;
     let mut refunds = refunds_of(connection, at)?;
-    if as_of.is_some() {
+    if at.as_of.is_some() {
         as_they_were(connection, at, &mut refunds)?;
     }
-    let legs = legs(connection, at, &refunds)?;
-    let Amended { name, metadata } = amended(connection, at)?;
-    Ok(PaymentView {
-        merchant,
-        id: payment,
-        currency: currency(row, 0, 1)?,
-        legs,
-        refunds,
-        connector: row.get(2)?,
-        connector_payment: row.get(3)?,
-        external_identifier: match name {
-            Some(name) => name,
-            None => row.get(4)?,
-        },
-        order: row.get(5)?,
-        customer: row.get(6)?,
-        description: row.get(7)?,
-        aliases: aliases(connection, at)?,
-        profile: row.get(8)?,
-        metadata,
-        decline: fault_of(row, 12, 13)?,
-        operations: operations(connection, at)?,
-        created_at_ms: row.get(9)?,
-        updated_at_ms: event_time(connection, at)?,
-        cancelled_at_ms: row.get(10)?,
-        seq,
+    let mut legs = legs(connection, at, &refunds)?;
+    let mut amended = amended(connection, at)?;
+    let mut aliases = aliases(connection, at)?;
+    let mut operations = operations(connection, at)?;
+    let found = at.payments.iter().filter_map(|&payment| {
+        let head = heads.take(payment).pop()?;
+        let Amended { name, metadata } = amended.remove(&payment).unwrap_or_default();
+        Some(PaymentView {
+            legs: legs.take(payment),
+            refunds: refunds.take(payment),
+            external_identifier: name.unwrap_or(head.external_identifier),
+            aliases: aliases.take(payment),
+            metadata,
+            operations: operations.take(payment),
+            ..head
+        })
+    });
+    Ok(found.collect())
+}
+
+/// What the payment's own row and its newest event tell; what hangs on them is left empty.
+///
+/// It changed at the time of the event itself, or while nothing but its registration happened at the
+/// payment's own time: the time by which lists are ordered. Captures of a registration have no operation
+/// row.
+fn heads(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<PaymentView>> {
+    let sql = "-- payment_view
+        select p.payment_id, p.currency, p.exponent, p.connector, p.connector_payment,
+            p.external_identifier, p.order_ref, p.customer, p.description, p.profile,
+            p.created_at_ms, p.cancelled_at_ms, p.fault_code, p.fault_text,
+            case when h.seq < ?2 then h.seq else ?2 end,
+            case when e.kind > 2 or e.at_ms > f.at_ms or (e.kind = 2 and o.seq is not null)
+                then e.at_ms else p.created_at_ms end
+        from payment p
+        join payment_head h on h.merchant_id = p.merchant_id and h.payment_id = p.payment_id
+        left join event e on e.merchant_id = p.merchant_id and e.payment_id = p.payment_id
+            and e.seq = case when h.seq < ?2 then h.seq else ?2 end
+        left join event f on f.merchant_id = p.merchant_id and f.payment_id = p.payment_id
+            and f.seq = 1
+        left join operation o on o.merchant_id = e.merchant_id and o.payment_id = e.payment_id
+            and o.seq = e.seq
+        where p.merchant_id = ?1 and p.payment_id in (?3, ...)";
+    at.gather(connection, sql, |row| {
+        Ok(PaymentView {
+            merchant: at.merchant,
+            id: PaymentId::new(id(row, 0)?),
+            currency: currency(row, 1, 2)?,
+            legs: Vec::new(),
+            refunds: Vec::new(),
+            connector: row.get(3)?,
+            connector_payment: row.get(4)?,
+            external_identifier: row.get(5)?,
+            order: row.get(6)?,
+            customer: row.get(7)?,
+            description: row.get(8)?,
+            aliases: Vec::new(),
+            profile: row.get(9)?,
+            metadata: None,
+            decline: fault_of(row, 12, 13)?,
+            operations: Vec::new(),
+            created_at_ms: row.get(10)?,
+            updated_at_ms: row.get(15)?,
+            cancelled_at_ms: row.get(11)?,
+            seq: row.get(14)?,
+        })
     })
-}
-
-/// A payment after one of its events.
-#[derive(Clone, Copy)]
-struct Moment {
-    merchant: MerchantId,
-    payment: PaymentId,
-    seq: u32,
-}
-
-impl Moment {
-    fn key(self) -> ([u8; 16], [u8; 16], u32) {
-        (blob(self.merchant.bits()), blob(self.payment.bits()), self.seq)
-    }
 }
 
 /// What amendments put in place of what was registered.
@@ -99,112 +187,105 @@ struct Amended {
     metadata: Option<String>,
 }
 
-fn amended(connection: Sql<'_>, at: Moment) -> Result<Amended> {
+fn amended(connection: Sql<'_>, at: Moment<'_>) -> Result<HashMap<PaymentId, Amended>> {
     let sql = "-- amendments
-        select renames, external_identifier, metadata from amendment
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 order by seq";
-    let mut amended = Amended::default();
-    let (merchant, payment, seq) = at.key();
-    connection.each(sql, params![merchant, payment, seq], |row| {
-        if row.get(0)? {
-            amended.name = Some(row.get(1)?);
+        select payment_id, renames, external_identifier, metadata from amendment
+        where merchant_id = ?1 and seq <= ?2 and payment_id in (?3, ...) order by payment_id, seq";
+    let mut amended: HashMap<PaymentId, Amended> = HashMap::new();
+    at.each(connection, sql, |row| {
+        let of = amended.entry(PaymentId::new(id(row, 0)?)).or_default();
+        if row.get(1)? {
+            of.name = Some(row.get(2)?);
         }
-        amended.metadata = row.get::<Option<String>>(2)?.or(amended.metadata.take());
+        of.metadata = row.get::<Option<String>>(3)?.or(of.metadata.take());
         Ok(())
     })?;
     Ok(amended)
 }
 
-fn operations(connection: Sql<'_>, at: Moment) -> Result<Vec<OperationView>> {
+fn operations(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<OperationView>> {
     // Kinds 4 (refund), 7 (amended) and 8 (resolved) are told elsewhere.
     let sql = "-- operations
-        select e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text, e.actor,
-            e.at_ms, o.kind, o.face, coalesce(o.is_final, 0), o.given_id, o.external_identifier,
-            o.reference_day, o.reference_no
-        from event e left join operation o using (merchant_id, payment_id, seq)
-        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq <= ?3 and e.kind not in (4, 7, 8)
-        order by e.seq";
-    let view = |row: &Row<'_>| {
-        let told = match Kind::from_number(row.get(1)?) {
+        select e.payment_id, e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text,
+            e.actor, e.at_ms, o.kind, o.face, coalesce(o.is_final, 0), o.given_id,
+            o.external_identifier, o.reference_day, o.reference_no
+        from event e left join operation o on o.merchant_id = e.merchant_id
+            and o.payment_id = e.payment_id and o.seq = e.seq
+        where e.merchant_id = ?1 and e.seq <= ?2 and e.payment_id in (?3, ...)
+            and e.kind not in (4, 7, 8)
+        order by e.payment_id, e.seq";
+    at.gather(connection, sql, |row| {
+        let told = match Kind::from_number(row.get(2)?) {
             Some(Kind::Registered) => Some(OperationKind::Registration),
             Some(Kind::Captured) => Some(OperationKind::Capture),
             Some(Kind::Released) => Some(OperationKind::Void),
             Some(Kind::Extended) => Some(OperationKind::Extension),
-            _ => row.get::<Option<u8>>(8)?.and_then(OperationKind::from_number),
+            _ => row.get::<Option<u8>>(9)?.and_then(OperationKind::from_number),
         };
-        let given_id: Option<[u8; 16]> = row.get(11)?;
-        let day: Option<i64> = row.get(13)?;
-        let number: Option<u32> = row.get(14)?;
+        let given_id: Option<[u8; 16]> = row.get(12)?;
+        let day: Option<i64> = row.get(14)?;
+        let number: Option<u32> = row.get(15)?;
         Ok(OperationView {
-            seq: row.get(0)?,
+            seq: row.get(1)?,
             kind: told.ok_or_else(|| corrupt("an operation of unknown kind"))?,
-            id: id(row, 2)?,
-            amount: minor(row, 3)?,
-            fault: fault_of(row, 4, 5)?,
-            actor: row.get(6)?,
-            at_ms: row.get(7)?,
-            face: row.get(9)?,
-            is_final: row.get(10)?,
+            id: id(row, 3)?,
+            amount: minor(row, 4)?,
+            fault: fault_of(row, 5, 6)?,
+            actor: row.get(7)?,
+            at_ms: row.get(8)?,
+            face: row.get(10)?,
+            is_final: row.get(11)?,
             given_id: given_id.map(u128::from_be_bytes),
-            external_identifier: row.get(12)?,
+            external_identifier: row.get(13)?,
             reference: day.zip(number),
         })
-    };
-    {
-        let (merchant, payment, seq) = at.key();
-        connection.query(sql, params![merchant, payment, seq], view)
-    }
+    })
 }
 
-/// The time of the event itself, or the payment's own time while nothing but its registration
-/// happened: the time by which lists are ordered. Captures of a registration have no operation row.
-fn event_time(connection: Sql<'_>, at: Moment) -> Result<i64> {
-    let sql = "-- event_time
-        select coalesce(
-            (select at_ms from event where merchant_id = ?1 and payment_id = ?2 and seq = ?3
-                and (kind > 2 or at_ms > (select at_ms from event
-                        where merchant_id = ?1 and payment_id = ?2 and seq = 1)
-                    or (kind = 2 and exists (select 1 from operation
-                        where merchant_id = ?1 and payment_id = ?2 and seq = ?3)))),
-            (select created_at_ms from payment where merchant_id = ?1 and payment_id = ?2))";
-    let (merchant, payment, seq) = at.key();
-    let found = connection.find(sql, params![merchant, payment, seq], |row| row.get(0))?;
-    found.ok_or_else(|| corrupt("a payment without events"))
-}
-
-fn aliases(connection: Sql<'_>, at: Moment) -> Result<Vec<String>> {
+fn aliases(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<String>> {
     let sql = "-- aliases
-        select alias from alias where merchant_id = ?1 and payment_id = ?2 order by alias";
-    let (merchant, payment, _) = at.key();
-    connection.query(sql, params![merchant, payment], |row| row.get(0))
+        select payment_id, alias from alias
+        where merchant_id = ?1 and payment_id in (?3, ...) order by payment_id, alias";
+    at.gather(connection, sql, |row| row.get(1))
 }
 
-fn refunds_of(connection: Sql<'_>, at: Moment) -> Result<Vec<RefundView>> {
+fn refunds_of(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<RefundView>> {
     let sql = format!(
         "-- refunds_of
         {REFUND_COLUMNS}
-        where r.merchant_id = ?1 and r.payment_id = ?2 and r.asked_seq <= ?3
-        order by r.asked_seq"
+        where r.merchant_id = ?1 and r.asked_seq <= ?2 and r.payment_id in (?3, ...)
+        order by r.payment_id, r.asked_seq"
     );
-    let (merchant, payment, seq) = at.key();
-    connection.query(&sql, params![merchant, payment, seq], |row| refund_view(at.merchant, row))
+    let mut gathered = Gathered(HashMap::new());
+    at.each(connection, &sql, |row| {
+        let refund = refund_view(at.merchant, row)?;
+        let of: &mut Vec<RefundView> = gathered.0.entry(refund.payment).or_default();
+        of.push(refund);
+        Ok(())
+    })?;
+    Ok(gathered)
 }
 
 /// Puts refunds to what their newest event at or before the moment said. Also when that is the
 /// newest of all: a row may know more than its last event (a fault's newer text, the time of the
 /// last news in a batch, when it is looked at next), and what was answered must look the same for
 /// ever.
-fn as_they_were(connection: Sql<'_>, at: Moment, refunds: &mut [RefundView]) -> Result<()> {
+fn as_they_were(
+    connection: Sql<'_>,
+    at: Moment<'_>,
+    refunds: &mut Gathered<RefundView>,
+) -> Result<()> {
     let sql = "-- refund_events
         select subject, status, psp_refund, fault_code, fault_text, at_ms from event
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and kind = 4 order by seq";
-    let places: HashMap<u128, usize> =
-        refunds.iter().enumerate().map(|(place, refund)| (refund.id.bits(), place)).collect();
-    refunds.iter_mut().for_each(forget);
-    let (merchant, payment, seq) = at.key();
-    connection.each(sql, params![merchant, payment, seq], |row| {
-        let place = places.get(&id(row, 0)?).and_then(|&place| refunds.get_mut(place));
-        place.map_or(Ok(()), |refund| retell(refund, row))
+        where merchant_id = ?1 and seq <= ?2 and payment_id in (?3, ...) and kind = 4
+        order by payment_id, seq";
+    let all = refunds.0.values_mut().flatten();
+    let mut places: HashMap<u128, &mut RefundView> =
+        all.map(|refund| (refund.id.bits(), refund)).collect();
+    places.values_mut().for_each(|refund| forget(refund));
+    at.each(connection, sql, |row| match places.get_mut(&id(row, 0)?) {
+        Some(refund) => retell(refund, row),
+        None => Ok(()),
     })
 }
 
@@ -240,9 +321,9 @@ pub(super) fn refund_as_of(
         let events = params![merchant, payment, asked_seq, seq, subject];
         connection.each(sql, events, |row| retell(&mut refund, row))?;
     }
-    let seq = as_of.unwrap_or(u32::MAX);
-    let at = Moment { merchant: of.merchant, payment: of.payment, seq };
-    let external_identifier = amended(connection, at)?.name.unwrap_or(registered);
+    let at = Moment { merchant: of.merchant, payments: &[of.payment], as_of };
+    let renamed = amended(connection, at)?.remove(&of.payment).and_then(|amended| amended.name);
+    let external_identifier = renamed.unwrap_or(registered);
     Ok(Some(RefundOfPayment { refund, external_identifier, order }))
 }
 
@@ -272,74 +353,93 @@ fn retell(refund: &mut RefundView, row: &Row<'_>) -> Result<()> {
     Ok(())
 }
 
-fn legs(connection: Sql<'_>, at: Moment, refunds: &[RefundView]) -> Result<Vec<LegView>> {
+fn legs(
+    connection: Sql<'_>,
+    at: Moment<'_>,
+    refunds: &Gathered<RefundView>,
+) -> Result<Gathered<LegView>> {
     let given = given_back(connection, at, refunds)?;
+    let captures = captures(connection, at, &given)?;
+    let releases = releases(connection, at)?;
     let sql = "-- leg_views
-        select leg_no, leg_id, amount_minor from leg
-        where merchant_id = ?1 and payment_id = ?2 order by leg_no";
-    let (merchant, payment, _) = at.key();
-    connection.query(sql, params![merchant, payment], |row| {
-        let number: i64 = row.get(0)?;
+        select payment_id, leg_no, leg_id, amount_minor from leg
+        where merchant_id = ?1 and payment_id in (?3, ...) order by payment_id, leg_no";
+    at.gather(connection, sql, |row| {
+        let number: i64 = row.get(1)?;
+        let payment = PaymentId::new(id(row, 0)?);
         Ok(LegView {
-            id: LegId::new(id(row, 1)?),
+            id: LegId::new(id(row, 2)?),
             kind: if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard },
-            amount: minor(row, 2)?,
-            captures: captures(connection, at, number, &given)?,
-            releases: releases(connection, at, number)?,
+            amount: minor(row, 3)?,
+            captures: captures.of_leg(payment, number),
+            releases: releases.of_leg(payment, number),
         })
     })
 }
 
+impl<T: Clone> Gathered<(i64, T)> {
+    fn of_leg(&self, payment: PaymentId, number: i64) -> Vec<T> {
+        let all = self.0.get(&payment).into_iter().flatten();
+        all.filter(|(leg, _)| *leg == number).map(|(_, of)| of.clone()).collect()
+    }
+}
+
+/// Each with the number of its leg.
 fn captures(
     connection: Sql<'_>,
-    at: Moment,
-    leg: i64,
-    given: &HashMap<CaptureId, Minor>,
-) -> Result<Vec<CaptureView>> {
+    at: Moment<'_>,
+    given: &GivenBack,
+) -> Result<Gathered<(i64, CaptureView)>> {
     let sql = "-- capture_views
-        select capture_id, captured_minor, captured_at_ms from capture
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
-    let (merchant, payment, seq) = at.key();
-    connection.query(sql, params![merchant, payment, seq, leg], |row| {
-        let id = CaptureId::new(id(row, 0)?);
-        let refunded = given.get(&id).copied().unwrap_or_default();
-        Ok(CaptureView { id, amount: minor(row, 1)?, refunded, at_ms: row.get(2)? })
+        select payment_id, leg_no, capture_id, captured_minor, captured_at_ms from capture
+        where merchant_id = ?1 and seq <= ?2 and payment_id in (?3, ...)
+        order by payment_id, seq";
+    at.gather(connection, sql, |row| {
+        let (payment, id) = (PaymentId::new(id(row, 0)?), CaptureId::new(id(row, 2)?));
+        let refunded = given.get(&(payment, id)).copied().unwrap_or_default();
+        let view = CaptureView { id, amount: minor(row, 3)?, refunded, at_ms: row.get(4)? };
+        Ok((row.get(1)?, view))
     })
 }
 
-fn releases(connection: Sql<'_>, at: Moment, leg: i64) -> Result<Vec<ReleaseView>> {
+/// Each with the number of its leg.
+fn releases(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<(i64, ReleaseView)>> {
     let sql = "-- release_views
-        select release_id, amount_minor, released_at_ms from release
-        where merchant_id = ?1 and payment_id = ?2 and seq <= ?3 and leg_no = ?4 order by seq";
-    let (merchant, payment, seq) = at.key();
-    connection.query(sql, params![merchant, payment, seq, leg], |row| {
-        Ok(ReleaseView { id: id(row, 0)?, amount: minor(row, 1)?, at_ms: row.get(2)? })
+        select payment_id, leg_no, release_id, amount_minor, released_at_ms from release
+        where merchant_id = ?1 and seq <= ?2 and payment_id in (?3, ...)
+        order by payment_id, seq";
+    at.gather(connection, sql, |row| {
+        let view = ReleaseView { id: id(row, 2)?, amount: minor(row, 3)?, at_ms: row.get(4)? };
+        Ok((row.get(1)?, view))
     })
 }
+
+type GivenBack = HashMap<(PaymentId, CaptureId), Minor>;
 
 /// What succeeded refunds took from each capture, as of the moment. One statement, however many they
 /// are.
 fn given_back(
     connection: Sql<'_>,
-    at: Moment,
-    refunds: &[RefundView],
-) -> Result<HashMap<CaptureId, Minor>> {
-    let succeeded = refunds.iter().filter(|refund| refund.status == Status::Succeeded);
+    at: Moment<'_>,
+    refunds: &Gathered<RefundView>,
+) -> Result<GivenBack> {
+    let succeeded = refunds.0.values().flatten();
+    let succeeded = succeeded.filter(|refund| refund.status == Status::Succeeded);
     let succeeded: HashSet<u128> = succeeded.map(|refund| refund.id.bits()).collect();
-    let mut given: HashMap<CaptureId, Minor> = HashMap::new();
+    let mut given = GivenBack::new();
     if succeeded.is_empty() {
         return Ok(given);
     }
     let sql = "-- parts
-        select a.refund_id, a.capture_id, a.amount_minor
+        select r.payment_id, a.refund_id, a.capture_id, a.amount_minor
         from refund r join allocation a on a.merchant_id = r.merchant_id
             and a.refund_id = r.refund_id
-        where r.merchant_id = ?1 and r.payment_id = ?2";
-    let (merchant, payment, _) = at.key();
-    connection.each(sql, params![merchant, payment], |row| {
-        if succeeded.contains(&id(row, 0)?) {
-            let sum = given.entry(CaptureId::new(id(row, 1)?)).or_default();
-            *sum = sum.checked_add(minor(row, 2)?).unwrap_or(*sum);
+        where r.merchant_id = ?1 and r.payment_id in (?3, ...)";
+    at.each(connection, sql, |row| {
+        if succeeded.contains(&id(row, 1)?) {
+            let of = (PaymentId::new(id(row, 0)?), CaptureId::new(id(row, 2)?));
+            let sum = given.entry(of).or_default();
+            *sum = sum.checked_add(minor(row, 3)?).unwrap_or(*sum);
         }
         Ok(())
     })?;
