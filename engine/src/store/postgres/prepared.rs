@@ -7,6 +7,9 @@
 //! used. Elsewhere, and outside of transactions, they are sent whole and without a name. A name that
 //! another client of the session has taken, or has let go of, is an error and never another statement;
 //! after it this connection prepares nothing any more.
+//!
+//! A plan is good for tables as large as they were when it was made: of an empty table all is read. So
+//! plans are made anew while a connection is young, and now and then later ([`is_time_to_plan`]).
 
 use std::collections::HashMap;
 
@@ -22,6 +25,10 @@ const STATEMENTS_MAX: usize = 128;
 /// Marks the session, and says with what.
 const MARK: &str = "-- mark
     select set_config('requite.connection', gen_random_uuid()::text, false)";
+/// A connection's plans are made anew after so many transactions at the latest.
+const PLANNED_EVERY: u64 = 16_384;
+/// From its so manieth transaction on they are made anew whenever their number has doubled.
+const PLANNED_FIRST: u64 = 16;
 /// The mark of the session that a transaction runs in; empty where there is none.
 const MARKED: &str = "-- marked
     select current_setting('requite.connection', true)";
@@ -33,13 +40,15 @@ pub(in crate::store) struct Connection {
     mark: Option<String>,
     /// Does the transaction that is open run in the marked session?
     is_marked: bool,
+    transactions: u64,
     statements: HashMap<String, Statement>,
 }
 
 impl Connection {
     pub(super) fn new(mut client: Client) -> Result<Connection, Trouble> {
         let mark = text(&client.simple_query(MARK)?);
-        Ok(Connection { client, mark, is_marked: false, statements: HashMap::new() })
+        let statements = HashMap::new();
+        Ok(Connection { client, mark, is_marked: false, transactions: 0, statements })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -49,7 +58,9 @@ impl Connection {
     /// Begins a transaction. `limits` are its settings.
     pub(super) fn begin(&mut self, limits: &str) -> Result<(), Trouble> {
         self.is_marked = false;
-        let found = text(&self.client.simple_query(&format!("{limits};\n{MARKED}"))?);
+        self.transactions = self.transactions.saturating_add(1);
+        let plans = if is_time_to_plan(self.transactions) { "discard plans;\n" } else { "" };
+        let found = text(&self.client.simple_query(&format!("{limits};\n{plans}{MARKED}"))?);
         self.is_marked = self.mark.is_some() && found == self.mark;
         Ok(())
     }
@@ -135,6 +146,12 @@ impl Connection {
     }
 }
 
+/// A table cannot grow out of the size that its plans were made for much faster than it is written to.
+fn is_time_to_plan(transactions: u64) -> bool {
+    let has_doubled = transactions >= PLANNED_FIRST && transactions.is_power_of_two();
+    has_doubled || transactions.is_multiple_of(PLANNED_EVERY)
+}
+
 /// How a transaction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -160,7 +177,7 @@ mod tests {
     use postgres::{Client, NoTls};
     use requite_cluster::Cluster;
 
-    use super::{Connection, End};
+    use super::{Connection, End, PLANNED_FIRST};
     use crate::store::postgres::link::Trouble;
     use crate::store::postgres::rows::Parameters;
 
@@ -189,6 +206,30 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(prepared(&mut connection).expect("readable"), 1);
         }
+    }
+
+    #[test]
+    fn plans_of_a_table_that_was_empty_do_not_last() {
+        let mut connection = connection();
+        let sql = "create table t (n bigint primary key); vacuum analyze t";
+        for statement in sql.split(';') {
+            connection.run(statement).expect("a new table");
+        }
+        let sql = "explain (costs off) execute one (1)";
+        let plan = |connection: &mut Connection| {
+            connection.begin(BEGIN).expect("a transaction");
+            let rows = connection.query(sql, &Parameters::new()).expect("a plan");
+            connection.end(End::Commit).expect("committed");
+            rows.iter().map(|row| row.get::<_, String>(0)).collect::<String>()
+        };
+        connection.run("set plan_cache_mode = force_generic_plan").expect("a setting");
+        connection.run("prepare one (bigint) as select n from t where n = $1").expect("prepared");
+        assert!(plan(&mut connection).contains("Seq Scan"), "an empty table is read whole");
+        connection.run("insert into t select generate_series(1, 50000)").expect("rows");
+        for _ in 0..PLANNED_FIRST {
+            plan(&mut connection);
+        }
+        assert!(plan(&mut connection).contains("Index"), "a large one is not");
     }
 
     #[test]
