@@ -8,6 +8,7 @@
 //! Start at [`new_store`], for a test that runs on either database, or at [`Cluster::shared`] and
 //! [`Cluster::database`].
 
+mod pooler;
 mod store;
 
 use std::fs;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
 
+pub use self::pooler::{POOL_MAX, Pooler};
 pub use self::store::{ask, contents, is_postgres, new_store, run, set_clock};
 
 /// How long a cluster may take until it answers, recovery from a crash included.

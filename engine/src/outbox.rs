@@ -57,6 +57,8 @@ pub struct Delivery {
     pub failures: u32,
     /// When the first of them failed.
     pub failing_since_ms: Option<i64>,
+    /// Since when it is due, as it was read.
+    pub due_at_ms: i64,
 }
 
 /// How far a delivery got.
@@ -105,6 +107,16 @@ pub trait Outbox {
         endpoint: u128,
         now_ms: i64,
     ) -> Result<u64, RegistryFault>;
+
+    /// Those of `due` that are this node's until then: a payment's events are told to an endpoint by one
+    /// node at a time, and what a dead one had claimed is due again at `until_ms`. What another node has
+    /// claimed, or moved on, since it was read is left out. Where one server has the store for itself
+    /// nothing is written, and all of it is its own.
+    fn claim_deliveries(
+        &self,
+        due: &[Delivery],
+        until_ms: i64,
+    ) -> Result<Vec<Delivery>, RegistryFault>;
 
     /// Notes how far deliveries got, all of it or nothing.
     fn note_progress(&self, progress: &[Progress]) -> Result<(), RegistryFault>;

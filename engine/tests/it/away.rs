@@ -269,3 +269,42 @@ fn what_a_node_asked_before_the_database_went_is_answered_by_the_next_one() {
     let refused = node.ask(Command::Refund(Box::new(by_hand(3, 1, "k3"))));
     assert!(matches!(refused, Err(CommandError::Store(_)) | Ok(Reply::Noted)), "{refused:?}");
 }
+
+/// A node that dies while its transaction waits for another's lock: what it had locked before is free again at
+/// once, and not when its wait is over.
+#[test]
+fn a_dead_node_that_waited_for_a_lock_holds_none() {
+    let (text, relay, mut node) = relayed();
+    let (mut living, mut third) = (client(&text), client(&text));
+    let mut held = living.transaction().expect("a transaction");
+    let lock = "select 1 from payment_head where payment_id = $1 for update";
+    let eight = 8_u128.to_be_bytes();
+    held.query(lock, &[&eight.as_slice()]).expect("nobody else has it");
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Locks the head of 7, and waits for that of 8.
+            let both = [Command::Refund(Box::new(request(1, 1_000))), {
+                Command::Refund(Box::new(by_hand(2, 1_000, "k2")))
+            }];
+            node.batch(both.into());
+        });
+        let until = |is_so: &mut dyn FnMut() -> bool, within: Duration| {
+            let since = std::time::Instant::now();
+            while !is_so() {
+                assert!(since.elapsed() < within, "not within {within:?}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        until(&mut || count(&text, waits) == 1, Duration::from_secs(20));
+        relay.set(Way::Closed);
+        let seven = 7_u128.to_be_bytes();
+        let nowait = format!("{lock} nowait");
+        // Its wait would end after 7 s.
+        let mut is_free = || third.query(&nowait, &[&seven.as_slice()]).is_ok();
+        until(&mut is_free, Duration::from_secs(5));
+    });
+    held.rollback().expect("it was held all the time");
+    assert_eq!(count(&text, "select count(*) from refund"), 0);
+}

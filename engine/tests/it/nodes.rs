@@ -10,12 +10,16 @@ use requite_engine::command::{
     Command, CommandError, RefundReply, RefundRequest, Registration, Reply,
 };
 use requite_engine::lane::Lane;
+use requite_engine::outbox::{Delivery, EndpointView, Outbox};
 use requite_engine::psp::{BookingAsked, CallKind, Connectors, Instruction};
+use requite_engine::read::{MerchantView, Reads as _};
+use requite_engine::registry::Registry as _;
 use requite_engine::store::Store as _;
-use requite_engine::store::postgres::{Address, OpenFault, Postgres};
+use requite_engine::store::postgres::{self, Address, OpenFault, Postgres};
 
 use crate::support::{
-    Heard, NOW, PAYMENT, key, keyed, only, registration, request, send_batch, succeeded, told,
+    Heard, MERCHANT, NOW, PAYMENT, key, keyed, only, registration, request, send_batch, succeeded,
+    told,
 };
 
 /// A database with our schema, and the text of its address.
@@ -26,8 +30,8 @@ pub(crate) fn database() -> (String, Address) {
     (text, address)
 }
 
-pub(crate) fn client(text: &str) -> postgres::Client {
-    postgres::Client::connect(text, postgres::NoTls).expect("it is there")
+pub(crate) fn client(text: &str) -> ::postgres::Client {
+    ::postgres::Client::connect(text, ::postgres::NoTls).expect("it is there")
 }
 
 pub(crate) fn count(text: &str, sql: &str) -> i64 {
@@ -107,19 +111,21 @@ fn at_payment(request: RefundRequest, payment: PaymentId) -> RefundRequest {
 
 #[test]
 fn three_servers_that_start_at_once_make_one_schema() {
-    let text = Cluster::shared().database();
-    let address = Address::parse(&text).expect("an address");
-    let start = Barrier::new(3);
-    std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                start.wait();
-                address.migrate().expect("one migrates, the others find it done");
-            });
-        }
-    });
-    assert_eq!(count(&text, "select count(*) from requite_schema"), 1);
-    address.migrate().expect("nothing is left to do");
+    for _ in 0..5 {
+        let text = Cluster::shared().database();
+        let address = Address::parse(&text).expect("an address");
+        let start = Barrier::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    start.wait();
+                    address.migrate().expect("one migrates, the others find it done");
+                });
+            }
+        });
+        assert_eq!(count(&text, "select count(*) from requite_schema"), 1);
+        address.migrate().expect("nothing is left to do");
+    }
 }
 
 #[test]
@@ -276,4 +282,56 @@ fn f52_transactions_that_meet_others_are_tried_again_and_nothing_happens_twice()
     assert_eq!(count(&text, "select count(*) from refund"), 400);
     assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 2_000);
     assert!(count(&text, "select last_value from tripped") > 20, "the test tripped nobody");
+}
+
+/// A payment's events are told by one node at a time, and by another when that one died.
+#[test]
+fn what_one_node_has_claimed_to_tell_is_no_other_s_until_its_time_is_over() {
+    let (text, address) = database();
+    let registries = [postgres::registry(&address), postgres::registry(&address)];
+    let merchant = MerchantView {
+        id: MERCHANT,
+        slug: "shop".to_owned(),
+        name: "Shop".to_owned(),
+        profile: "{}".to_owned(),
+        created_at_ms: NOW,
+    };
+    registries[0].create_merchant(&merchant, &[]).expect("a new one");
+    let endpoint = EndpointView {
+        merchant: MERCHANT,
+        id: 9,
+        dialect: "native".to_owned(),
+        url: "https://shop.example/hook".to_owned(),
+        is_active: true,
+        sealed: vec![1],
+        sealed_before: None,
+        created_at_ms: NOW,
+        updated_at_ms: NOW,
+    };
+    registries[0].create_endpoint(&endpoint, None).expect("a new one");
+    let mut node = Node::new(&address);
+    for payment in [7, 8, 10] {
+        node.register(payment, "manual");
+    }
+    let reads = postgres::reads(&address);
+    let due = |at_ms: i64| reads.deliveries_due(9, at_ms, 100).expect("they are there");
+    let seen = due(NOW);
+    assert_eq!(seen.len(), 3);
+    let claims: Vec<Vec<Delivery>> = std::thread::scope(|scope| {
+        let claim = |registry| {
+            let seen = &seen;
+            scope.spawn(move || Outbox::claim_deliveries(registry, seen, NOW + 20_000))
+        };
+        let claims = registries.each_ref().map(claim);
+        claims.map(|claim| claim.join().expect("no panic").expect("claimed")).into()
+    });
+    assert_eq!(claims.iter().map(Vec::len).sum::<usize>(), 3, "each is one node's: {claims:?}");
+    assert_eq!(due(NOW + 19_999), []);
+    // The one that claimed them died.
+    let again = due(NOW + 20_000);
+    let claimed = registries[1].claim_deliveries(&again, NOW + 40_000).expect("claimed");
+    assert_eq!(claimed.len(), 3);
+    let stale = registries[0].claim_deliveries(&seen, NOW + 40_000).expect("asked");
+    assert_eq!(stale, [], "what was read before is no claim any more");
+    assert_eq!(count(&text, "select min(next_try_at_ms) from webhook_delivery"), NOW + 40_000);
 }

@@ -6,6 +6,9 @@
 //! is an alarm, and waits to be sent again by hand. A crash between a receiver's answer and the note tells
 //! the event twice, with the same id.
 //!
+//! Several nodes tell beside each other: a payment's events to an endpoint are claimed for [`CLAIM_MS`], told
+//! and noted within it by one of them, and due again after it if that one died.
+//!
 //! Start at [`Courier::run`].
 
 use std::collections::HashMap;
@@ -30,6 +33,10 @@ const CALLS_MAX: usize = 256;
 const ENDPOINT_CALLS_MAX: usize = 4;
 /// Events of one payment that are told before it is noted.
 const EVENTS_MAX: u32 = 16;
+/// How long a payment's events are this node's to tell: as long as they wait when it dies.
+const CLAIM_MS: i64 = 20_000;
+/// How long one message may take, its answer read to the end.
+const MESSAGE_MS: i64 = 16_000;
 /// Waits after each failure, in milliseconds; the last one goes on.
 const WAITS_MS: [i64; 9] =
     [1_000, 5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000, 10_800_000, 21_600_000];
@@ -45,8 +52,8 @@ pub(crate) struct Courier {
     voices: &'static [(&'static str, Voice)],
 }
 
-/// Which deliveries are under way, and in which task.
-type UnderWay = HashMap<Id, (u128, PaymentId)>;
+/// Which deliveries are under way, in which task, and until when they are ours.
+type UnderWay = HashMap<Id, (u128, PaymentId, i64)>;
 
 impl Courier {
     pub(crate) fn new(
@@ -67,8 +74,11 @@ impl Courier {
                 tokio::time::sleep(TICK).await;
             }
             let ended = ended(&mut calls).await;
-            let progress: Vec<Progress> =
-                ended.iter().filter_map(|(_, progress)| progress.clone()).collect();
+            let now_ms = self.desk.now_ms();
+            // One that took longer is another node's by now, which tells it again.
+            let is_ours = |task| under_way.get(task).is_some_and(|of| now_ms < of.2);
+            let ours = ended.iter().filter(|(task, _)| is_ours(task));
+            let progress: Vec<Progress> = ours.filter_map(|(_, told)| told.clone()).collect();
             if !progress.is_empty() {
                 self.note(progress).await;
             }
@@ -87,25 +97,43 @@ impl Courier {
         let due = self.desk.read(move |reads| reads.endpoints_due(now_ms)).await?;
         for endpoint in due {
             let id = endpoint.id;
-            let busy = under_way.values().filter(|(other, _)| *other == id).count();
+            let busy = under_way.values().filter(|of| of.0 == id).count();
             let room = CALLS_MAX.saturating_sub(calls.len());
             let room = ENDPOINT_CALLS_MAX.saturating_sub(busy).min(room);
             if room == 0 {
                 continue;
             }
-            // Those under way are due as well.
+            // Those under way may be due as well.
             let most = u32::try_from(room.saturating_add(busy)).unwrap_or(u32::MAX);
             let rows = self.desk.read(move |reads| reads.deliveries_due(id, now_ms, most)).await?;
-            let is_new = |row: &Delivery| !under_way.values().any(|of| *of == (id, row.payment));
+            let is_new =
+                |row: &Delivery| !under_way.values().any(|of| (of.0, of.1) == (id, row.payment));
             let rows: Vec<Delivery> = rows.into_iter().filter(is_new).take(room).collect();
-            for row in rows {
+            let until_ms = self.desk.now_ms().saturating_add(CLAIM_MS);
+            for row in self.claim(rows, until_ms).await {
                 let (courier, endpoint) = (Arc::clone(self), endpoint.clone());
-                let of = (id, row.payment);
-                let task = calls.spawn(async move { courier.deliver(&endpoint, &row).await });
-                under_way.insert(task.id(), of);
+                let of = (id, row.payment, until_ms);
+                let told = async move { courier.deliver(&endpoint, &row, until_ms).await };
+                under_way.insert(calls.spawn(told).id(), of);
             }
         }
         Ok(())
+    }
+
+    async fn claim(&self, due: Vec<Delivery>, until_ms: i64) -> Vec<Delivery> {
+        if due.is_empty() {
+            return due;
+        }
+        let claimed =
+            self.desk.write(move |registry| registry.claim_deliveries(&due, until_ms)).await;
+        match claimed {
+            Some(Ok(own)) => own,
+            Some(Err(fault)) => {
+                tracing::warn!(%fault, "deliveries could not be claimed");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
     }
 
     async fn note(&self, progress: Vec<Progress>) {
@@ -118,8 +146,8 @@ impl Courier {
         }
     }
 
-    /// Tells a payment's events until one does not arrive.
-    async fn deliver(&self, endpoint: &EndpointView, row: &Delivery) -> Progress {
+    /// Tells a payment's events until one does not arrive, or might be under way at `until_ms`.
+    async fn deliver(&self, endpoint: &EndpointView, row: &Delivery, until_ms: i64) -> Progress {
         let mut progress = Progress {
             endpoint: row.endpoint,
             payment: row.payment,
@@ -131,6 +159,9 @@ impl Courier {
         };
         let last = row.last_seq.min(row.next_seq.saturating_add(EVENTS_MAX).saturating_sub(1));
         for seq in row.next_seq..=last {
+            if self.desk.now_ms().saturating_add(MESSAGE_MS) > until_ms {
+                break;
+            }
             match self.tell(endpoint, row, seq).await {
                 Ok(()) => {
                     progress.next_seq = seq.saturating_add(1);

@@ -10,6 +10,7 @@ mod differential;
 mod hooks;
 mod input;
 mod native;
+mod operation;
 mod people;
 mod power;
 mod psp;

@@ -25,6 +25,11 @@ const TRIES_MAX: u32 = 10;
 /// Distance between these tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a database is tried that is away.
+const AWAY_TRIES_MAX: u32 = 4;
+/// Distance between these tries: longer than a link waits before it tries again.
+const AWAY_PAUSE: Duration = Duration::from_millis(150);
+
 /// Why a database cannot be used. The texts are for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenFault {
@@ -64,6 +69,8 @@ pub(super) fn migrate(config: &Config) -> Result<(), OpenFault> {
             }
             Ok(_) => return Ok(()),
             Err(Trouble::Conflict { .. }) if tries < TRIES_MAX => std::thread::sleep(PAUSE),
+            // A server that starts while others do, or while its database does, finds it slow or full.
+            Err(Trouble::Away(_)) if tries < AWAY_TRIES_MAX => std::thread::sleep(AWAY_PAUSE),
             Err(Trouble::Away(text)) => return Err(OpenFault::Away(text)),
             Err(trouble) => {
                 let text = trouble.text();

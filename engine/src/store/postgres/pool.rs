@@ -29,9 +29,7 @@ const AWAY_TRIES_MAX: u32 = 2;
 const SNAPSHOT: &str = "begin isolation level repeatable read read only;
     set local idle_in_transaction_session_timeout = 5000; set local statement_timeout = 10000";
 /// Begins a write.
-const WRITE: &str = "begin isolation level read committed;
-    set local idle_in_transaction_session_timeout = 5000;
-    set local lock_timeout = 7000; set local statement_timeout = 10000";
+const WRITE: &str = super::BEGIN;
 
 /// What a statement runs on: shared, as a row may be read while the next statement is asked for.
 type Shared = RefCell<Connection>;

@@ -62,7 +62,9 @@ pub(super) fn spread(client: &mut Connection) -> Result<Spread, Trouble> {
         from unnest($1, $2) as w (name, beside)";
     let beside = |table: &str| if table == FIRST { "none" } else { FIRST };
     session.select(sql, &Rows::of(cut.iter().map(|table| row![table, beside(table)])))?;
-    session.run("insert into requite_spread values (1) on conflict do nothing")?;
+    let sql = "-- insert_spread
+        insert into requite_spread values (1) on conflict do nothing";
+    session.run(sql)?;
     session.commit()?;
     Ok(Spread { cut, copied })
 }

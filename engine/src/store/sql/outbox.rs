@@ -90,7 +90,8 @@ pub(super) fn deliveries_due(
     max: u32,
 ) -> Result<Vec<Delivery>> {
     let sql = "-- webhook_deliveries_due
-        select merchant_id, payment_id, next_seq, last_seq, failures, failing_since_ms
+        select merchant_id, payment_id, next_seq, last_seq, failures, failing_since_ms,
+            next_try_at_ms
         from webhook_delivery where endpoint_id = ?1 and next_try_at_ms <= ?2
         order by next_try_at_ms, payment_id limit ?3";
     connection.query(sql, params![blob(endpoint), now_ms, max], |row| {
@@ -102,6 +103,7 @@ pub(super) fn deliveries_due(
             last_seq: row.get(3)?,
             failures: row.get(4)?,
             failing_since_ms: row.get(5)?,
+            due_at_ms: row.get(6)?,
         })
     })
 }
@@ -140,6 +142,16 @@ fn insert(connection: Sql<'_>, new: &EndpointView) -> Result<()> {
         new.updated_at_ms,
     ];
     write_one(connection, sql, row)
+}
+
+/// Two nodes may have read the same row: only one of them changes it.
+fn claim(connection: Sql<'_>, row: &Delivery, until_ms: i64) -> Result<bool> {
+    let sql = "-- claim_webhook_delivery
+        update webhook_delivery set next_try_at_ms = ?5
+        where endpoint_id = ?1 and payment_id = ?2 and next_seq = ?3 and next_try_at_ms = ?4";
+    let (endpoint, payment) = (blob(row.endpoint), blob(row.payment.bits()));
+    let claimed = params![endpoint, payment, row.next_seq, row.due_at_ms, until_ms];
+    Ok(connection.execute(sql, claimed)? == 1)
 }
 
 fn note(connection: Sql<'_>, progress: &Progress) -> Result<()> {
@@ -250,9 +262,32 @@ impl Outbox for SqlRegistry {
         })
     }
 
-    fn note_progress(&self, progress: &[Progress]) -> Result<(), RegistryFault> {
+    fn claim_deliveries(
+        &self,
+        due: &[Delivery],
+        until_ms: i64,
+    ) -> Result<Vec<Delivery>, RegistryFault> {
+        if self.is_alone() {
+            return Ok(due.to_vec());
+        }
+        let in_order: BTreeMap<_, &Delivery> =
+            due.iter().map(|row| ((row.endpoint, row.payment), row)).collect();
         self.write(ENDPOINT, |connection| {
-            progress.iter().try_for_each(|progress| note(connection, progress))
+            let mut own = Vec::new();
+            for row in in_order.values().copied() {
+                if claim(connection, row, until_ms)? {
+                    own.push(row.clone());
+                }
+            }
+            Ok(own)
+        })
+    }
+
+    fn note_progress(&self, progress: &[Progress]) -> Result<(), RegistryFault> {
+        let in_order: BTreeMap<_, &Progress> =
+            progress.iter().map(|row| ((row.endpoint, row.payment), row)).collect();
+        self.write(ENDPOINT, |connection| {
+            in_order.values().try_for_each(|progress| note(connection, progress))
         })
     }
 }

@@ -39,6 +39,11 @@ impl SqlRegistry {
         })
     }
 
+    /// Does one server have the store for itself?
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self.writer, Writer::Sqlite(_))
+    }
+
     /// As [`SqlRegistry::write`], for a merchant that must be there.
     pub(super) fn write_for<T>(
         &self,

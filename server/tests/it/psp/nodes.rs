@@ -131,7 +131,7 @@ fn f6_nodes_that_are_killed_under_load_lose_and_double_nothing() {
         load.end();
     });
     let acknowledged = load.acknowledged.into_inner().expect("no panic");
-    println!("{} refunds acknowledged over {kills} kills", acknowledged.len());
+    println!("{} refunds acknowledged, {kills} nodes killed", acknowledged.len());
     assert!(acknowledged.len() > 40, "there was load");
     nodes.end(&acknowledged, &paid);
 }
