@@ -132,6 +132,30 @@ pub fn decide(payment: &Payment, ask: &Ask, is_immediate: bool) -> Result<Plan, 
     Ok(Plan { refund, entries })
 }
 
+/// Would this refusal fall if money that open refunds hold came free? Then it rests on what is perhaps
+/// not known yet.
+pub fn is_provisional(payment: &Payment, ask: &Ask, refusal: &Refusal) -> bool {
+    let leg = match ask.target {
+        Target::Primary => Some(payment.primary()),
+        Target::Leg(id) => payment.leg(id),
+    };
+    let held = leg.map(Leg::reserved).unwrap_or_default();
+    match refusal {
+        Refusal::NothingLeft => !held.is_zero(),
+        Refusal::ExceedsLeft { asked: Some(asked), left } => {
+            Minor::checked_sum([*left, held]).is_some_and(|most| *asked <= most)
+        }
+        Refusal::ExceedsLeft { asked: None, .. }
+        | Refusal::LegUnknown
+        | Refusal::NotCaptured
+        | Refusal::Cancelled
+        | Refusal::CurrencyDiffers { .. }
+        | Refusal::NotPositive
+        | Refusal::Fraction { .. }
+        | Refusal::ReasonUnknown => false,
+    }
+}
+
 fn amount_of(asked: &Amount, leg: &Leg, currency: Currency) -> Result<Minor, Refusal> {
     let left = leg.refundable();
     let amount = match asked {

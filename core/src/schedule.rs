@@ -72,6 +72,31 @@ pub fn after_absent(sends: u32) -> i64 {
     }
 }
 
+/// Shortest distance between look-ups that requests make out of turn, where the schedule is sparse: ten
+/// an hour.
+pub const OUT_OF_TURN_MIN: i64 = HOUR / 10;
+
+/// May a refund be looked up out of turn, because what it holds stands in the way of a request? Only
+/// while it is unknown; when half of its wait is over, or [`OUT_OF_TURN_MIN`] of it. The look-up takes
+/// the next scheduled one's place, so a PSP hears of a refund ten times in its first hour all the same:
+/// the hour's last wait is left alone. What was put off to another time than its schedule's (its PSP wants
+/// to be left alone, the way there is shut: an hour at most) keeps that time.
+///
+/// `age_ms` is how long ago the refund was accepted.
+pub fn may_be_asked(refund: &Refund, age_ms: i64, now_ms: i64) -> bool {
+    let next = refund.next_action_at_ms.filter(|_| refund.status == Status::Unknown);
+    let Some(left) = next.map(|next| next.saturating_sub(now_ms)) else {
+        return false;
+    };
+    let wait = wait(&UNKNOWN, refund.looks);
+    if wait <= UNREACHED_MAX {
+        return left.saturating_mul(2) <= wait;
+    }
+    let put_off_max = if wait > HOUR { HOUR } else { OUT_OF_TURN_MIN };
+    let is_young = wait >= HOUR && age_ms < HOUR;
+    !is_young && left > put_off_max && wait.saturating_sub(left) >= OUT_OF_TURN_MIN
+}
+
 /// The last entry of a schedule repeats for ever.
 fn wait(schedule: &[i64], looks: u32) -> i64 {
     let at = usize::try_from(looks).unwrap_or(usize::MAX);

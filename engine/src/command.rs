@@ -355,6 +355,17 @@ pub enum Command {
     Book(Box<BookingRequest>),
     Amend(Box<Amendment>),
     Refund(Box<RefundRequest>),
+    /// The same, but where it would be refused for money that open refunds hold, nothing is decided:
+    /// [`Reply::Doubtful`].
+    Propose(Box<RefundRequest>),
+    /// A request depends on what is unknown of this payment: that is looked up now, as far as it may be
+    /// out of turn. Answered with what one of the look-ups finds, those under way included;
+    /// [`Reply::Noted`]: there is none.
+    Clarify {
+        merchant: MerchantId,
+        payment: PaymentId,
+        at_ms: i64,
+    },
     /// What became of a call to a PSP.
     Settle {
         refund: RefundRef,
@@ -389,7 +400,10 @@ impl Command {
             Command::Register(new) => (new.merchant, new.payment),
             Command::Book(request) => (request.merchant, request.payment),
             Command::Amend(request) => (request.merchant, request.payment),
-            Command::Refund(request) => (request.merchant, request.payment),
+            Command::Refund(request) | Command::Propose(request) => {
+                (request.merchant, request.payment)
+            }
+            Command::Clarify { merchant, payment, .. } => (*merchant, *payment),
             Command::Notice(notice) => (notice.merchant, notice.payment),
             Command::Settle { refund, .. }
             | Command::Wake { refund, .. }
@@ -407,7 +421,8 @@ impl Command {
             Command::Register(new) => new.merchant,
             Command::Book(request) => request.merchant,
             Command::Amend(request) => request.merchant,
-            Command::Refund(request) => request.merchant,
+            Command::Refund(request) | Command::Propose(request) => request.merchant,
+            Command::Clarify { merchant, .. } => *merchant,
             Command::Notice(notice) => notice.merchant,
             Command::Resolve(resolution) => resolution.refund.merchant,
             Command::Settle { refund, .. } | Command::Wake { refund, .. } => refund.merchant,
@@ -425,6 +440,8 @@ pub enum Reply {
     /// The external identifier of an amendment belongs to another payment. Nothing was changed.
     NameTaken(PaymentId),
     Refund(RefundReply),
+    /// The proposed refund would fit if money that open refunds hold came free. Nothing was decided.
+    Doubtful,
     Noticed(Noticed),
     Resolved(Resolved),
     /// Nothing is to be told: news was taken in.

@@ -118,8 +118,10 @@ fn abort_on_panic(work: impl FnOnce()) {
 impl Engine {
     /// Queues a command. The answer is called exactly once, from another thread or from this one.
     pub fn submit(&self, command: Command, answer: Answer) {
-        let needs_call =
-            matches!(&command, Command::Refund(request) if request.wait == Wait::Outcome);
+        let needs_call = match &command {
+            Command::Refund(request) | Command::Propose(request) => request.wait == Wait::Outcome,
+            _ => false,
+        };
         let is_busy = needs_call && self.shared.calls.load(Ordering::Acquire) >= CALLS_MAX;
         let entrance = self.entrance(&command);
         let mut queue = entrance.queue();

@@ -99,7 +99,8 @@ pub(crate) enum Call {
     Silence,
 }
 
-/// How long an opened account is used before the store is asked whether its credential was replaced.
+/// How long an opened account is used before the store is asked whether its credential was replaced: at
+/// once where the PSP refuses it.
 const ACCOUNT_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// The server's way out: picks the connector by the name that the payment was registered with.
@@ -190,6 +191,7 @@ impl Accounts {
         let known = self.opened().get(&at).cloned();
         if let Some((since, account)) = known
             && since.elapsed() < ACCOUNT_AGE_MAX
+            && !account.is_refused()
         {
             return Ok(account);
         }
@@ -248,3 +250,6 @@ impl Psp for ServerPsp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

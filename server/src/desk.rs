@@ -9,7 +9,7 @@ use requite_core::id::{MerchantId, PaymentId, uuid_text};
 use requite_engine::clock::Clock;
 use requite_engine::command::{
     Amendment, Booked, BookingRequest, Command, CommandError, Notice, Noticed, RefundRef,
-    RefundReply, RefundRequest, RegisteredReply, Registration, Reply, Resolution, Resolved, Wait,
+    RefundReply, RegisteredReply, Registration, Reply, Resolution, Resolved,
 };
 use requite_engine::engine::Engine;
 use requite_engine::fault::{self, Point};
@@ -29,6 +29,8 @@ use crate::crypto::token::{TokenKind, mint};
 use crate::known_keys::KnownKeys;
 use crate::rate::Rates;
 use crate::webhooks::address::Addresses;
+
+mod refund;
 
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
@@ -169,41 +171,6 @@ impl Desk {
     /// Connectors that a payment can be registered with.
     pub(crate) fn connectors(&self) -> &'static [&'static str] {
         &connectors::NAMES
-    }
-
-    /// Asks for a refund. With [`Wait::Outcome`] it returns when the first outcome is known, at the
-    /// latest after [`Settings::wait`]. The refund goes on whether or not anyone still waits here.
-    pub(crate) async fn refund(
-        &self,
-        mut request: RefundRequest,
-    ) -> Result<RefundReply, CommandError> {
-        let is_keyed = request.keys.iter().any(|key| key.lifetime == Lifetime::Kept);
-        if !is_keyed && self.0.settings.duplicate_guard_ms > 0 {
-            request.keys.push(guard(&request, self.0.settings.duplicate_guard_ms));
-        }
-        let waits = request.wait == Wait::Outcome;
-        let refund = RefundRef {
-            merchant: request.merchant,
-            payment: request.payment,
-            refund: request.ask.refund,
-        };
-        let mut reply = self.submit(Command::Refund(Box::new(request)));
-        let in_time = if waits {
-            tokio::time::timeout(self.0.settings.wait, &mut reply).await.ok()
-        } else {
-            Some((&mut reply).await)
-        };
-        let answer = match in_time {
-            Some(answer) => answer,
-            None => {
-                drop(self.submit(Command::Expire { refund }));
-                reply.await
-            }
-        };
-        match answer.unwrap_or(Err(CommandError::Stopping))? {
-            Reply::Refund(reply) => Ok(reply),
-            other => unreachable!("a refund is answered with a refund, not {other:?}"),
-        }
     }
 
     pub(crate) async fn register(
@@ -441,16 +408,6 @@ pub(crate) fn key(face: &str, scope: &[&str], text: &str, meaning: &[&str]) -> K
         lifetime: Lifetime::Kept,
         answers_present: false,
     }
-}
-
-/// The guard against double clicks (decision A10): without a key, the same wish within the window is
-/// the first wish again, whichever face it comes through.
-fn guard(request: &RefundRequest, window_ms: i64) -> Key {
-    let payment = uuid_text(request.payment.bits());
-    let wish = format!("{:?} {:?}", request.ask.target, request.ask.amount);
-    let reason = request.details.reason_text.as_ref().or(request.details.reason_code.as_ref());
-    let meaning = [payment.as_str(), &wish, reason.map_or("", String::as_str)];
-    Key { lifetime: Lifetime::Within(window_ms), ..key("guard", &meaning, "", &meaning) }
 }
 
 /// Reads under way at once: enough to keep a few cores busy, and fewer than the connections that the

@@ -420,7 +420,7 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         Command::Register(new) => format!("register {:08x}", new.payment.bits() & 0xFFFF_FFFF),
         Command::Book(request) => format!("{:?} {:?}", request.booking, request.amount),
         Command::Amend(_) => String::from("amend"),
-        Command::Refund(request) => {
+        Command::Refund(request) | Command::Propose(request) => {
             let refund = request.ask.refund.bits() & 0xFFFF_FFFF;
             let of = request.payment.bits() & 0xFFFF_FFFF;
             let keys = request
@@ -438,6 +438,9 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         }
         Command::Wake { refund, is_restart, .. } => {
             format!("wake {}{}", short(*refund), if *is_restart { " (restart)" } else { "" })
+        }
+        Command::Clarify { payment, .. } => {
+            format!("clarify {:08x}", payment.bits() & 0xFFFF_FFFF)
         }
         Command::Notice(notice) => {
             let Notice { mark, amount, outcome, said_at_ms, .. } = notice.as_ref();

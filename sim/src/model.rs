@@ -248,7 +248,11 @@ impl Model {
             }
             Command::Notice(notice) => self.notice(notice),
             Command::Resolve(request) => self.resolve(request),
-            Command::Expire { .. } | Command::Learn { .. } => Expected::Noted,
+            // No client of the simulation proposes, or asks for clarity.
+            Command::Propose(_)
+            | Command::Clarify { .. }
+            | Command::Expire { .. }
+            | Command::Learn { .. } => Expected::Noted,
         }
     }
 

@@ -4,7 +4,9 @@ use requite_core::money::Minor;
 use requite_core::payment::Payment;
 use requite_core::refund::{Fault, Refund, Status};
 use requite_core::schedule::{self, Step};
-use requite_core::settle::{Alarm, Finding, Outcome, postpone, revive, send, settle, wake};
+use requite_core::settle::{
+    Alarm, Finding, Outcome, inquire, postpone, revive, send, settle, wake,
+};
 
 use crate::support::{ask, minor, payment};
 
@@ -384,6 +386,62 @@ fn a_look_up_that_is_turned_away_waits_for_both_the_schedule_and_the_psp() {
         let refund = answered(&payment, &change.refund, busy, now);
         assert_eq!((refund.status, refund.looks), (Status::Unknown, looks + 1));
         assert_eq!(refund.next_action_at_ms, Some(now + distance), "{looks} {retry_after_ms}");
+    }
+}
+
+/// However often requests ask, a PSP hears of an unknown refund ten times in its first hour, and ten times
+/// an hour later on; and they do ask again and again.
+#[test]
+fn requests_that_depend_on_an_unknown_refund_ask_after_it_within_bounds() {
+    let (payment, mut refund, _) = told(&["unknown"]);
+    let began = 2_000_000;
+    let (mut now, mut calls) = (began, vec![began]);
+    while now < began + 8 * 3_600_000 {
+        now += 250;
+        let due = wake(&refund, now).map(|(change, _)| change);
+        let may_be_asked = schedule::may_be_asked(&refund, now - began, now);
+        let Some(change) = due.or_else(|| may_be_asked.then(|| inquire(&refund, now))) else {
+            continue;
+        };
+        calls.push(now);
+        refund = answered(&payment, &change.refund, outcome("unknown"), now);
+    }
+    let hour = |from: i64| {
+        let of = from..from + 3_600_000;
+        calls.iter().filter(|at| of.contains(*at)).count()
+    };
+    assert_eq!(hour(began), 10, "{calls:?}");
+    for later in 1..7 {
+        let calls = hour(began + later * 3_600_000);
+        assert!((8..=11).contains(&calls), "hour {later}: {calls}");
+    }
+}
+
+/// What stands in no request's way, what was asked after just now, and what its PSP wants to be left alone
+/// with.
+#[test]
+fn only_what_is_unknown_and_may_be_bothered_is_asked_after_out_of_turn() {
+    let day = 24 * 3_600_000;
+    for words in [&["pending"][..], &["not_sent"], &["requires_action"], &["succeeded"]] {
+        let (_, refund, _) = told(words);
+        assert!(!schedule::may_be_asked(&refund, day, 2_000_000 + day), "{words:?}");
+    }
+    for looks in 0..13 {
+        let (payment, refund, now) = looked_up(looks);
+        let next = refund.next_action_at_ms.expect("open");
+        assert!(!schedule::may_be_asked(&refund, day, now), "{looks}: it was asked just now");
+        let half = now + (next - now) / 2;
+        assert!(schedule::may_be_asked(&refund, day, half), "{looks}");
+        let (change, _) = wake(&refund, next).expect("due");
+        for outcome in [
+            Outcome::Unreached { fault: fault(), retry_after_ms: 60_000 },
+            Outcome::NotSent { fault: fault(), retry_after_ms: 300_000 },
+        ] {
+            let refund = answered(&payment, &change.refund, outcome.clone(), next);
+            let put_off = refund.next_action_at_ms.expect("open") - next;
+            let at = next + put_off.min(300_000) / 3;
+            assert!(!schedule::may_be_asked(&refund, day, at), "{looks}: {outcome:?}");
+        }
     }
 }
 

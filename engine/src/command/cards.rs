@@ -10,7 +10,7 @@ impl Command {
     /// hashed from.
     pub(crate) fn strike_cards(&mut self) {
         match self {
-            Command::Refund(request) => {
+            Command::Refund(request) | Command::Propose(request) => {
                 let details = &mut request.details;
                 for text in [&mut details.reason_text, &mut details.note, &mut details.key_text] {
                     strike(text.as_mut(), false);
@@ -27,6 +27,7 @@ impl Command {
             | Command::Settle { .. }
             | Command::Wake { .. }
             | Command::Notice(_)
+            | Command::Clarify { .. }
             | Command::Learn { .. }
             | Command::Expire { .. } => {}
         }

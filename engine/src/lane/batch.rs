@@ -119,7 +119,13 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
                     wanted.external_identifiers.insert((request.merchant, name.clone()));
                 }
             }
-            Command::Refund(request) => want_refund(&mut wanted, request),
+            Command::Refund(request) | Command::Propose(request) => {
+                want_refund(&mut wanted, request)
+            }
+            Command::Clarify { merchant, payment, .. } => {
+                wanted.payments.insert((*merchant, *payment));
+                wanted.nameless.insert((*merchant, *payment));
+            }
             Command::Notice(notice) => want_notice(&mut wanted, notice),
             Command::Resolve(request) => want_resolved(&mut wanted, request, waiters),
             Command::Settle { refund, .. }
@@ -259,7 +265,11 @@ impl<'a> Batch<'a> {
             Command::Register(new) => Verdict::Answer(self.register(new)),
             Command::Book(request) => Verdict::Answer(self.book_operation(request)),
             Command::Amend(request) => Verdict::Answer(self.amend(request)),
-            Command::Refund(request) => self.refund(request),
+            Command::Refund(request) => self.refund(request, true),
+            Command::Propose(request) => self.refund(request, false),
+            Command::Clarify { merchant, payment, at_ms } => {
+                self.clarify((*merchant, *payment), *at_ms)
+            }
             Command::Notice(notice) => self.notice(notice),
             Command::Resolve(request) => Verdict::Answer(self.resolve(request)),
             Command::Settle { refund, finding } => {

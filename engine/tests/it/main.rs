@@ -6,6 +6,7 @@
 
 mod audit;
 mod away;
+mod doubts;
 mod failing;
 mod files;
 mod history;

@@ -268,6 +268,11 @@ impl Account {
         }
     }
 
+    /// The PSP refused its credential when it was last asked.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusals.load(Ordering::Acquire) > 0
+    }
+
     async fn room(&self) -> Option<SemaphorePermit<'_>> {
         if let Ok(permit) = self.room.try_acquire() {
             return Some(permit);

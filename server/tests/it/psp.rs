@@ -8,6 +8,7 @@
 mod accounts;
 mod adyen;
 mod answers;
+mod doubts;
 mod kills;
 mod nodes;
 pub(crate) mod rig;

@@ -2,14 +2,20 @@
 //!
 //! What PSPs tell without being asked is in `notice`.
 
+use std::collections::BTreeSet;
+
+use requite_core::id::{MerchantId, PaymentId};
 use requite_core::refund::Status;
-use requite_core::schedule::Step;
+use requite_core::schedule::{self, Step};
 use requite_core::settle::{self, Finding};
 
 use super::{Batch, Heard, REQUITE, Verdict, is_answer};
 use crate::command::{Noticed, Obstacle, RefundRef, RefundReply, Reply};
 use crate::psp::{CallKind, Instruction};
-use crate::store::{AttemptOutcome, NewAttempt};
+use crate::store::{AttemptOutcome, NewAttempt, RefundRecord};
+
+/// Unknown refunds of one payment that are looked up for one request.
+const CLARIFY_MAX: usize = 8;
 
 impl Batch<'_> {
     pub(super) fn settle(&mut self, key: RefundRef, finding: &Finding) {
@@ -149,6 +155,36 @@ impl Batch<'_> {
         }
         let reply = RefundReply { refund: key, status, as_of: Some(seq), is_replay: false };
         self.decided.settled.insert(key, reply);
+    }
+
+    /// A request depends on what is unknown of a payment.
+    pub(super) fn clarify(&mut self, of: (MerchantId, PaymentId), at_ms: i64) -> Verdict {
+        let is_unknown = |key: &RefundRef, record: &RefundRecord| {
+            (key.merchant, key.payment) == of && record.refund.status == Status::Unknown
+        };
+        let all = self.loaded.refunds.iter();
+        let unknown = all.filter(|(key, record)| is_unknown(key, record)).map(|(key, _)| *key);
+        // In an order that a batch which is tried again has as well.
+        let unknown: BTreeSet<RefundRef> = unknown.collect();
+        let mut heard = None;
+        for key in unknown.into_iter().take(CLARIFY_MAX) {
+            let is_out =
+                |batch: &Self| batch.under_way.contains_key(&key) || batch.called.contains(&key);
+            let record = self.loaded.refunds.get(&key).expect("it was found among the loaded ones");
+            let age_ms = at_ms.saturating_sub(record.asked_at_ms);
+            if !is_out(self) && schedule::may_be_asked(&record.refund, age_ms, at_ms) {
+                let change = settle::inquire(&record.refund, at_ms);
+                self.change(key, &change, at_ms);
+                self.call(key, Step::LookUp, at_ms);
+            }
+            if is_out(self) && heard.is_none() {
+                heard = self.loaded.refunds.get(&key).map(|record| (key, record.refund.attempt));
+            }
+        }
+        match heard {
+            Some((refund, attempt)) => Verdict::Hear { refund, attempt },
+            None => Verdict::Answer(Ok(Reply::Noted)),
+        }
     }
 
     /// Commits a call: the attempt is on disk before the instruction leaves.

@@ -11,7 +11,8 @@ use crate::key::{Key, KeyOutcome, KeyRecord, Lifetime, refusal_text};
 use crate::store::{NewRefund, RefundRecord};
 
 impl Batch<'_> {
-    pub(super) fn refund(&mut self, request: &RefundRequest) -> Verdict {
+    /// `is_final`: a refusal stands even where it rests on money that open refunds hold.
+    pub(super) fn refund(&mut self, request: &RefundRequest, is_final: bool) -> Verdict {
         if !self.loaded.books.contains_key(&(request.merchant, request.payment)) {
             return Verdict::Answer(Err(CommandError::PaymentUnknown));
         }
@@ -22,6 +23,9 @@ impl Batch<'_> {
         }
         match self.plan(request) {
             Ok(plan) => self.accept(request, plan),
+            Err(refusal) if !is_final && self.is_provisional(request, &refusal) => {
+                Verdict::Answer(Ok(Reply::Doubtful))
+            }
             Err(refusal) => {
                 if refusal_text(&refusal).is_some() {
                     let at = (request.merchant, request.ask.at_ms);
@@ -44,6 +48,11 @@ impl Batch<'_> {
             }
             Reason::Kept(_) | Reason::None => Ok(plan),
         }
+    }
+
+    fn is_provisional(&self, request: &RefundRequest, refusal: &Refusal) -> bool {
+        let book = self.loaded.books.get(&(request.merchant, request.payment));
+        book.is_some_and(|book| decide::is_provisional(&book.payment, &request.ask, refusal))
     }
 
     /// What a key that was used before is answered with. `None`: it is free.
