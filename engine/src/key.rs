@@ -12,8 +12,9 @@ use requite_core::refund::Status;
 
 use crate::command::RefundRef;
 
-/// How long a key is kept: 30 days.
-pub const KEY_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// How long a key is kept: 30 days are promised (A4), and as long again it stands for its refund, so that no
+/// clock that is set a month ahead lets a retry be paid twice.
+pub const KEY_LIFE_MS: i64 = 60 * 24 * 60 * 60 * 1000;
 
 /// How long a refund whose outcome nobody was told waits for the retry that asks for it. After
 /// that, the same wish is taken for a new one.

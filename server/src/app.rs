@@ -12,7 +12,7 @@ use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
 use requite_engine::lane::Lane;
 use requite_engine::read::Reads;
 use requite_engine::registry::Registry;
-use requite_engine::store::sqlite::{Checkpoints, Open};
+use requite_engine::store::sqlite::{Checkpoints, Open, ServerLock};
 use requite_engine::store::{SqlReads, SqlRegistry};
 use tokio::net::TcpListener;
 
@@ -111,7 +111,7 @@ pub(crate) fn serve(
         .enable_all()
         .build()
         .context("the runtime could not be started")?;
-    let _lock = config.database.lock()?;
+    let lock = config.database.lock()?;
     runtime.block_on(async {
         // Signals are listened for before anybody learns that there is a server.
         let stop = Stop::listen()?;
@@ -120,7 +120,7 @@ pub(crate) fn serve(
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         // The store blocks, and so keeps off the threads that run asynchronous tasks.
         let settings = config.clone();
-        let house = tokio::task::spawn_blocking(move || House::open(&settings)).await??;
+        let house = tokio::task::spawn_blocking(move || House::open(&settings, lock)).await??;
         let (router, limits) = (house.router(), config.limits);
         on_ready(listener.local_addr()?)?;
         let courier = Courier::new(house.desk.clone(), &faces::VOICES)
@@ -137,10 +137,11 @@ pub(crate) fn serve(
             tracing::warn!(connections = stopped.cut_off, "cut off at the end of the drain");
         }
         courier.await?;
-        let House { running, checkpoints, .. } = house;
+        let House { running, checkpoints, lock, .. } = house;
         let stop = move || {
             running.stop();
             drop(checkpoints);
+            lock.map(ServerLock::close)
         };
         tokio::task::spawn_blocking(stop).await?;
         tracing::info!("stopped");
@@ -156,13 +157,16 @@ struct House {
     hooks: Hooks,
     /// Where the store has a log that is copied back.
     checkpoints: Option<Checkpoints>,
+    /// Where the store is one server's alone.
+    lock: Option<ServerLock>,
     is_stopping: Arc<AtomicBool>,
 }
 
 impl House {
-    fn open(config: &Config) -> anyhow::Result<House> {
+    fn open(config: &Config, mut lock: Option<ServerLock>) -> anyhow::Result<House> {
         let database = &config.database;
         database.prepare(Open::OrCreate)?;
+        lock.as_mut().map_or(Ok(()), ServerLock::serve)?;
         let deadline_ms = config.psp_call_deadline_ms;
         let open_lane = |_| database.lane_store().map(|store| lane(store, deadline_ms));
         let lanes = (0..database.lanes()).map(open_lane).collect::<anyhow::Result<Vec<_>>>()?;
@@ -210,7 +214,7 @@ impl House {
         });
         let hooks = open_hooks(&desk, config, lists);
         let checkpoints = database.checkpoints()?;
-        Ok(House { desk, engine, running, hooks, checkpoints, is_stopping: Arc::default() })
+        Ok(House { desk, engine, running, hooks, checkpoints, lock, is_stopping: Arc::default() })
     }
 
     fn router(&self) -> axum::Router {

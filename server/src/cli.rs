@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, for people or, with `--json`, as one JSON object a line;
 //! everything else goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
+//! 65 what is in the store's place is damaged or of another program, 66 the store has gone or cannot be opened,
 //! 78 settings that cannot be used.
 //!
 //! Start at [`run`].
@@ -11,9 +12,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use requite_engine::store::sqlite::OpenFault;
+
 use crate::config::{self, Config, Flags};
 use output::Output;
 
+mod backup;
 mod connector;
 mod demo;
 mod import;
@@ -30,6 +34,10 @@ mod verify;
 
 /// What `EX_CONFIG` is in sysexits.h.
 const SETTINGS_EXIT: u8 = 78;
+/// `EX_DATAERR`: something is in the store's place that is no whole store of this program.
+const STORE_CONTENT_EXIT: u8 = 65;
+/// `EX_NOINPUT`: the store is not there, or cannot be opened.
+const STORE_EXIT: u8 = 66;
 
 /// A refund server: five existing refund APIs over one engine that gives money back exactly once.
 #[derive(Debug, Parser)]
@@ -85,6 +93,7 @@ enum Command {
     #[command(subcommand)]
     Refund(refund::Refund),
     Verify(verify::Verify),
+    Backup(backup::Backup),
     Migrate(migrate::Migrate),
     Psp(psp::Psp),
 }
@@ -125,7 +134,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Failed(error)) => {
             eprintln!("requite: {error:#}");
-            ExitCode::FAILURE
+            failure(&error)
         }
         Err(Trouble::Usage(problem)) => {
             eprintln!("requite: {problem}\nSee requite --help.");
@@ -136,6 +145,17 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(if fault.is_flag { 2 } else { SETTINGS_EXIT })
         }
     }
+}
+
+/// A store that cannot be used has exit codes of its own: whoever restarts a server must not do so for ever.
+fn failure(error: &anyhow::Error) -> ExitCode {
+    let fault = error.chain().find_map(|cause| cause.downcast_ref::<OpenFault>());
+    let code = match fault {
+        Some(OpenFault::Served(_)) | None => return ExitCode::FAILURE,
+        Some(fault) if fault.is_of_content() => STORE_CONTENT_EXIT,
+        Some(_) => STORE_EXIT,
+    };
+    ExitCode::from(code)
 }
 
 /// In builds for tests: `REQUITE_FAULT=store.commit:3` kills the process when it passes that point for
@@ -164,6 +184,7 @@ fn command(line: Line) -> Done {
         Command::Psp(psp) => psp.run(&global, &output),
         Command::Refund(refund) => refund.run(&settings(&global, Vec::new())?, &output),
         Command::Migrate(migrate) => migrate.run(&settings(&global, Vec::new())?, &output),
+        Command::Backup(backup) => backup.run(&settings(&global, Vec::new())?, &output),
         Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use requite_engine::audit::Report;
 use requite_engine::store::postgres::{self, Address, Postgres};
-use requite_engine::store::sqlite::{self, Checkpoints, Open, ServerLock, Sqlite};
+use requite_engine::store::sqlite::{self, AuditFault, Checkpoints, Open, ServerLock, Sqlite};
 use requite_engine::store::{SqlReads, SqlRegistry, Store};
 
 /// Names a store. Its `Debug` shows no password.
@@ -115,7 +115,12 @@ impl Database {
     /// Audits a store that may be in use. `progress` is told payments done and payments in all.
     pub(crate) fn audit(&self, progress: &mut dyn FnMut(u64, u64)) -> anyhow::Result<Report> {
         Ok(match self {
-            Database::Sqlite(path) => sqlite::audit(path, progress)?,
+            Database::Sqlite(path) => {
+                sqlite::audit(path, progress).map_err(|fault| match fault {
+                    AuditFault::Open(fault) => anyhow::Error::from(fault),
+                    AuditFault::Read(fault) => anyhow::Error::from(fault),
+                })?
+            }
             Database::Postgres(address) => postgres::audit(address, progress)?,
         })
     }

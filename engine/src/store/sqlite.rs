@@ -4,25 +4,31 @@
 //! - WAL with `synchronous = FULL`: a commit that returned survives a power cut.
 //! - One server per file: [`ServerLock`] is held as long as it serves. Command-line writers
 //!   (import, key, merchant) share the file; SQLite orders their transactions.
-//! - A file of another program, or of a newer Requite, is refused and left as it is.
+//! - A file of another program, of a newer Requite, or damaged, is refused and left as it is. Where a store was,
+//!   none is begun anew ([`beside`]).
 //!
 //! Here are opening, locking and migrating the file, and the lane's batches. What reads it, the
 //! registry and the audit are in [`super::sql`], one text for every database. SQL stands beside the
 //! function that runs it; its first line is its name.
 
+mod backup;
+mod beside;
 mod checkpoints;
 mod connections;
 mod load;
 mod save;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+pub use self::backup::{BackupFault, backup};
+pub use self::beside::ServerLock;
+use self::beside::Word;
 pub use self::checkpoints::Checkpoints;
 pub(super) use self::connections::{Readers, Writer};
 use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params};
@@ -64,19 +70,72 @@ const MIGRATIONS: &[&str] = &[
 pub enum OpenFault {
     #[error("no store at {0}: create it with `requite serve` or any command that writes")]
     Missing(PathBuf),
+    #[error(
+        "the store at {path} has gone: {} says that there was one, and no new one is begun in its place. \
+         Put it back, or, to begin anew, remove that file", trace.display()
+    )]
+    Gone { path: PathBuf, trace: PathBuf },
+    #[error(
+        "{0} is an empty file and no store, and none is begun in its place. Put the store back, or, to \
+         begin anew, remove it"
+    )]
+    Empty(PathBuf),
+    #[error(
+        "the log of {path} has gone: a server died with it, and what it answered last may be in {} alone. \
+         Put it back. If another program has opened the store since and closed it in order, all is in \
+         the file: remove {} then", log.display(), lock.display()
+    )]
+    LogGone { path: PathBuf, log: PathBuf, lock: PathBuf },
+    #[error(
+        "another store than {path}, or another's log, was served here last. If it was put here on purpose, \
+         remove {}", lock.display()
+    )]
+    Another { path: PathBuf, lock: PathBuf },
+    #[error("{0} is a folder and no store; nothing was changed")]
+    Folder(PathBuf),
     #[error("{0} is the file of another program; it is left as it is")]
     Foreign(PathBuf),
     #[error("{path} has schema {found}, this program knows up to {known}: use the newer program")]
     Newer { path: PathBuf, found: usize, known: usize },
+    #[error(
+        "{path} is damaged, or no store at all ({what}); do not refund from it. Restore a backup"
+    )]
+    Damaged { path: PathBuf, what: String },
     #[error("another server has {0} open: one server per file")]
     Served(PathBuf),
-    #[error("{path} cannot be opened: {cause}")]
+    #[error("{path} cannot be opened for reading and writing: {cause}")]
     Unreadable { path: PathBuf, cause: String },
 }
 
 impl OpenFault {
     fn unreadable(path: &Path, cause: &dyn std::error::Error) -> OpenFault {
         OpenFault::Unreadable { path: path.to_owned(), cause: cause.to_string() }
+    }
+
+    fn of(path: &Path, cause: &rusqlite::Error) -> OpenFault {
+        match cause.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                OpenFault::Damaged { path: path.to_owned(), what: cause.to_string() }
+            }
+            _ => OpenFault::unreadable(path, cause),
+        }
+    }
+
+    /// Something is there, and it is no whole store of this program.
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            OpenFault::LogGone { .. }
+            | OpenFault::Another { .. }
+            | OpenFault::Foreign(_)
+            | OpenFault::Newer { .. }
+            | OpenFault::Damaged { .. } => true,
+            OpenFault::Missing(_)
+            | OpenFault::Gone { .. }
+            | OpenFault::Empty(_)
+            | OpenFault::Folder(_)
+            | OpenFault::Served(_)
+            | OpenFault::Unreadable { .. } => false,
+        }
     }
 }
 
@@ -85,33 +144,6 @@ impl OpenFault {
 pub enum Open {
     Existing,
     OrCreate,
-}
-
-/// Held by the one server of a file.
-#[derive(Debug)]
-pub struct ServerLock {
-    _file: File,
-}
-
-impl ServerLock {
-    /// Takes the lock beside the file (`PATH.lock`), or says that another server has it. The lock
-    /// goes with the process, however that ends.
-    pub fn take(path: &Path) -> Result<ServerLock, OpenFault> {
-        let unreadable = |cause: std::io::Error| OpenFault::unreadable(path, &cause);
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(PathBuf::from(name))
-            .map_err(unreadable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(ServerLock { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(OpenFault::Served(path.to_owned())),
-            Err(std::fs::TryLockError::Error(cause)) => Err(unreadable(cause)),
-        }
-    }
 }
 
 /// Views of a store. It must have been opened for writing before, so that its schema is there.
@@ -124,9 +156,11 @@ pub fn registry(path: &Path, open: Open) -> Result<SqlRegistry, OpenFault> {
     Ok(SqlRegistry::new(sql::Writer::Sqlite(Writer::open(path, open)?)))
 }
 
-/// Audits a store that may be in use. `progress` is told payments done and payments in all.
+/// Looks through the file, then audits the store, which may be in use. `progress` is told payments done
+/// and payments in all.
 pub fn audit(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, AuditFault> {
-    let readers = sql::Readers::Sqlite(Readers::of_one(path)?);
+    let readers = Readers::of_one(path)?;
+    let readers = sql::Readers::Sqlite(readers);
     Ok(sql::audit::audit(&readers, progress)?)
 }
 
@@ -159,21 +193,71 @@ impl Sqlite {
     }
 }
 
+/// A connection to a file that is there; one is made where there is none and `open` allows it.
 fn connect(path: &Path, open: Open) -> Result<Connection, OpenFault> {
-    let unreadable = |cause: rusqlite::Error| OpenFault::unreadable(path, &cause);
-    if open == Open::Existing && !path.exists() {
-        return Err(OpenFault::Missing(path.to_owned()));
+    let unreadable = |cause: rusqlite::Error| OpenFault::of(path, &cause);
+    let word = beside::check(path, open)?;
+    if word == Word::Nothing && !path.exists() {
+        create(path)?;
     }
-    let create =
-        if open == Open::OrCreate { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
     connection.busy_timeout(BUSY_MAX).map_err(unreadable)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Otherwise SQLite looks at the bound values and prepares a statement anew for each of them: that
     // was more than half of a batch's time.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(unreadable)?;
+    // The last one to leave would remove a log that a server counts on.
+    let keeps_log = word == Word::Served;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log)
+        .map_err(unreadable)?;
     Ok(connection)
+}
+
+/// Makes a new store under another name, whole and on the disk, and only then gives it its own: however this
+/// ends, there is never half a store. If somebody else was faster, theirs is the store.
+fn create(path: &Path) -> Result<(), OpenFault> {
+    let fresh = beside::named(path, &format!(".new-{}", std::process::id()));
+    let unreadable = |cause: std::io::Error| OpenFault::unreadable(path, &cause);
+    // Left over by a process that had this number and died.
+    remove(&fresh).map_err(unreadable)?;
+    let sql = |cause: rusqlite::Error| OpenFault::of(path, &cause);
+    let mut connection = Connection::open(&fresh).map_err(sql)?;
+    // Nobody sees it before it is synced as a whole.
+    connection.pragma_update(None, "journal_mode", "MEMORY").map_err(sql)?;
+    connection.pragma_update(None, "synchronous", "OFF").map_err(sql)?;
+    bring_up_to_date(&mut connection, path)?;
+    connection.close().map_err(|(_, cause)| sql(cause))?;
+    let published =
+        File::open(&fresh).and_then(|file| file.sync_all()).and_then(|()| publish(&fresh, path));
+    let is_first = match published {
+        Ok(()) => true,
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(cause) => return Err(unreadable(cause)),
+    };
+    remove(&fresh).map_err(unreadable)?;
+    if is_first {
+        let kept = beside::sync_folder(path).and_then(|()| beside::write(path, Word::Closed, None));
+        kept.map_err(unreadable)?;
+    }
+    Ok(())
+}
+
+/// Gives a file another name that nothing else has.
+fn publish(fresh: &Path, path: &Path) -> std::io::Result<()> {
+    match fs::hard_link(fresh, path) {
+        // A file system without links.
+        Err(cause) if cause.kind() == std::io::ErrorKind::Unsupported => fs::rename(fresh, path),
+        linked => linked,
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    }
 }
 
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
@@ -186,22 +270,28 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
-    let unreadable = |cause: rusqlite::Error| OpenFault::unreadable(path, &cause);
-    let pragma = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
-    };
-    let application = pragma(connection, "application_id").map_err(unreadable)?;
-    let tables: i32 = connection
-        .query_row("-- count_tables\nselect count(*) from sqlite_schema", [], |row| row.get(0))
-        .map_err(unreadable)?;
+    let unreadable = |cause: rusqlite::Error| OpenFault::of(path, &cause);
+    let application = number(connection, "application_id").map_err(unreadable)?;
+    let sql = "-- count_tables\nselect count(*) from sqlite_schema";
+    let tables: i32 = connection.query_row(sql, [], |row| row.get(0)).map_err(unreadable)?;
+    // Without a table: a program that came before died while it made the file.
     if application != APPLICATION_ID && (application != 0 || tables != 0) {
         return Err(OpenFault::Foreign(path.to_owned()));
     }
     settings(connection).map_err(unreadable)?;
-    // Read again under the write lock: several processes may open a new file at once.
+    bring_up_to_date(connection, path)
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
+fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
+    let unreadable = |cause: rusqlite::Error| OpenFault::of(path, &cause);
+    // Under the write lock: several processes may open an older file at once.
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unreadable)?;
-    let version = pragma(&transaction, "user_version").map_err(unreadable)?;
+    let version = number(&transaction, "user_version").map_err(unreadable)?;
     let found = usize::try_from(version).unwrap_or(usize::MAX);
     let known = MIGRATIONS.len();
     if found > known {

@@ -17,7 +17,7 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database, but long enough to be mistaken for a header of one")
         .expect("writable");
-    assert!(matches!(Sqlite::open(&text, Open::OrCreate), Err(OpenFault::Unreadable { .. })));
+    assert!(matches!(Sqlite::open(&text, Open::OrCreate), Err(OpenFault::Damaged { .. })));
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn a_write_and_its_answer_are_kept_both_or_neither() {
     let second = create(ids[1], &answer(2, 2, last));
     assert!(matches!(second, Err(RegistryFault::Answered)), "{second:?}");
     assert_eq!(reads.collection(MERCHANT, ids[1]).expect("readable"), None);
-    assert_eq!(kept(last + 1), None, "30 days later it counts no more");
+    assert_eq!(kept(last + 1), None, "60 days later it counts no more");
     let third = answer(3, 3, last + 1);
     create(ids[2], &third).expect("the key is free again");
     assert_eq!(kept(last + 1), Some(third));

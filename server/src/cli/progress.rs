@@ -12,6 +12,11 @@ impl Progress {
         Progress::new("{bar:40} {human_pos}/{human_len} payments, {per_sec}, {eta} left")
     }
 
+    /// Counts the pages of a store.
+    pub(crate) fn pages() -> Progress {
+        Progress::new("{bar:40} {human_pos}/{human_len} pages, {per_sec}, {eta} left")
+    }
+
     /// Counts the bytes of a file.
     pub(crate) fn bytes() -> Progress {
         Progress::new("{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")

@@ -294,12 +294,12 @@ fn verify_holds_the_books_against_their_history() {
 
 #[test]
 fn verify_needs_a_store() {
-    for (database, why) in [
-        ("sqlite:/nowhere/requite.db", "no store at /nowhere/requite.db"),
-        ("postgres://shop:hunter2@127.0.0.1:1/requite", "error connecting to server"),
+    for (database, code, why) in [
+        ("sqlite:/nowhere/requite.db", 66, "no store at /nowhere/requite.db"),
+        ("postgres://shop:hunter2@127.0.0.1:1/requite", 1, "error connecting to server"),
     ] {
         let run = Cli::new(database).run(&["verify"], "");
-        assert_eq!(run.code, Some(1), "{run:?}");
+        assert_eq!(run.code, Some(code), "{run:?}");
         assert!(run.stderr.contains(why) && !run.stderr.contains("hunter2"), "{}", run.stderr);
     }
 }
@@ -316,7 +316,8 @@ fn each_kind_of_mistake_has_its_exit_code() {
     let wrong = file("wrong.toml", "[limits]\nconnections_max = 0");
     let broken = file("broken.toml", "listen = ");
     // A database is there before the program is; a file is not.
-    let missing = if requite_cluster::is_postgres() { "cannot read" } else { "no store" };
+    let missing =
+        if requite_cluster::is_postgres() { (1, "cannot read") } else { (66, "no store") };
     for (args, code, said) in [
         (vec!["serve", "--config", &misspelt], 78, "lisen"),
         (vec!["serve", "--config", &wrong], 78, "limits.connections_max"),
@@ -328,7 +329,7 @@ fn each_kind_of_mistake_has_its_exit_code() {
         (vec!["fly"], 2, "fly"),
         (vec!["merchant", "create", ""], 2, "the name"),
         (vec!["merchant", "create", "A", "--slug", "a b"], 2, "--slug"),
-        (vec!["import", "/nowhere.jsonl"], 1, missing),
+        (vec!["import", "/nowhere.jsonl"], missing.0, missing.1),
     ] {
         let run = cli.run(&args, "");
         assert_eq!(run.code, Some(code), "{args:?}: {run:?}");

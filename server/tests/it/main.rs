@@ -3,9 +3,11 @@
 //! Everything shared is in [`support`]; each other module is about one thing the binary does.
 
 mod adyen;
+mod backup;
 mod cards;
 mod cli;
 mod connectors;
+mod damage;
 mod differential;
 mod hooks;
 mod input;
@@ -17,6 +19,7 @@ mod psp;
 mod replay;
 mod root;
 mod secrets;
+mod stop;
 mod support;
 mod tidy;
 mod torture;

@@ -1,4 +1,4 @@
-//! The machine itself fails: its power goes out (F5).
+//! The machine itself fails: its power goes out (F5), its disk refuses ([`faults`]), its clock is set ([`clock`]).
 //!
 //! What a real server does to its files under load is recorded once, in order, together with what it says to
 //! clients and PSPs (`power/disk.c`, preloaded). From that one recording any number of losses of power are made:
@@ -6,7 +6,9 @@
 //!
 //! Start at [`after_a_loss_of_power_nothing_that_was_said_is_lost`].
 
+mod clock;
 mod disk;
+mod faults;
 mod recording;
 
 use std::collections::BTreeMap;
@@ -17,13 +19,14 @@ use std::thread;
 use std::time::Duration;
 
 use requite_core::id::parse_uuid;
-use requite_engine::store::sqlite::{self, Open, Sqlite};
+use requite_engine::store::sqlite::{self, Open, OpenFault, ServerLock, Sqlite};
 use serde_json::{Value, json};
 
-use self::disk::{Dice, Disk, Syncs};
+pub(crate) use self::disk::Dice;
+use self::disk::{Disk, Syncs};
 use self::recording::Record;
 use crate::psp::rig::{Psp, Rig};
-use crate::support::{FACES, Options};
+use crate::support::{Cli, FACES, Options};
 
 /// Losses of power in `./test`; `REQUITE_POWER_LOSSES` asks for more.
 const LOSSES: usize = 1_000;
@@ -78,6 +81,22 @@ fn after_a_loss_of_power_nothing_that_was_said_is_lost() {
     let (tried, broken) = lose_power(&story, 40, Syncs::AreForgotten);
     println!("without syncs {} of {tried} losses are noticed", broken.len());
     assert!(broken.len() * 2 > tried, "a test that does not miss syncs: {broken:?}");
+}
+
+/// The store is made while the power goes out: it is there whole, or it is made anew.
+#[test]
+fn a_loss_of_power_while_the_store_is_made_leaves_a_whole_one_or_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (store, log) = (folder.path().join("requite.db"), folder.path().join("recording"));
+    let cli = Cli::new(&format!("sqlite:{}", store.display()));
+    let cli = cli.env("LD_PRELOAD", &recording::library().display().to_string());
+    let cli = cli.env("DISK_STORE", &store.display().to_string());
+    let cli = cli.env("DISK_LOG", &log.display().to_string());
+    cli.merchant("Shop");
+    let records = recording::read(&log);
+    assert!(records.iter().any(|record| matches!(record, Record::Linked { .. })));
+    let story = Story { before: Vec::new(), records, amounts: BTreeMap::new() };
+    assert_eq!(lose_power(&story, 200, Syncs::Count), (200, Vec::new()));
 }
 
 /// A server under load: refunds through all faces, some of them paid by a PSP, and payments registered meanwhile.
@@ -146,7 +165,8 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
         std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable"));
     let named =
         entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
-    let of_store = named.filter(|(name, _)| name.ends_with(".db") || name.ends_with("-wal"));
+    let of_store =
+        named.filter(|(name, _)| [".db", "-wal", ".lock"].iter().any(|end| name.ends_with(end)));
     of_store.map(|(name, path)| (name, std::fs::read(path).expect("readable"))).collect()
 }
 
@@ -225,20 +245,17 @@ impl Loss {
             std::fs::write(folder.path().join(name), bytes).expect("writable");
         }
         let path = folder.path().join("requite.db");
-        // Open while it is looked at, so that the log is read once and copied back at the end.
-        let _store = Sqlite::open(&path, Open::Existing).map_err(|fault| fault.to_string())?;
-        let reader = rusqlite::Connection::open(&path).map_err(|fault| fault.to_string())?;
-        let told: String = reader
-            .query_row("pragma integrity_check", [], |row| row.get(0))
-            .map_err(|fault| fault.to_string())?;
-        if told != "ok" {
-            return Err(told);
-        }
+        // As a server starts: what is damaged, or has lost what belongs to it, is refused.
+        let refused = |fault: OpenFault| fault.to_string();
+        let mut lock = ServerLock::take(&path).map_err(refused)?;
+        Sqlite::open(&path, Open::OrCreate).map(drop).map_err(refused)?;
+        lock.serve().map_err(refused)?;
         let report =
             sqlite::audit(&path, &mut |_, _| ()).map_err(|fault| format!("verify: {fault}"))?;
         if let Some(violation) = report.violations.first() {
             return Err(format!("verify: {violation:?}"));
         }
+        let reader = rusqlite::Connection::open(&path).map_err(|fault| fault.to_string())?;
         self.nothing_is_missing(&reader, story).map_err(|fault| fault.to_string())?
     }
 

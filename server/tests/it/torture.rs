@@ -1,15 +1,15 @@
 //! Many clients, one payment; and a process that dies again and again.
 
+mod load;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use requite_engine::fault::Point;
 use serde_json::{Value, json};
 
+pub(crate) use self::load::Load;
 use crate::support::{Cli, FACES, Face, Options, Request, Server, Shop};
 
 /// A payment of 5.00, a thousand refunds of 0.01 at once, through all five faces: exactly 500 are
@@ -124,96 +124,6 @@ fn times(name: &str, usual: usize) -> usize {
     asked.map_or(usual, |text| text.parse().expect("it is a number"))
 }
 
-/// Clients under load, each with a key of its own for every refund, retried until it is answered.
-pub(crate) struct Load<'a> {
-    shop: &'a Shop,
-    payments: Vec<Value>,
-    is_over: AtomicBool,
-    next: AtomicUsize,
-    /// Key to the refund that was acknowledged for it.
-    pub(crate) acknowledged: Mutex<BTreeMap<String, String>>,
-}
-
-impl<'a> Load<'a> {
-    pub(crate) fn new(shop: &'a Shop, payments: Vec<Value>) -> Load<'a> {
-        Load {
-            shop,
-            payments,
-            is_over: AtomicBool::new(false),
-            next: AtomicUsize::new(0),
-            acknowledged: Mutex::new(BTreeMap::new()),
-        }
-    }
-
-    /// Kills the server so often at random moments while sixteen clients ask it for refunds of 1.
-    pub(crate) fn kill_under_load(&self, server: &mut Server, kills: usize) {
-        let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
-        println!("seed {seed} (only the moments of the kills depend on it)");
-        let address = server.addr;
-        thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| self.run(&[address]));
-            }
-            let mut state = u64::from(seed) | 1;
-            for _ in 0..kills {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                thread::sleep(Duration::from_millis(20 + (state >> 33) % 180));
-                server.kill9();
-                server.start_again();
-            }
-            self.end();
-        });
-    }
-
-    /// Nobody asks for anything new.
-    pub(crate) fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-    }
-
-    /// One client. Whom one server does not answer asks the next.
-    pub(crate) fn run(&self, servers: &[SocketAddr]) {
-        while !self.is_over.load(Ordering::Acquire) {
-            let number = self.next.fetch_add(1, Ordering::AcqRel);
-            let key = format!("key-{number}");
-            let face = FACES[number % FACES.len()];
-            let payment = &self.payments[number % self.payments.len()];
-            let request = self.shop.refund(face, payment, 1).header("idempotency-key", &key);
-            let refund =
-                Load::until_acknowledged(face, &request, servers.iter().cycle().skip(number));
-            let before = self.acknowledged.lock().expect("no panic").insert(key, refund);
-            assert_eq!(before, None, "each key is used once");
-        }
-    }
-
-    /// Connection refused, reset and "try again" are retried under the same key, as a client must.
-    fn until_acknowledged<'s>(
-        face: Face,
-        request: &Request,
-        servers: impl Iterator<Item = &'s SocketAddr>,
-    ) -> String {
-        let end = Instant::now() + Duration::from_secs(120);
-        for server in servers {
-            assert!(Instant::now() < end, "{face:?} is never answered");
-            match request.try_send(*server) {
-                Ok(response) if face.accepted(&response) => {
-                    let id = response.header("requite-refund-id");
-                    return id.expect("every answer to a refund names it").to_owned();
-                }
-                Ok(response) => {
-                    let is_running = response.text().contains("still processing");
-                    let is_busy = is_running || matches!(response.status, 409 | 429 | 500 | 503);
-                    assert!(is_busy, "{face:?}: {} {}", response.status, response.text());
-                }
-                Err(_) => {}
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        unreachable!("there is a server")
-    }
-}
-
 /// kill -9 under load: no acknowledged refund is missing, none is doubled, nothing is stuck.
 #[test]
 fn killed_again_and_again_it_loses_and_doubles_nothing() {
@@ -266,28 +176,14 @@ fn killed_at_every_named_point_it_loses_and_doubles_nothing() {
         "captures": [{"amount": 1_000_000}]});
     new["sandbox"] = json!(["lost", "approve", "lost:never", "pending:approve"]);
     let payments = vec![server.register(&shop.native, &new)];
-    let load = Load {
-        shop: &shop,
-        payments,
-        is_over: AtomicBool::new(false),
-        next: AtomicUsize::new(0),
-        acknowledged: Mutex::new(BTreeMap::new()),
-    };
+    let load = Load::new(&shop, payments);
     // A migration has nothing to do in a store that is there: it dies in a new one, below. Recovery and
     // the sweep find something only where a call was open: the simulation kills there.
-    let on_the_way = Point::LISTED.iter().filter(|(point, _)| {
-        !matches!(
-            point,
-            Point::Migration | Point::Migrated | Point::SweepFound | Point::RecoveryFound
-        )
-    });
-    let address = server.addr;
+    let elsewhere = [Point::Migration, Point::Migrated, Point::SweepFound, Point::RecoveryFound];
+    let on_the_way = Point::LISTED.iter().filter(|(point, _)| !elsewhere.contains(point));
     let mut deaths = 0;
     let mut missed = Vec::new();
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| load.run(&[address]));
-        }
+    load.under(server.addr, 8, || {
         for (_, name) in on_the_way.cycle().take(10 * rounds) {
             let times = 1 + deaths % 7;
             server.kill9();
@@ -299,7 +195,6 @@ fn killed_at_every_named_point_it_loses_and_doubles_nothing() {
             deaths += 1;
             server.start_again();
         }
-        load.is_over.store(true, Ordering::Release);
     });
     let acknowledged = load.acknowledged.into_inner().expect("no panic");
     assert_eq!(missed, Vec::<&str>::new(), "armed and never passed: nothing was tested");
@@ -473,11 +368,7 @@ fn settled(
         let is_open = |refund: &&Value| !refund["next_action_at"].is_null();
         let open: Vec<&Value> = refunds.iter().filter(is_open).collect();
         if open.is_empty() {
-            let made: Vec<&str> = refunds.iter().filter_map(|r| r["id"].as_str()).collect();
-            for (key, refund) in acknowledged {
-                assert!(made.contains(&refund.as_str()), "{key}: refund {refund} is missing");
-            }
-            assert_eq!(made.len(), acknowledged.len(), "one refund for each key");
+            has_each_once(&refunds, acknowledged);
             return;
         }
         assert!(Instant::now() < end, "{} stay open, the first: {}", open.len(), open[0]);
@@ -485,7 +376,16 @@ fn settled(
     }
 }
 
-fn refunds_of(server: &Server, shop: &Shop, payment: &Value) -> Vec<Value> {
+/// Every key has the refund that was acknowledged for it, and there is no other.
+pub(crate) fn has_each_once(refunds: &[Value], acknowledged: &BTreeMap<String, String>) {
+    let made: Vec<&str> = refunds.iter().filter_map(|r| r["id"].as_str()).collect();
+    for (key, refund) in acknowledged {
+        assert!(made.contains(&refund.as_str()), "{key}: refund {refund} is missing");
+    }
+    assert_eq!(made.len(), acknowledged.len(), "one refund for each key");
+}
+
+pub(crate) fn refunds_of(server: &Server, shop: &Shop, payment: &Value) -> Vec<Value> {
     let id = payment["id"].as_str().expect("a payment has an id");
     let request = Request::get(&format!("/api/payments/{id}")).bearer(&shop.native.token);
     let response = server.send(&request);

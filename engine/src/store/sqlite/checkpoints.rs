@@ -28,7 +28,7 @@ impl Checkpoints {
     /// The store must have been opened for writing before, so that it has a log.
     pub fn start(path: &Path) -> Result<Checkpoints, OpenFault> {
         let connection = connect(path, Open::Existing)?;
-        settings(&connection).map_err(|cause| OpenFault::unreadable(path, &cause))?;
+        settings(&connection).map_err(|cause| OpenFault::of(path, &cause))?;
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
         let thread = std::thread::Builder::new()

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Open, OpenFault, Sqlite, connect, settings};
+use super::{Open, OpenFault, Sqlite, beside, connect, settings};
 use crate::store::sql::{Result, SqlFault};
 
 /// Idle connections that are kept for the next read.
@@ -26,11 +26,12 @@ impl Readers {
         Ok(readers)
     }
 
-    /// For an audit, which leaves the file's settings alone as well.
+    /// For an audit, which leaves the file's settings alone as well, and looks through it first.
     pub(super) fn of_one(path: &Path) -> Result<Readers, OpenFault> {
         let connection = connect(path, Open::Existing)?;
+        beside::look_through(&connection, path, "integrity_check")?;
         let set = connection.pragma_update(None, "query_only", "ON");
-        set.map_err(|cause| OpenFault::unreadable(path, &cause))?;
+        set.map_err(|cause| OpenFault::of(path, &cause))?;
         Ok(Readers { path: path.to_owned(), idle: Mutex::new(vec![connection]) })
     }
 
@@ -40,7 +41,7 @@ impl Readers {
             .and_then(|()| connection.pragma_update(None, "query_only", "ON"))
             // After every commit of the lane a reader would map the file anew, page by page.
             .and_then(|()| connection.pragma_update(None, "mmap_size", 0_i64));
-        set.map_err(|cause| OpenFault::unreadable(&self.path, &cause))?;
+        set.map_err(|cause| OpenFault::of(&self.path, &cause))?;
         Ok(connection)
     }
 

@@ -1,8 +1,8 @@
 /* Preloaded into a server: writes down, in the order in which it happens, what the server does to the files of one
  * store and what it says to anybody; and breaks a share of its writes and syncs where it is told to.
  *
- *   DISK_STORE    path of the store; files whose paths begin with it are watched, but not PATH-shm (which nobody
- *                 reads after a crash) and not PATH.lock
+ *   DISK_STORE    path of the store; files whose paths begin with it are watched, but not PATH-shm, which nobody
+ *                 reads after a crash
  *   DISK_LOG      where it is written down; without it nothing is
  *   DISK_FAULTS   a file with two numbers, read at every call: of a thousand syncs, and of a thousand writes, so
  *                 many fail with EIO
@@ -58,7 +58,7 @@ static int ends(const char *path, const char *end) {
 }
 
 static int is_watched(const char *path) {
-    return store && path && strncmp(path, store, store_length) == 0 && !ends(path, "-shm") && !ends(path, ".lock");
+    return store && path && strncmp(path, store, store_length) == 0 && !ends(path, "-shm");
 }
 
 static int is_folder(const char *path) {

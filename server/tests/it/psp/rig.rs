@@ -239,7 +239,12 @@ impl Rig {
     }
 
     pub(crate) fn refunds(&self, paid: &Paid) -> Vec<Value> {
-        let payment = self.get(&format!("/api/payments/{}", paid.id()));
+        self.refunds_of(&paid.payment)
+    }
+
+    pub(crate) fn refunds_of(&self, payment: &Value) -> Vec<Value> {
+        let id = payment["id"].as_str().expect("a payment has an id");
+        let payment = self.get(&format!("/api/payments/{id}"));
         payment["refunds"].as_array().expect("a list").clone()
     }
 
@@ -273,6 +278,14 @@ impl Rig {
     /// Sets the server's clock ahead of the machine's.
     pub(crate) fn set_clock(&self, ahead: Duration) {
         self.server.set_clock(ahead);
+    }
+
+    /// The same of a server with a file of its own, also backwards: seconds with a sign.
+    pub(crate) fn set_clock_to(&self, ahead: &str) {
+        let clock = self.folder.path().join("clock");
+        let next = self.folder.path().join("clock.next");
+        std::fs::write(&next, ahead).expect("writable");
+        std::fs::rename(&next, &clock).expect("one folder");
     }
 
     /// Waits until no refund is open.

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -215,6 +216,9 @@ impl Server {
             Some(path) => {
                 let store = rusqlite::Connection::open(path).expect("the server's own file");
                 store.busy_timeout(BUSY_MAX).expect("a store that is shared");
+                // The log of a server that was killed stays where it is.
+                let keeps_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+                store.set_db_config(keeps_log, true).expect("a setting of the connection");
                 store.execute_batch(sql).expect("a statement that works");
             }
             None => requite_cluster::run(&self.database, sql),
