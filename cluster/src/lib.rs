@@ -1,6 +1,7 @@
 //! A throw-away PostgreSQL cluster for tests and measurements, made from the installed programs.
 //!
-//! - It listens on a socket in its own folder and nowhere else, so any number of them run side by side.
+//! - It listens on a socket in its own folder and nowhere else, so any number of them run side by side;
+//!   one that is to be reached otherwise also on a free port of this machine.
 //! - It goes when its owner goes, however that ends: a shell that keeps it stops it and removes the
 //!   folder as soon as the pipe to its owner is closed.
 //! - PostgreSQL refuses to run as root: then it runs as another user of the machine.
@@ -13,7 +14,8 @@ mod store;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::chown;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +30,8 @@ pub use self::store::{ask, contents, is_postgres, new_store, run, set_clock};
 
 /// How long a cluster may take until it answers, recovery from a crash included.
 const READY_MAX: Duration = Duration::from_secs(60);
+/// The number in a socket's name.
+const PORT: u16 = 5432;
 /// The superuser of every cluster.
 const USER: &str = "requite";
 /// Small, and not durable: what is tested is what happens above the disk.
@@ -61,6 +65,7 @@ rm -rf "$folder"
 /// A running cluster. Dropping it removes it.
 pub struct Cluster {
     folder: PathBuf,
+    port: u16,
     keeper: Mutex<Child>,
     databases: AtomicU32,
 }
@@ -86,6 +91,26 @@ impl Cluster {
 
     /// A cluster of one's own, with settings (`name=value`) on top of the usual ones.
     pub fn start(settings: &[&str]) -> Result<Cluster, String> {
+        Cluster::make(PORT, settings, &[])
+    }
+
+    /// A cluster that listens on 127.0.0.1 as well, and with a certificate and its key (PEM) encrypts there
+    /// for whoever wants it. It logs how its clients came.
+    pub fn start_reachable(certificate: Option<(&str, &str)>) -> Result<Cluster, String> {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = free.map_err(|cause| format!("no port: {cause}"))?.port();
+        let number = format!("port={port}");
+        let mut settings =
+            vec![number.as_str(), "listen_addresses=127.0.0.1", "log_connections=on"];
+        let Some((certificate, key)) = certificate else {
+            return Cluster::make(port, &settings, &[]);
+        };
+        settings.push("ssl=on");
+        Cluster::make(port, &settings, &[("server.crt", certificate), ("server.key", key)])
+    }
+
+    /// `files` are put where PostgreSQL looks for them.
+    fn make(port: u16, settings: &[&str], files: &[(&str, &str)]) -> Result<Cluster, String> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("requite-pg-").tempdir();
         let folder = folder.map_err(|cause| format!("no folder: {cause}"))?.keep();
@@ -101,6 +126,10 @@ impl Cluster {
         if !made.status.success() {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)));
         }
+        for (name, text) in files {
+            place(&data.join(name), text, user)
+                .map_err(|cause| format!("{name} cannot be written: {cause}"))?;
+        }
         let mut keeper = as_user(Path::new("/bin/sh"), user);
         keeper.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(programs.join("postgres"));
         keeper.arg("-D").arg(&data).args(["-c", "listen_addresses="]);
@@ -111,7 +140,7 @@ impl Cluster {
         keeper.current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::null());
         let keeper = keeper.spawn().map_err(|cause| format!("no keeper: {cause}"))?;
         let databases = AtomicU32::new(0);
-        let cluster = Cluster { folder, keeper: Mutex::new(keeper), databases };
+        let cluster = Cluster { folder, port, keeper: Mutex::new(keeper), databases };
         cluster.wait_until_ready()?;
         Ok(cluster)
     }
@@ -131,12 +160,17 @@ impl Cluster {
     /// Where a database of this cluster is. Good for every client of PostgreSQL.
     pub fn address(&self, database: &str) -> String {
         let folder = self.folder.to_string_lossy().replace('/', "%2F");
-        format!("postgres://{USER}@{folder}/{database}")
+        format!("postgres://{USER}@{folder}:{}/{database}", self.port)
+    }
+
+    /// Where a database of a cluster that can be reached is, by a name of this machine.
+    pub fn address_at(&self, host: &str, database: &str) -> String {
+        format!("postgres://{USER}@{host}:{}/{database}", self.port)
     }
 
     /// The socket that clients connect to.
     pub fn socket(&self) -> PathBuf {
-        self.folder.join(".s.PGSQL.5432")
+        self.folder.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// What the server has logged so far.
@@ -148,7 +182,7 @@ impl Cluster {
     /// A client of one of its databases, as the superuser.
     pub fn client(&self, database: &str) -> Result<Client, postgres::Error> {
         let mut config = Config::new();
-        config.host_path(&self.folder).user(USER).dbname(database);
+        config.host_path(&self.folder).port(self.port).user(USER).dbname(database);
         config.connect(NoTls)
     }
 
@@ -238,6 +272,13 @@ fn other_user() -> Result<Option<(u32, u32)>, String> {
     other
         .map(Some)
         .ok_or_else(|| "PostgreSQL does not run as root, and there is no other user".into())
+}
+
+/// A file that only its owner may read, as keys must be.
+fn place(path: &Path, text: &str, owner: Option<(u32, u32)>) -> std::io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    owner.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)))
 }
 
 fn as_user(program: &Path, user: Option<(u32, u32)>) -> Command {

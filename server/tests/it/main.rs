@@ -22,5 +22,6 @@ mod secrets;
 mod stop;
 mod support;
 mod tidy;
+mod tls;
 mod torture;
 mod webhooks;
