@@ -22,10 +22,10 @@ pub fn masked(text: &str, is_json: bool) -> Option<String> {
     let mut at = 0;
     let mut found = false;
     while let Some(&byte) = bytes.get(at) {
-        let is_start =
-            byte.is_ascii_digit() && is_edge(at.checked_sub(1).and_then(|at| bytes.get(at)));
-        let digits = if is_start { run(bytes, at) } else { Vec::new() };
-        if let Some(digits) = card(bytes, &digits) {
+        let is_start = byte.is_ascii_digit() && begins(bytes, at);
+        let number = if is_start { card(bytes, &run(bytes, at)) } else { None };
+        let mut next = at.saturating_add(1);
+        if let Some(digits) = number {
             let struck = if is_json && !quotes.is_inside { b'0' } else { b'*' };
             let middle = digits.len().saturating_sub(LAST);
             for place in digits.iter().take(middle).skip(FIRST) {
@@ -34,8 +34,8 @@ pub fn masked(text: &str, is_json: bool) -> Option<String> {
                 }
             }
             found = true;
+            next = digits.last().map_or(next, |last| last.saturating_add(1));
         }
-        let next = digits.last().map_or(at, |last| *last).saturating_add(1);
         for byte in bytes.iter().take(next).skip(at) {
             quotes.see(*byte);
         }
@@ -60,13 +60,22 @@ impl Quotes {
     }
 }
 
-/// Where the digits stand that begin here, with at most one separator between two.
+/// May a number begin here? Not within a word, nor as the decimals of another number; behind other
+/// digits and a separator it may: `05-11 4111 1111 1111 1111`.
+fn begins(bytes: &[u8], at: usize) -> bool {
+    let before = |count| at.checked_sub(count).and_then(|at| bytes.get(at));
+    let is_decimal = before(1) == Some(&b'.') && before(2).is_some_and(u8::is_ascii_digit);
+    is_edge(before(1)) && !is_decimal
+}
+
+/// Where the digits stand that begin here, with at most one separator between two: no more of them
+/// than a number has.
 fn run(bytes: &[u8], start: usize) -> Vec<usize> {
     let mut digits = Vec::new();
     let mut gap = 0_usize;
     for (at, byte) in bytes.iter().enumerate().skip(start) {
         match byte {
-            b'0'..=b'9' => {
+            b'0'..=b'9' if digits.len() < *DIGITS.end() => {
                 digits.push(at);
                 gap = 0;
             }
@@ -77,7 +86,7 @@ fn run(bytes: &[u8], start: usize) -> Vec<usize> {
     digits
 }
 
-/// The run's digits, if they are a card number: all of them, or the first so many up to a separator.
+/// The longest card number that these digits begin with, up to a separator or the end.
 fn card(bytes: &[u8], digits: &[usize]) -> Option<Vec<usize>> {
     let lengths = DIGITS.rev().filter(|length| *length <= digits.len());
     let mut whole = lengths.map(|length| digits.iter().take(length).copied().collect::<Vec<_>>());
