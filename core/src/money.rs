@@ -133,17 +133,14 @@ impl Decimal {
         };
         let rounded = self.rounded_down(currency);
         let Some(below) = rounded else { return false };
-        let Some(above) = below.checked_add(Minor(1)) else {
-            return false;
-        };
+        let above = below.checked_add(Minor(1));
         // The part behind the last minor digit, as digits, decides which side is nearer.
         let behind = self.behind(extra);
         let first = behind.first().copied().unwrap_or(b'0');
         let is_half = first == b'5' && behind.iter().skip(1).all(|&digit| digit == b'0');
-        if is_half {
-            return whole == below || whole == above;
-        }
-        whole == if first >= b'5' { above } else { below }
+        let is_above = first >= b'5' && above == Some(whole);
+        let is_below = (first < b'5' || is_half) && whole == below;
+        is_above || is_below
     }
 
     /// Above `amount`, exactly?

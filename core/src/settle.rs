@@ -374,7 +374,7 @@ fn advance(refund: &Refund, at_ms: i64) -> (Change, Step) {
             let sends = refund.sends.saturating_add(1);
             let next = schedule::next_action_at(Status::Dispatched, 0, at_ms);
             let status = Status::Dispatched;
-            Refund { status, attempt, sends, looks: 0, next_action_at_ms: next, ..refund.clone() }
+            Refund { status, attempt, sends, next_action_at_ms: next, ..refund.clone() }
         }
         Step::LookUp => {
             // An attempt without an outcome is lost: it may have been sent.

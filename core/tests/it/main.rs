@@ -1,8 +1,10 @@
 //! The rules about money, as rows of facts and as laws over random histories.
 
 mod amounts;
+mod calls;
 mod cards;
 mod decisions;
+mod externals;
 mod histories;
 mod ids;
 mod outcomes;

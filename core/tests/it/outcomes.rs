@@ -14,7 +14,7 @@ fn fault() -> Fault {
     Fault { code: "05".to_owned(), text: "do not honour".to_owned() }
 }
 
-fn outcome(word: &str) -> Outcome {
+pub(crate) fn outcome(word: &str) -> Outcome {
     let psp_refund = Some("re_1".to_owned());
     match word {
         "succeeded" => Outcome::Succeeded { psp_refund },
@@ -32,7 +32,7 @@ fn outcome(word: &str) -> Outcome {
 }
 
 /// A refund of 4000 of 10000 that was sent once.
-fn sent() -> (Payment, Refund) {
+pub(crate) fn sent() -> (Payment, Refund) {
     let mut payment = payment("USD", 10_000, &[(10_000, 0, 0)]);
     let plan = decide(&payment, &ask(Amount::Minor(4_000)), false).expect("it fits");
     payment.post(&plan.entries).expect("it fits");
@@ -42,7 +42,7 @@ fn sent() -> (Payment, Refund) {
 }
 
 /// Applies outcomes in order, each as the answer to the newest call.
-fn told(words: &[&str]) -> (Payment, Refund, Option<Alarm>) {
+pub(crate) fn told(words: &[&str]) -> (Payment, Refund, Option<Alarm>) {
     let (mut payment, mut refund) = sent();
     let mut alarm = None;
     for word in words {
