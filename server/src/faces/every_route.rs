@@ -1,11 +1,12 @@
 //! What holds for every route of every face, tested over the declarations: who is let through
-//! ([`scopes`]) and how often ([`rates`]), that nobody learns of what is another's ([`strangers`]), and
-//! that what is done is told as done ([`unseen`]). Here is the stage: all faces under their prefixes, and
-//! credentials of each.
+//! ([`scopes`], [`forgeries`]) and how often ([`rates`]), that nobody learns of what is another's
+//! ([`strangers`]), and that what is done is told as done ([`unseen`]). Here is the stage: all faces
+//! under their prefixes, and credentials of each.
 //!
 //! A new route is tested by being declared. One whose path names something new fails until
 //! [`strangers`] is told what.
 
+mod forgeries;
 mod rates;
 mod scopes;
 mod strangers;
