@@ -103,6 +103,57 @@ async fn two_requests_are_never_seen_in_one() {
     }
 }
 
+/// The bytes of a line of `heads.txt`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = match (byte, after) {
+            (b'\\', [b'x', digits @ ..]) => {
+                let (digits, after) = digits.split_at(2);
+                let digits = std::str::from_utf8(digits).expect("two digits");
+                bytes.push(u8::from_str_radix(digits, 16).expect("hexadecimal"));
+                after
+            }
+            (b'\\', [letter, after @ ..]) => {
+                let named = [(b'r', b'\r'), (b'n', b'\n'), (b't', b'\t'), (b'\\', b'\\')];
+                let found = named.iter().find(|(name, _)| name == letter);
+                bytes.push(found.expect("a known escape").1);
+                after
+            }
+            _ => {
+                bytes.push(*byte);
+                after
+            }
+        };
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_malformed_head_is_answered_once_and_nothing_behind_it_is_seen() {
+    let server = Server::start(limits()).await;
+    let (mut count, mut wrong) = (0, Vec::new());
+    let lines = include_str!("heads.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (expected, vector) = line.split_once(' ').expect("a status and a head");
+        let mut bytes = unescaped(vector);
+        bytes.extend(b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = server.exchange(&bytes).await;
+        let seen = (server.requests(), server.seen.smuggled.load(Ordering::SeqCst));
+        let expected: u16 = expected.parse().expect("a status");
+        if statuses(&answer) != [expected] || seen != (0, 0) {
+            wrong.push(format!("{vector}: {:?}, seen {seen:?}", statuses(&answer)));
+            server.seen.requests.store(0, Ordering::SeqCst);
+            server.seen.smuggled.store(0, Ordering::SeqCst);
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(count >= 300, "only {count} heads");
+    println!("{count} malformed heads, none seen as a request");
+}
+
 #[tokio::test]
 async fn nonsense_behind_a_request_does_not_take_back_its_answer() {
     let server = Server::start(limits()).await;
