@@ -117,7 +117,7 @@ impl<E: Into<anyhow::Error>> From<E> for Trouble {
 type Done = Result<(), Trouble>;
 
 /// Runs what the arguments of this process ask for.
-pub(crate) fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     #[cfg(debug_assertions)]
     if let Some(exit) = break_where_asked() {
         return exit;

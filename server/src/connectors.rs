@@ -35,6 +35,8 @@ mod adyen;
 mod breaker;
 mod capabilities;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod notice;
 pub(crate) mod sandbox;
 mod stripe;

@@ -30,6 +30,8 @@ use crate::route::Routes;
 
 mod doors;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod kept;
 pub(crate) mod sweep;
 pub(crate) mod worker;

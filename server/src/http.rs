@@ -27,6 +27,8 @@ mod accept;
 mod body;
 mod chunks;
 mod flow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod head;
 mod layers;
 #[cfg(test)]

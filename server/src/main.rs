@@ -1,33 +1,5 @@
-//! Requite: a refund server that speaks five existing refund APIs over one engine.
-//!
-//! This file says what the program consists of and starts the command line ([`cli`]). How the parts
-//! are put together into a server is in [`app`].
-
-mod access;
-mod app;
-mod browser;
-mod cli;
-mod config;
-mod connectors;
-mod crypto;
-mod database;
-mod desk;
-mod docs;
-mod faces;
-mod hooks;
-mod http;
-mod json;
-mod keyed;
-mod known_keys;
-mod outward;
-mod people;
-mod psp;
-mod rate;
-mod route;
-mod session;
-mod time;
-mod webhooks;
+//! The program `requite`. Everything it does is in the library beside it.
 
 fn main() -> std::process::ExitCode {
-    cli::run()
+    requite::run()
 }

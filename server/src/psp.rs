@@ -34,6 +34,8 @@ pub(crate) mod control;
 mod dice;
 mod faults;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hooks;
 mod keys;
 pub(crate) mod script;

@@ -30,13 +30,19 @@ pub(crate) fn http_text(ms: i64) -> String {
 
 /// Reads RFC 3339 with any offset, to whole milliseconds. `None` for anything else.
 pub(crate) fn parse(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+    instant(text).map(Timestamp::as_millisecond)
+}
+
+/// A time whose year has four digits in UTC too: others cannot be written in any dialect.
+fn instant(text: &str) -> Option<Timestamp> {
+    let instant = text.parse::<Timestamp>().ok()?;
+    let year = civil(instant.as_millisecond()).year();
+    (text.starts_with(|first: char| first.is_ascii_digit()) && year >= 0).then_some(instant)
 }
 
 /// As [`parse`]; what lies between two milliseconds is the later one.
 pub(crate) fn parse_up(text: &str) -> Option<i64> {
-    let time = text.parse::<Timestamp>().ok()?;
-    let ms = time.as_nanosecond().saturating_add(999_999).div_euclid(1_000_000);
+    let ms = instant(text)?.as_nanosecond().saturating_add(999_999).div_euclid(1_000_000);
     i64::try_from(ms).ok()
 }
 
@@ -79,7 +85,14 @@ mod tests {
         assert_eq!(http_text(ms), "Sun, 15 Sep 2024 12:27:45 GMT");
         assert_eq!(year_and_day(day(ms)), (24, 259));
         assert_eq!(year_and_month(ms), (2024, 9));
-        assert_eq!(parse("2024-09-15"), None);
+        for text in [
+            "2024-09-15",
+            "-009999-01-02T01:59:59Z",
+            "+002024-09-15T12:27:45Z",
+            "0000-01-01T00:30:00+01:00",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
         let up = |text| parse_up(text).map(millis_text);
         assert_eq!(up("2024-09-15T12:27:45.123Z").as_deref(), Some("2024-09-15T12:27:45.123Z"));
         assert_eq!(up("2024-09-15T12:27:45.1230001Z").as_deref(), Some("2024-09-15T12:27:45.124Z"));

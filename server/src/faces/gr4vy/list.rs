@@ -87,7 +87,7 @@ const BUYERS: [(&str, &str); 4] = [
 const GIFT_CARDS: [(&str, &str); 2] = [("gift_card_id", "id"), ("gift_card_last4", "last4")];
 
 /// What a query asks for.
-struct Wanted {
+pub(super) struct Wanted {
     list_limit: u32,
     cursor: Option<Cursor>,
     store: PaymentFilter,
@@ -197,7 +197,7 @@ pub(super) async fn list(State(desk): State<Desk>, request: Request) -> Result<R
     Ok(json(StatusCode::OK, HeaderMap::new(), &page))
 }
 
-fn wanted(uri: &Uri, list: List<'_>) -> Result<Wanted, Failure> {
+pub(super) fn wanted(uri: &Uri, list: List<'_>) -> Result<Wanted, Failure> {
     let mut query = Query::read(uri);
     let list_limit = query.limit(LIMIT);
     let cursor = query.cursor(list);

@@ -21,6 +21,8 @@ mod captures;
 mod events;
 mod failure;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod list;
 mod page;
 mod refund;

@@ -439,5 +439,11 @@ fn metadata(told: &Told<'_>) -> Value {
     Value::Object(texts.collect())
 }
 
+/// What a body that makes a transaction means.
+#[cfg(any(test, fuzzing))]
+pub(super) fn meaning(body: &[u8]) -> Option<Vec<String>> {
+    crate::fuzz::taken(wish::read(body)).map(|wish| wish.meaning())
+}
+
 #[cfg(test)]
 mod tests;

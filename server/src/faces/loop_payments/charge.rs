@@ -36,7 +36,7 @@ pub(super) async fn find(
 }
 
 /// Reads our spellings of a payment.
-fn decode(text: &str) -> Option<PaymentId> {
+pub(super) fn decode(text: &str) -> Option<PaymentId> {
     parse_prefixed("ch_", text)
         .or_else(|| parse_prefixed("pay_", text))
         .or_else(|| parse_uuid(text))

@@ -30,7 +30,7 @@ const KEPT: [&str; 4] = ["line_items", "promo_code", "subscription_plan_id", "st
 
 /// A checkout as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Checkout {
+pub(super) struct Checkout {
     customer: String,
     order: Option<String>,
     amount: Minor,
@@ -38,7 +38,7 @@ struct Checkout {
     /// JSON object text.
     profile: String,
     /// Equal for bodies that mean the same.
-    meaning: String,
+    pub meaning: String,
 }
 
 pub(super) async fn create(
@@ -98,7 +98,7 @@ fn registration(desk: &Desk, actor: Actor, checkout: Checkout) -> Registration {
     }
 }
 
-fn parse(body: &[u8]) -> Result<Checkout, Failure> {
+pub(super) fn parse(body: &[u8]) -> Result<Checkout, Failure> {
     let (json, object) = wire::object(body)?;
     let customer = text(&object, "customer_id")?;
     let Some(customer) = customer else { return wire::invalid("customer_id is required") };

@@ -24,6 +24,8 @@ mod dispute;
 #[cfg(test)]
 mod exchanges;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod list;
 mod payment;
 mod refund;

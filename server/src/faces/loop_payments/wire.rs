@@ -86,7 +86,7 @@ pub(super) fn object(body: &[u8]) -> Result<(Json<'_>, Object<'_>), Failure> {
     }
 }
 
-fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
+pub(super) fn parse(body: &[u8], route: Route) -> Result<CreateRefund, Failure> {
     // No body says as much as an empty one.
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     let (_, body) = object(body)?;

@@ -9,6 +9,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::failure::Failure;
 
+/// Parameters that are read; those behind them are passed over, as in the original.
+const PARAMETERS_MAX: usize = 1_000;
+
 /// A member of a `T`.
 pub(super) struct Field<T> {
     pub name: &'static str,
@@ -49,6 +52,7 @@ impl Selection {
         query: &[(String, String)],
         shape: &Shape<T>,
     ) -> Result<Selection, Failure> {
+        let query = query.get(..PARAMETERS_MAX).unwrap_or(query);
         let mut complaints: Vec<String> = Vec::new();
         for (name, _) in query {
             // `fields[]=id` is a list and `fields[a]=id` an object, of the name before the bracket.

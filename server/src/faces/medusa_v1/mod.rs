@@ -31,6 +31,8 @@ mod browser;
 mod capture;
 mod failure;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod login;
 mod order;
 mod order_refund;

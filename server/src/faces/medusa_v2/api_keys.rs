@@ -150,13 +150,13 @@ async fn living(face: &Face, actor: &Actor, written: &str) -> Result<KeyView, Fa
 }
 
 /// What a body asks for.
-struct Wish {
+pub(super) struct Wish {
     title: String,
     kind: TokenKind,
 }
 
 impl Wish {
-    fn read(body: &Body, json: Option<Json<'_>>) -> Result<Wish, Failure> {
+    pub(super) fn read(body: &Body, json: Option<Json<'_>>) -> Result<Wish, Failure> {
         let object = body.object(json)?;
         let mut faults = Faults::default();
         let mut required = |name| match object.as_ref().filter(|it| it.member(name).is_some()) {

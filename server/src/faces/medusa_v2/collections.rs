@@ -65,7 +65,7 @@ pub(super) async fn create(
 }
 
 /// What a body asks for: the order and the amount.
-fn asked(body: &Body, json: Option<Json<'_>>) -> Result<(String, Amount), Failure> {
+pub(super) fn asked(body: &Body, json: Option<Json<'_>>) -> Result<(String, Amount), Failure> {
     let object = body.object(json)?;
     let mut faults = Faults::default();
     let order = required(object.as_ref(), "order_id", &mut faults);
@@ -165,7 +165,7 @@ pub(super) async fn open_session(
 
 /// The provider that a body chooses. What else it says of the session (`data`) is for providers that
 /// take money, of which there are none here.
-fn chosen(body: &Body, json: Option<Json<'_>>) -> Result<String, Failure> {
+pub(super) fn chosen(body: &Body, json: Option<Json<'_>>) -> Result<String, Failure> {
     let object = body.object(json)?;
     let mut faults = Faults::default();
     let provider = required(object.as_ref(), "provider_id", &mut faults);

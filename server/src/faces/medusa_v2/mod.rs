@@ -26,6 +26,8 @@ mod collection;
 mod collections;
 mod failure;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod list;
 mod login;
 mod mark_as_paid;

@@ -53,7 +53,7 @@ pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<R
 }
 
 /// What is asked for.
-struct Wanted {
+pub(super) struct Wanted {
     page: Page,
     order: Order,
     selection: Selection,
@@ -61,7 +61,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(query: &Query) -> Result<Wanted, Failure> {
+    pub(super) fn read(query: &Query) -> Result<Wanted, Failure> {
         list::check_depth(query)?;
         let mut faults = Faults::default();
         let page = Page::read(query, LIMIT, &mut faults);

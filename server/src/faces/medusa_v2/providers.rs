@@ -49,7 +49,7 @@ pub(super) fn all(face: &Face) -> Vec<String> {
 }
 
 /// What is asked for.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     page: Page,
     selection: Selection,
     ids: Option<Vec<&'a str>>,
@@ -58,7 +58,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
+    pub(super) fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
         list::check_depth(query)?;
         let mut faults = Faults::default();
         let page = Page::read(query, LIMIT, &mut faults);

@@ -12,6 +12,9 @@ pub(super) enum Value {
     Object(Vec<(String, String)>),
 }
 
+/// Different names that are read; no list has so many, so a query with more is refused as it is.
+const NAMES_MAX: usize = 256;
+
 impl Query {
     /// Reads what stands behind the `?`. Nothing is refused here: an escape that cannot be decoded
     /// stays as it is, as in the original.
@@ -32,8 +35,10 @@ impl Query {
             _ => (name, None),
         };
         let is_item = inner.is_none_or(|inner| inner.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_full = self.0.len() >= NAMES_MAX;
         let known = self.0.iter_mut().find(|(have, _)| have == base);
         match (known.map(|(_, value)| value), inner) {
+            (None, _) if is_full => {}
             (None, None) => self.0.push((base.to_owned(), Value::Text(value))),
             (None, Some(_)) if is_item => {
                 self.0.push((base.to_owned(), Value::List(vec![value])));

@@ -139,7 +139,7 @@ pub(super) async fn list(State(face): State<Face>, request: Request) -> Result<R
 }
 
 /// What a list is asked for.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     page: Page,
     order: (&'static str, bool),
     selection: Selection,
@@ -152,7 +152,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
+    pub(super) fn read(query: &'a Query) -> Result<Wanted<'a>, Failure> {
         list::check_depth(query)?;
         let mut faults = Faults::default();
         let page = Page::read(query, LIMIT, &mut faults);
@@ -211,14 +211,18 @@ fn compared(column: &str, one: &ReasonView, other: &ReasonView) -> Ordering {
 }
 
 /// What a body says of a reason. `description` may be null, the others not.
-struct Texts {
+pub(super) struct Texts {
     label: Option<String>,
     code: Option<String>,
     description: Option<Option<String>>,
 }
 
 impl Texts {
-    fn read(body: &Body, json: Option<Json<'_>>, is_new: bool) -> Result<Texts, Failure> {
+    pub(super) fn read(
+        body: &Body,
+        json: Option<Json<'_>>,
+        is_new: bool,
+    ) -> Result<Texts, Failure> {
         let object = body.object(json)?;
         let mut faults = Faults::default();
         let mut required = |name| match &object {

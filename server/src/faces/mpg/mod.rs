@@ -31,6 +31,8 @@ mod create;
 mod exchanges;
 mod failure;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod list;
 mod order;
 mod refund;

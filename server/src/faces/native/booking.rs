@@ -15,13 +15,13 @@ use crate::desk::{Desk, Unseen, replay_headers};
 use crate::http::REFUND_BODY_MAX;
 
 /// What a body says.
-struct Wish {
+pub(super) struct Wish {
     amount: Option<i64>,
     is_final: bool,
     external_identifier: Option<String>,
 }
 
-fn wish(bytes: &[u8], known: &[&str]) -> Result<Wish, Failure> {
+pub(super) fn wish(bytes: &[u8], known: &[&str]) -> Result<Wish, Failure> {
     wire::members(wire::read(bytes, true)?, known, |fields| Wish {
         amount: fields.integer("amount"),
         is_final: fields.flag("final").unwrap_or(false),

@@ -15,7 +15,7 @@ use crate::access::Caller;
 use crate::desk::Desk;
 use crate::people;
 
-const PAYMENT_PARAMETERS: [&str; 19] = [
+pub(super) const PAYMENT_PARAMETERS: [&str; 19] = [
     "external_identifier",
     "order_reference",
     "customer",
@@ -57,7 +57,10 @@ pub(super) async fn payments(
     Ok(page::answer(&turn, found.iter().map(row).collect()))
 }
 
-fn payment_filter(parameters: &Parameters, turn: &Turn) -> Result<PaymentFilter, Failure> {
+pub(super) fn payment_filter(
+    parameters: &Parameters,
+    turn: &Turn,
+) -> Result<PaymentFilter, Failure> {
     let words: Vec<&str> = view::STAGES.iter().map(|(_, word)| *word).collect();
     let stage = |word: &str| {
         let known = view::STAGES.iter().find(|(_, listed)| *listed == word);
@@ -88,7 +91,7 @@ fn payment_filter(parameters: &Parameters, turn: &Turn) -> Result<PaymentFilter,
     })
 }
 
-const REFUND_PARAMETERS: [&str; 17] = [
+pub(super) const REFUND_PARAMETERS: [&str; 17] = [
     "needs",
     "status",
     "external_identifier",
@@ -145,7 +148,7 @@ pub(super) async fn refunds_of(
 }
 
 /// Of whichever payment.
-fn refund_filter(
+pub(super) fn refund_filter(
     parameters: &Parameters,
     turn: &Turn,
     now_ms: i64,

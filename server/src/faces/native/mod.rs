@@ -27,6 +27,8 @@ mod booking;
 pub(crate) mod endpoints;
 mod failure;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod history;
 mod lists;
 mod page;

@@ -25,7 +25,7 @@ const DESCRIPTION_BYTES_MAX: usize = 4_096;
 
 /// What a body says of a reason.
 #[derive(Clone)]
-struct Texts {
+pub(super) struct Texts {
     code: Option<String>,
     label: Option<String>,
     /// `Some(None)`: null, it shall have none.
@@ -33,7 +33,7 @@ struct Texts {
 }
 
 impl Texts {
-    fn read(bytes: &[u8], is_new: bool) -> Result<Texts, Failure> {
+    pub(super) fn read(bytes: &[u8], is_new: bool) -> Result<Texts, Failure> {
         wire::members(wire::read(bytes, true)?, &["code", "label", "description"], |fields| {
             for name in ["code", "label"] {
                 if is_new && fields.member(name).is_none() {
@@ -49,7 +49,7 @@ impl Texts {
         })
     }
 
-    fn meaning(&self) -> Meaning {
+    pub(super) fn meaning(&self) -> Meaning {
         let description = self.description.as_ref().map(|text| format!("{text:?}"));
         Meaning::default().and(self.code.as_ref()).and(self.label.as_ref()).and(description)
     }

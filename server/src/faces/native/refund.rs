@@ -22,7 +22,7 @@ use crate::json::Json;
 const REASON_BYTES_MAX: usize = 1_024;
 
 /// What a request to refund says.
-struct Wish {
+pub(super) struct Wish {
     amount: Option<i64>,
     target: Target,
     reason: Option<String>,
@@ -31,13 +31,13 @@ struct Wish {
     external_identifier: Option<String>,
     /// JSON object text.
     metadata: Option<String>,
-    meaning: Meaning,
+    pub meaning: Meaning,
 }
 
 const KNOWN: [&str; 7] =
     ["amount", "leg", "reason", "reason_id", "note", "external_identifier", "metadata"];
 
-fn wish(bytes: &[u8]) -> Result<Wish, Failure> {
+pub(super) fn wish(bytes: &[u8]) -> Result<Wish, Failure> {
     wire::members(wire::read(bytes, true)?, &KNOWN, |fields| {
         let metadata = fields.object("metadata", KEPT_BYTES_MAX);
         let wish = Wish {

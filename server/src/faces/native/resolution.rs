@@ -19,13 +19,13 @@ use crate::people;
 pub(crate) const EVIDENCE_BYTES_MAX: usize = 4_096;
 
 /// What a body says.
-struct Wish {
+pub(super) struct Wish {
     ruling: Ruling,
     evidence: String,
     psp_refund: Option<String>,
 }
 
-fn wish(bytes: &[u8]) -> Result<Wish, Failure> {
+pub(super) fn wish(bytes: &[u8]) -> Result<Wish, Failure> {
     let known = ["outcome", "evidence", "psp_refund"];
     wire::members(wire::read(bytes, false)?, &known, |fields| {
         let outcome = fields.text("outcome", REFERENCE_BYTES_MAX);

@@ -121,7 +121,7 @@ pub(super) fn key(text: &str, scope: &[&str], meaning: &Meaning) -> Key {
 
 /// What a repeat under the same key must mean again, member by member: however a body is spelt, and
 /// whether a member is absent or null.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Meaning(Vec<String>);
 
 impl Meaning {
