@@ -5,7 +5,7 @@ use requite_core::refund::{Refund, Status};
 use requite_core::schedule::{self, Step};
 use requite_core::settle::{Finding, inquire, postpone, settle, wake};
 
-use crate::outcomes::{outcome, sent, told};
+use crate::outcomes::{fault, outcome, sent, told};
 use crate::support::{ask, payment};
 
 #[test]
@@ -61,5 +61,18 @@ fn what_waits_for_people_is_looked_at_hourly() {
         let (change, step) = wake(&before, now_ms).expect("its time has come");
         let next_action_at_ms = Some(now_ms + 3_600_000);
         assert_eq!((change.refund, step), (Refund { next_action_at_ms, ..before }, Step::Wait));
+    }
+}
+
+/// People read it while they wait for proof.
+#[test]
+fn why_nothing_is_known_yet_is_kept() {
+    for before in [sent().1, told(&["pending"]).1] {
+        for outcome in ["unknown", "not_sent", "unreached"].map(outcome) {
+            let finding = Finding { attempt: before.attempt, outcome, at_ms: 9_000_000 };
+            let change = settle(&sent().0, &before, &finding).expect("it is news");
+            assert_eq!(change.refund.fault, Some(fault()), "{finding:?}");
+            assert!(change.refund.status.is_open(), "{finding:?}");
+        }
     }
 }

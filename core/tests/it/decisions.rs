@@ -135,6 +135,8 @@ fn a_gift_card_is_refunded_by_its_own_leg() {
         leg(2, LegKind::GiftCard, 2_500, &[(2_500, 0, 0)]),
     ];
     let payment = Payment::new(PaymentId::new(7), currency("EUR"), false, legs).expect("sound");
+    let listed: Vec<LegId> = payment.legs().iter().map(|leg| leg.id()).collect();
+    assert_eq!(listed, [LegId::new(1), LegId::new(2)]);
     assert_eq!(decide(&payment, &ask(Amount::Remaining), false), Err(Refusal::NothingLeft));
     let card = Ask { target: Target::Leg(LegId::new(2)), ..ask(Amount::Remaining) };
     let plan = decide(&payment, &card, false).expect("the card has all of it");

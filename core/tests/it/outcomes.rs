@@ -10,7 +10,7 @@ use requite_core::settle::{
 
 use crate::support::{ask, minor, payment};
 
-fn fault() -> Fault {
+pub(crate) fn fault() -> Fault {
     Fault { code: "05".to_owned(), text: "do not honour".to_owned() }
 }
 
