@@ -26,7 +26,7 @@ impl Progress {
 
     /// Counts the pages of a store.
     pub(crate) fn pages() -> Progress {
-        Progress::new("{bar:40} {human_pos}/{human_len} pages, {per_sec}, {eta} left")
+        Progress::new("{bar:40} {human_pos}/{human_len} pages, {per_sec}, {eta} left", "pages")
     }
 
     /// Counts the bytes of a file.
