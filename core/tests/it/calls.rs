@@ -76,3 +76,11 @@ fn why_nothing_is_known_yet_is_kept() {
         }
     }
 }
+
+/// Nobody was bothered by it, so it is tried again soon, and not before the way is open.
+#[test]
+fn what_did_not_reach_its_psp_waits_for_five_minutes_at_most() {
+    assert_eq!(schedule::after_unreached(100, 0), 300_000);
+    assert_eq!(schedule::after_unreached(100, 400_000), 400_000);
+    assert_eq!(schedule::after_unreached(1, 0), schedule::UNKNOWN[0]);
+}
