@@ -146,11 +146,14 @@ impl Rig {
 
     /// The same, with a server whose clock can be moved, by [`Rig::advance`].
     pub(crate) fn with_clock(psp_args: &[&str]) -> Rig {
+        // The PSP's lists are another story, and would be read each time the clock moves.
+        Rig::with_clock_and(psp_args, Options::default().env("REQUITE_PSP_SWEEP_MS", "0"))
+    }
+
+    pub(crate) fn with_clock_and(psp_args: &[&str], options: Options) -> Rig {
         let folder = tempfile::tempdir().expect("a directory for temporary files");
         let clock = folder.path().join("clock");
-        let options = Options { clock: Some(clock), ..Options::default() };
-        // The PSP's lists are another story, and would be read each time the clock moves.
-        let options = options.env("REQUITE_PSP_SWEEP_MS", "0");
+        let options = Options { clock: Some(clock), ..options };
         Rig { folder, ..Rig::open_with(Psp::start(psp_args), options) }
     }
 

@@ -1,8 +1,11 @@
 //! What the PSP tells by itself: twice, first, in disorder, late or never (F19 to F21).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::rig::{Paid, Rig};
+use crate::support::Options;
 
 /// However the webhooks come, and whether the answer does, the refund ends as it ended at the PSP, in one
 /// transition.
@@ -100,5 +103,34 @@ fn a_refund_made_in_the_psp_s_dashboard_is_on_our_books() {
     assert!((400..500).contains(&refused.status), "{} {}", refused.status, refused.text());
     assert_eq!(rig.sends(&paid).0, calls, "the PSP is not asked for more than there is");
     assert_eq!(rig.refund(&paid, 2_000)["status"], "succeeded");
+    rig.agree();
+}
+
+/// F21, F37: no webhook comes, and nothing is set but the clock: five minutes later it is on our books, and
+/// the next refund is judged by what is left.
+#[test]
+fn without_webhooks_a_refund_made_in_the_dashboard_is_found_within_five_minutes() {
+    let rig = Rig::with_clock_and(&[], Options::default());
+    let paid = rig.pay(5_000);
+    // The first reading is at the start: it is over when the account was listed once.
+    let is_list = |call: &Value| {
+        let path = call["path"].as_str().unwrap_or_default();
+        call["method"] == "GET" && path.starts_with("/v1/refunds")
+    };
+    rig.until(|| {
+        let calls = rig.psp.control("GET", "/_psp/calls", &json!(null));
+        let calls = calls["calls"].as_array().expect("a list").clone();
+        if calls.iter().any(is_list) { Ok(()) } else { Err("nothing was listed".to_owned()) }
+    });
+    rig.psp.form("/v1/refunds", &format!("charge={}&amount=3000", paid.charge));
+    let five_minutes = Duration::from_secs(300);
+    rig.advance(five_minutes, five_minutes);
+    rig.until(|| match rig.refunds(&paid).first() {
+        Some(refund) if refund["status"] == "succeeded" => Ok(()),
+        other => Err(format!("it is not on our books: {other:?}")),
+    });
+    assert_eq!(rig.refunds(&paid)[0]["face"], "external");
+    let refused = rig.server.send(&rig.refund_request(&paid, 2_001));
+    assert!((400..500).contains(&refused.status), "{} {}", refused.status, refused.text());
     rig.agree();
 }
