@@ -2,7 +2,7 @@
 --   spelling  how the face spells an id: uuid or ulid
 --   start     number of the first refund: payments and keys follow from it
 --   payments  how many there are; 0: no refunds, the same GET again and again
---   hot       1: all refunds are of one payment
+--   hot       1: all refunds are of one payment, each time of another one
 --   path, body, and header lines, with {ID} where the payment's id belongs
 -- At the end one line of JSON tells what wrk has measured. Ids are made as in speed/src/payment.rs.
 
@@ -49,7 +49,7 @@ function request()
   if payments == 0 then return head_before .. "\r\n" end
   local number = start + n
   n = n + 1
-  local payment = is_hot and id(0) or id((number * STRIDE) % payments)
+  local payment = is_hot and id(start % payments) or id((number * STRIDE) % payments)
   local body = body_after and (body_before .. payment .. body_after) or body_before
   local head = head_after and (head_before .. payment .. head_after) or head_before
   return head .. "Idempotency-Key: speed-" .. number .. "-" .. spelling ..
