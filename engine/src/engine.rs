@@ -241,11 +241,9 @@ impl Engine {
             outcome: None,
         };
         self.shared.calls.fetch_add(1, Ordering::AcqRel);
-        let late_ms = self.shared.clock.now_ms().saturating_sub(instruction.prepared_at_ms);
-        if late_ms > BEGIN_MAX_MS {
-            tracing::warn!(late_ms, "a call comes too late to be made");
-            call.outcome = Some(too_late(late_ms));
-            return;
+        call.outcome = too_late(&instruction, self.shared.clock.now_ms());
+        if call.outcome.is_some() {
+            return tracing::warn!(refund = ?call.refund, "a call comes too late to be made");
         }
         let on_outcome = Box::new(move |outcome| call.end(outcome));
         self.shared.psp.call(instruction, on_outcome);
@@ -289,10 +287,15 @@ fn tell_time<S: Store>(store: &mut S, clock: &dyn Clock, within_ms: i64) {
     }
 }
 
-fn too_late(late_ms: i64) -> Outcome {
+/// What becomes of a call that does not begin within [`crate::psp::BEGIN_MAX_MS`]. `None`: it may be made now.
+pub fn too_late(instruction: &Instruction, now_ms: i64) -> Option<Outcome> {
+    let late_ms = now_ms.saturating_sub(instruction.prepared_at_ms);
+    if late_ms <= BEGIN_MAX_MS {
+        return None;
+    }
     let text = format!("{late_ms} ms after it was prepared: nothing was sent");
     let fault = Fault { code: "too_late".to_owned(), text };
-    Outcome::Unreached { fault, retry_after_ms: 0 }
+    Some(Outcome::Unreached { fault, retry_after_ms: 0 })
 }
 
 /// A call under way. Its end is told exactly once, even if whoever carried it fell over.

@@ -41,10 +41,14 @@ pub enum Bug {
     NobodyRules,
     /// What is given back at the PSP itself is taken for news of nothing.
     DeafToOthers,
+    /// A process that stood still makes the calls that it had prepared, however late.
+    LateCall,
+    /// A node that starts takes all calls under way for its own, which died with it.
+    RecoverAsIfAlone,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Bug); 16] = [
+    pub const ALL: [(&'static str, Bug); 18] = [
         ("call-before-commit", Bug::CallBeforeCommit),
         ("answer-before-commit", Bug::AnswerBeforeCommit),
         ("unknown-is-failed", Bug::UnknownIsFailed),
@@ -61,6 +65,8 @@ impl Bug {
         ("forget-post", Bug::ForgetPost),
         ("nobody-rules", Bug::NobodyRules),
         ("deaf-to-others", Bug::DeafToOthers),
+        ("late-call", Bug::LateCall),
+        ("recover-as-if-alone", Bug::RecoverAsIfAlone),
     ];
 
     /// The climate in which it shows; `None`: any.
@@ -68,6 +74,7 @@ impl Bug {
         match self {
             Bug::BelievedNotice => Climate::LyingPsp,
             Bug::ForgetPost | Bug::NobodyRules => Climate::RepeatPsp,
+            Bug::LateCall | Bug::RecoverAsIfAlone => Climate::Nodes,
             _ => Climate::Mixed,
         }
     }

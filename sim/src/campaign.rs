@@ -27,7 +27,7 @@ const FAULTS_FROM: u64 = 50_000;
 const MOVES_FROM: u64 = 900_000;
 
 /// Faults that must have struck, by group and name.
-const FAULTS: [(&str, &str); 45] = [
+const FAULTS: [(&str, &str); 53] = [
     ("transaction", "load fails"),
     ("transaction", "save fails"),
     ("transaction", "constraint broken"),
@@ -73,6 +73,14 @@ const FAULTS: [(&str, &str); 45] = [
     ("people", "declined"),
     ("people", "failed"),
     ("command", "person's word, refused"),
+    ("call", "too late, not made"),
+    ("node", "stopped with calls prepared"),
+    ("node", "call prepared before a stop"),
+    ("node", "continued"),
+    ("node", "met another in a transaction"),
+    ("crash", "while another met it"),
+    ("transaction", "committed, read back"),
+    ("PSP", "deadline passed without an answer"),
 ];
 
 /// Moves that the states allow and that no run makes, with the reason.
@@ -198,6 +206,7 @@ fn summary(out: &mut dyn Write, sum: &Sum) -> Result<()> {
         "PSP",
         "notice",
         "people",
+        "node",
         "clock",
         "sweep",
         "check",

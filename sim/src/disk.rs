@@ -78,20 +78,10 @@ impl Disk {
         }
     }
 
-    /// The process died: the file is opened anew, as the next process would.
-    pub fn reopened(self, bug: Option<Bug>) -> Disk {
-        match self {
-            Disk::Memory(memory) => {
-                if bug == Some(Bug::ForgetOnCrash) {
-                    lock(&memory).forget_newest();
-                }
-                Disk::Memory(memory)
-            }
-            Disk::File { store, folder } => {
-                drop(store);
-                let store = opened(&folder);
-                Disk::File { store, folder }
-            }
+    /// The process died. Nothing comes of that, but with a planted bug.
+    pub fn crashed(&self, bug: Option<Bug>) {
+        if let (Disk::Memory(memory), Some(Bug::ForgetOnCrash)) = (self, bug) {
+            lock(memory).forget_newest();
         }
     }
 
@@ -191,6 +181,8 @@ pub enum Fate {
     TryAgain,
     /// Committed, and reported as failed.
     LoseAnswer,
+    /// Committed, and found out only when it was read back.
+    ReadBack,
     DieBeforeLoad,
     DieBeforeSave,
     /// All is written but the commit.
@@ -207,6 +199,7 @@ impl Fate {
             Fate::Constraint => "constraint broken",
             Fate::TryAgain => "conflict, tried again",
             Fate::LoseAnswer => "committed, reported as failed",
+            Fate::ReadBack => "committed, read back",
             Fate::DieBeforeLoad => "before load",
             Fate::DieBeforeSave => "before save",
             Fate::DieBeforeCommit => "before commit",
@@ -250,6 +243,18 @@ pub struct Tap {
     pub fails_recovery: bool,
     /// A planted bug is at work: the process dies when the step is over, its answers given.
     pub dies_after_step: bool,
+    /// What another node does while the next transaction that is tried again is open.
+    pub meanwhile: Meanwhile,
+}
+
+/// A step of another node's lane.
+#[derive(Default)]
+pub struct Meanwhile(pub Option<Box<dyn FnOnce() + Send>>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Meanwhile({})", self.0.is_some())
+    }
 }
 
 pub type SharedTap = Arc<Mutex<Tap>>;
@@ -264,6 +269,8 @@ pub struct Faulty {
     disk: Disk,
     tap: SharedTap,
     bug: Option<Bug>,
+    /// Other nodes have it as well: at start nothing is woken.
+    is_shared: bool,
     old_refunds: BTreeMap<RefundRef, RefundRecord>,
     old_payments: BTreeMap<(MerchantId, PaymentId), Payment>,
 }
@@ -273,11 +280,12 @@ impl Faulty {
         if let (Disk::Memory(memory), Some(Bug::ForgetOnCrash)) = (&disk, bug) {
             lock(memory).keep_before();
         }
-        Faulty { disk, tap, bug, old_refunds: BTreeMap::new(), old_payments: BTreeMap::new() }
+        let (old_refunds, old_payments) = (BTreeMap::new(), BTreeMap::new());
+        Faulty { disk, tap, bug, is_shared: false, old_refunds, old_payments }
     }
 
-    pub fn into_disk(self) -> Disk {
-        self.disk
+    pub fn shared(self, is_shared: bool) -> Faulty {
+        Faulty { is_shared, ..self }
     }
 
     /// Runs the transaction; `spoil` turns what was decided into what is written.
@@ -321,20 +329,31 @@ impl Faulty {
                 Disk::Memory(_) => self.run(wanted, decide, &nothing),
                 Disk::File { .. } => self.run(wanted, decide, &poisoned),
             },
-            Fate::Commit | Fate::LoseAnswer | Fate::DieAfterCommit => {
+            Fate::Commit | Fate::LoseAnswer | Fate::ReadBack | Fate::DieAfterCommit => {
                 self.run(wanted, decide, &asis)
             }
             Fate::TryAgain => {
                 self.run(wanted, decide, &nothing).1.expect("an empty transaction succeeds");
+                let other = tap(&self.tap).meanwhile.0.take();
+                if let Some(step) = other {
+                    step();
+                }
                 self.run(wanted, decide, &asis)
             }
         };
-        let commits =
-            matches!(fate, Fate::Commit | Fate::LoseAnswer | Fate::DieAfterCommit | Fate::TryAgain);
+        let commits = matches!(
+            fate,
+            Fate::Commit
+                | Fate::LoseAnswer
+                | Fate::ReadBack
+                | Fate::DieAfterCommit
+                | Fate::TryAgain
+        );
         let is_told = commits && fate != Fate::LoseAnswer;
         let refused = done.as_ref().err().filter(|_| commits).map(ToString::to_string);
         let answer = match done {
             Err(fault) if commits => Err(fault),
+            _ if fate == Fate::ReadBack => Ok(Commit::ReadBack),
             _ if is_told => Ok(Commit::Heard),
             _ if fate == Fate::Constraint => Err(StoreFault::Constraint(String::from("simulated"))),
             _ if fate == Fate::LoseAnswer => Err(StoreFault::Unheard(String::from("simulated"))),
@@ -385,6 +404,9 @@ impl Store for Faulty {
         let fails = std::mem::take(&mut tap(&self.tap).fails_recovery);
         if fails {
             return Err(StoreFault::NotCommitted(String::from("simulated")));
+        }
+        if self.is_shared {
+            return Ok(Vec::new());
         }
         self.disk.in_flight(max)
     }

@@ -86,14 +86,14 @@ impl World {
         &mut self,
         commands: &[(Command, Option<u64>)],
     ) -> Result<(), String> {
-        let inbox = std::sync::Arc::clone(&self.inbox);
+        let inbox = std::sync::Arc::clone(&self.seat.inbox);
         let mut inbox = inbox.lock().expect("one thread runs a simulation");
         let heard = std::mem::take(&mut inbox.heard);
         let dropped = std::mem::take(&mut inbox.dropped);
         drop(inbox);
         let awaited = self.awaited(&heard);
         for (number, result) in heard {
-            let Some(ticket) = self.tickets.remove(&number) else {
+            let Some(ticket) = self.seat.tickets.remove(&number) else {
                 if number == 0 {
                     continue;
                 }
@@ -115,7 +115,7 @@ impl World {
             return Err(format!("{number} was dropped without an answer"));
         }
         for number in commands.iter().filter_map(|(_, number)| *number) {
-            let Some(ticket) = self.tickets.get(&number) else {
+            let Some(ticket) = self.seat.tickets.get(&number) else {
                 continue;
             };
             if !ticket.may_wait() {
@@ -130,7 +130,7 @@ impl World {
         let mut awaited = BTreeMap::new();
         let is_wanted = heard.iter().any(|(_, result)| result == &Err(CommandError::KeyInProgress));
         if is_wanted {
-            for refund in self.tickets.values().filter_map(Ticket::awaits) {
+            for refund in self.seat.tickets.values().filter_map(Ticket::awaits) {
                 *awaited.entry(refund).or_insert(0) += 1;
             }
         }

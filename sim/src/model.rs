@@ -175,6 +175,8 @@ pub struct Model {
     under_way: BTreeMap<(usize, RefundRef), u32>,
     /// The lane whose commands are shown.
     pub lane: usize,
+    /// Several nodes: what clients of another one were told, a lane does not know.
+    pub is_shared: bool,
     /// What the PSP calls refunds, by payment.
     named: BTreeMap<(Of, String), BTreeSet<RefundRef>>,
     /// Refunds of which somebody may be told in this step.
@@ -193,7 +195,10 @@ impl Model {
 
     /// Commands reach the lane: a call whose outcome is among them is over.
     pub fn received(&mut self, command: &Command) {
-        if let Command::Settle { refund, .. } | Command::Wake { refund, .. } = command {
+        if let Command::Settle { refund, .. }
+        | Command::Wake { refund, .. }
+        | Command::Learn { refund } = command
+        {
             self.news.insert(*refund);
         }
         if let Command::Settle { refund, finding } = command {
@@ -422,7 +427,8 @@ impl Model {
         if age_ms >= UNTOLD_LIFE_MS {
             return None;
         }
-        let is_untold = !self.known.contains(&first) && !self.has_lost;
+        let may_be_told = self.has_lost || self.is_shared;
+        let is_untold = !self.known.contains(&first) && !may_be_told;
         let has_left = kept.attempt > 1 || !kept.status.is_open();
         let is_news = self.news.contains(&first);
         Some(is_untold && has_left && !is_news)

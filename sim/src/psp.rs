@@ -168,6 +168,8 @@ pub struct News {
     pub outcome: Outcome,
     pub at_ms: i64,
     pub kind: CallKind,
+    /// The lane that asked.
+    pub seat: usize,
 }
 
 /// What reaches us: what became of a call, or what is told unasked.
@@ -194,7 +196,8 @@ struct Call {
     instruction: Instruction,
     key: String,
     left_ms: i64,
-    /// Of the process that made it: answers reach no other.
+    /// The lane that made it, and the process it was of: answers reach no other.
+    seat: usize,
     generation: u32,
     is_ended: bool,
 }
@@ -220,12 +223,14 @@ pub struct Psp {
     newest: BTreeMap<RefundRef, u64>,
     queue: BTreeMap<(i64, u64), Event>,
     drawn: u64,
-    generation: u32,
+    /// Of each lane's process.
+    generations: Vec<u32>,
     is_calm: bool,
 }
 
 impl Psp {
-    pub fn new(policy: Policy) -> Psp {
+    /// `seats`: lanes that may call.
+    pub fn new(policy: Policy, seats: usize) -> Psp {
         Psp {
             policy,
             executions: Vec::new(),
@@ -241,7 +246,7 @@ impl Psp {
             newest: BTreeMap::new(),
             queue: BTreeMap::new(),
             drawn: 0,
-            generation: 0,
+            generations: vec![0; seats],
             is_calm: false,
         }
     }
@@ -274,14 +279,20 @@ impl Psp {
     // --- Calls ---
 
     /// A call leaves. What becomes of it on the way is drawn now.
-    pub fn call(&mut self, rng: &mut Rng, (call, key): (Instruction, String), now_ms: i64) {
+    pub fn call(
+        &mut self,
+        rng: &mut Rng,
+        (call, key): (Instruction, String),
+        (seat, now_ms): (usize, i64),
+    ) {
         self.drawn += 1;
         let id = self.drawn;
         let is_send = call.kind == CallKind::Send;
-        let generation = self.generation;
-        let call = Call { instruction: call, key, left_ms: now_ms, generation, is_ended: false };
+        let generation = self.generations[seat];
+        let left_ms = now_ms;
+        let call = Call { instruction: call, key, left_ms, seat, generation, is_ended: false };
         let refund = call.instruction.refund;
-        if self.is_called(refund) {
+        if self.is_called(refund, is_send, now_ms) {
             self.violations.push(format!("two calls at once for {refund:?}"));
         }
         self.newest.insert(refund, id);
@@ -317,19 +328,44 @@ impl Psp {
     }
 
     /// Is a call of the living process for this refund under way?
-    fn is_called(&self, refund: RefundRef) -> bool {
+    /// Of several nodes two may ask at once what became of a refund, of which a notice told both; but
+    /// nobody may ask while it is being sent, for what the PSP has not yet received it does not know.
+    fn is_called(&self, refund: RefundRef, is_send: bool, now_ms: i64) -> bool {
         let newest = self.newest.get(&refund).map(|id| &self.calls[id]);
-        newest.is_some_and(|call| !call.is_ended && call.generation == self.generation)
+        newest.is_some_and(|call| {
+            let are_questions = !is_send && call.instruction.kind == CallKind::LookUp;
+            if are_questions && self.generations.len() > 1 {
+                return false;
+            }
+            let is_over = now_ms >= call.left_ms + self.policy.deadline_ms;
+            !call.is_ended && !is_over && self.is_alive(call)
+        })
+    }
+
+    fn is_alive(&self, call: &Call) -> bool {
+        call.generation == self.generations[call.seat]
     }
 
     /// Our process died: what it sent is there, or lost on the way; what comes back reaches nobody.
-    pub fn crash(&mut self, rng: &mut Rng, tally: &mut Tally, now_ms: i64) {
-        self.generation += 1;
-        let arriving: Vec<(i64, u64)> = self
-            .queue
-            .iter()
-            .filter_map(|(at, event)| matches!(event, Event::Arrives(_)).then_some(*at))
-            .collect();
+    pub fn crash(
+        &mut self,
+        rng: &mut Rng,
+        tally: &mut Tally,
+        (seats, now_ms): (std::ops::Range<usize>, i64),
+    ) {
+        let arriving = self.queue.iter().filter(|(_, event)| {
+            matches!(event, Event::Arrives(id) if seats.contains(&self.calls[id].seat))
+        });
+        let arriving: Vec<(i64, u64)> = arriving.map(|(at, _)| *at).collect();
+        let unheard = self.queue.values().filter(
+            |event| matches!(event, Event::Answers(id, _) if seats.contains(&self.calls[id].seat)),
+        );
+        for _ in unheard {
+            tally.add("crash with calls", "acted, answer under way");
+        }
+        for seat in seats {
+            self.generations[seat] += 1;
+        }
         for at in arriving {
             if self.policy.may_straggle && rng.chance(500) {
                 continue;
@@ -343,10 +379,6 @@ impl Psp {
             } else {
                 tally.add("crash with calls", "sent, and lost on the way");
             }
-        }
-        let unheard = self.queue.values().filter(|event| matches!(event, Event::Answers(..)));
-        for _ in 0..unheard.count() {
-            tally.add("crash with calls", "acted, answer under way");
         }
     }
 
@@ -377,7 +409,7 @@ impl Psp {
 
     fn answer(&mut self, id: u64, outcome: Outcome, at_ms: i64) -> Option<News> {
         let call = self.calls.get_mut(&id)?;
-        if call.generation != self.generation {
+        if call.generation != self.generations[call.seat] {
             return None;
         }
         let is_late = std::mem::replace(&mut call.is_ended, true);
@@ -397,7 +429,7 @@ impl Psp {
 
     fn give_up(&mut self, tally: &mut Tally, id: u64, at_ms: i64) -> Option<News> {
         let call = self.calls.get_mut(&id)?;
-        if call.is_ended || call.generation != self.generation {
+        if call.is_ended || call.generation != self.generations[call.seat] {
             return None;
         }
         call.is_ended = true;
@@ -618,7 +650,7 @@ fn unrepeated(instruction: &Instruction) -> Option<Outcome> {
 
 fn news(call: &Call, outcome: Outcome, at_ms: i64) -> News {
     let Instruction { refund, attempt, kind, .. } = call.instruction;
-    News { refund, attempt, outcome, at_ms, kind }
+    News { refund, attempt, outcome, at_ms, kind, seat: call.seat }
 }
 
 fn server_error() -> Outcome {

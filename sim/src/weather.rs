@@ -43,10 +43,12 @@ pub enum Climate {
     LongTimes,
     /// It cannot be asked: the same is sent again, and notices and people tell what became of it.
     RepeatPsp,
+    /// Several processes with several lanes each over one store: they meet, die, and stand still.
+    Nodes,
 }
 
 impl Climate {
-    pub const ALL: [(&'static str, Climate); 13] = [
+    pub const ALL: [(&'static str, Climate); 14] = [
         ("mixed", Climate::Mixed),
         ("lost-answers", Climate::LostAnswers),
         ("many-crashes", Climate::ManyCrashes),
@@ -60,6 +62,7 @@ impl Climate {
         ("clock-jumps", Climate::ClockJumps),
         ("long-times", Climate::LongTimes),
         ("repeat-psp", Climate::RepeatPsp),
+        ("nodes", Climate::Nodes),
     ];
 
     /// Of a seed: every second run is mixed. Drawn beside the run's own chance, so that a mixed run
@@ -113,6 +116,14 @@ pub struct Weather {
     pub audits: u64,
     /// A person rules on an open refund.
     pub people: u64,
+    /// Processes over one store, and lanes of each.
+    pub nodes: [usize; 2],
+    /// Steps within which another node has one of its own.
+    pub meets: u64,
+    /// Steps after which the process stands still for a while.
+    pub pauses: u64,
+    /// Commits whose answer is lost, and that are read back.
+    pub reads_back: u64,
 }
 
 const DOWN_MS: &[i64] = &[0, 5, 300, 5_000, 600_000];
@@ -156,6 +167,10 @@ impl Weather {
             clock_jumps: 0,
             audits: 2,
             people: rng.pick(&[0, 0, 5]),
+            nodes: [1, 1],
+            meets: 0,
+            pauses: 0,
+            reads_back: 0,
         }
     }
 
@@ -173,6 +188,9 @@ impl Weather {
         self.dies_recovering = 0;
         self.clock_jumps = 0;
         self.people = 0;
+        self.meets = 0;
+        self.pauses = 0;
+        self.reads_back = 0;
     }
 
     /// What a climate makes of a weather and of the PSP in it.
@@ -241,12 +259,24 @@ impl Weather {
                 self.dies_idle = 10;
             }
             Climate::LongTimes => self.long_waits = 200,
-            Climate::RepeatPsp => {
-                self.people = 40;
-                self.long_waits = self.long_waits.max(30);
-                repeat_psp(policy);
-            }
+            Climate::Nodes => self.has_nodes(),
+            Climate::RepeatPsp => self.cannot_ask(policy),
         }
+    }
+
+    fn cannot_ask(&mut self, policy: &mut Policy) {
+        self.people = 40;
+        self.long_waits = self.long_waits.max(30);
+        repeat_psp(policy);
+    }
+
+    /// Two or three processes with one to three lanes, as the run's own rates tell.
+    fn has_nodes(&mut self) {
+        self.nodes = [2 + usize::from(self.burst > 3), 1 + self.batch % 3];
+        self.meets = 300;
+        self.pauses = 30;
+        self.reads_back = 30;
+        self.dies_in_store = self.dies_in_store.max(4);
     }
 
     /// Faults stop; clients have stopped before.
@@ -302,6 +332,7 @@ impl Weather {
             () if rng.chance(self.constraints) => Fate::Constraint,
             () if rng.chance(self.tries_again) => Fate::TryAgain,
             () if rng.chance(self.loses_answers) => Fate::LoseAnswer,
+            () if rng.chance(self.reads_back) => Fate::ReadBack,
             () => Fate::Commit,
         }
     }
@@ -346,6 +377,7 @@ fn repeat_psp(policy: &mut Policy) {
 pub fn policy(rng: &mut Rng, bug: Option<Bug>) -> Policy {
     let key_life_ms = match bug {
         Some(Bug::AbsentWithoutAsking | Bug::LaggingLookUp) => 0,
+        Some(Bug::LateCall | Bug::RecoverAsIfAlone) => 0,
         _ => rng.pick(&[0, 0, 10 * 60_000, DAY, i64::MAX]),
     };
     let may_straggle = key_life_ms == i64::MAX && rng.chance(500);

@@ -3,34 +3,38 @@
 //!
 //! The lane and everything below it is the product's own code. What the product's threads do
 //! (queue, sweep, dispatch, recovery) is done here by hand, one thing after the other, so that a
-//! seed always tells the same story.
+//! seed always tells the same story. Several processes with several lanes over one store are in [`node`];
+//! PSPs' notices, their lists and people in [`outside`].
 //!
 //! Start at [`World::run`]; a step of the story is [`World::step`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use requite_core::refund::Status;
 use requite_core::schedule;
 use requite_core::settle::{Finding, Outcome};
-use requite_engine::command::{Command, RefundRef, RefundRequest};
-use requite_engine::lane::{BATCH_MAX, Lane};
+use requite_engine::command::{Answer, Command, Noticed, Obstacle, RefundRef, RefundRequest};
+use requite_engine::engine::too_late;
+use requite_engine::lane::BATCH_MAX;
 use requite_engine::psp::{CallKind, Instruction};
-use requite_engine::store::Store;
 
 use crate::bug::Bug;
 use crate::client::Clients;
-use crate::desk::{SharedInbox, Ticket, Tickets, answer};
-use crate::disk::{Disk, Fate, Faulty, SharedTap, Transacted, tap};
+use crate::desk::{Ticket, answer};
+use crate::disk::{Disk, Fate, Transacted, tap};
 use crate::judge::{self, Acked, Shown};
-use crate::model::{Model, Of};
+use crate::model::{Expected, Model, Of};
 use crate::post::Post;
 use crate::psp::{News, Psp, Told};
 use crate::rng::Rng;
 use crate::tally::{Tally, Trace, Voice};
 use crate::weather::{self, Climate, Weather};
 
+mod node;
 mod outside;
+use node::Node;
+pub(crate) use node::Seat;
 pub(crate) use outside::sums_agree;
 
 const HOUR: i64 = 3_600_000;
@@ -83,23 +87,21 @@ pub struct World {
     pub(crate) psp: Psp,
     pub(crate) tally: Tally,
     pub(crate) trace: Trace,
-    pub(crate) tickets: Tickets,
-    pub(crate) inbox: SharedInbox,
     pub(crate) acked: Acked,
     /// What faces would show, and what they showed as of an event.
     pub(crate) shown: Shown,
     /// The store once more, for the sweep and for checks: it only reads.
     pub(crate) side: Disk,
-    /// `None` only while the process is down.
-    lane: Option<Lane<Faulty>>,
-    tap: SharedTap,
+    /// The lane at hand.
+    pub(crate) seat: Seat,
+    /// Which one it is. Lanes of one process are neighbours.
+    here: usize,
+    /// The other lanes, and an empty place for the one at hand.
+    seats: Vec<Seat>,
+    /// Lanes of each process.
+    lanes: usize,
+    nodes: Vec<Node>,
     clients: Clients,
-    /// Commands of clients that wait for the lane.
-    queue: VecDeque<(Command, Option<u64>)>,
-    /// Outcomes and wake-ups that wait for the lane.
-    news: VecDeque<Command>,
-    /// News that the lane keeps because the store failed.
-    backlog: Vec<Command>,
     /// What PSPs told unasked.
     pub(crate) post: Post,
     /// When the PSP's list was read.
@@ -108,9 +110,6 @@ pub struct World {
     pub(crate) mixed: BTreeSet<Of>,
     /// Refunds that ended without money, as a lying PSP remembers them.
     over: Vec<RefundRef>,
-    /// Wake-ups that come a step late.
-    late: Vec<Command>,
-    swept_at_ms: i64,
     numbers: u64,
     steps: u64,
     /// Client requests yet to come.
@@ -123,6 +122,8 @@ pub struct World {
 }
 
 type Checked<T = ()> = Result<T, String>;
+/// Commands with the numbers of who waits for them.
+type Batch = Vec<(Command, Option<u64>)>;
 
 impl World {
     /// Tells the whole story of a seed.
@@ -160,9 +161,8 @@ impl World {
         let mut tally = Tally::default();
         tally.add("climate", kind);
         tally.add("store", disk.word());
-        let tap = SharedTap::default();
-        let side = disk.second();
-        let store = Faulty::new(disk, SharedTap::clone(&tap), bug);
+        let [nodes, lanes] = weather.nodes;
+        model.is_shared = nodes > 1;
         World {
             now_ms: START_MS,
             skew_ms: 0,
@@ -171,26 +171,22 @@ impl World {
             weather,
             bug,
             model,
-            psp: Psp::new(policy),
+            psp: Psp::new(policy, nodes * lanes),
             tally,
             trace,
-            tickets: Tickets::new(),
-            inbox: SharedInbox::default(),
             acked: Acked::default(),
-            shown: Shown::new(side.reads()),
-            side,
-            lane: Some(new_lane(store)),
-            tap,
+            shown: Shown::new(disk.reads()),
+            side: disk,
+            seat: Seat::default(),
+            here: 0,
+            seats: (0..nodes * lanes).map(|_| Seat::default()).collect(),
+            lanes,
+            nodes: (0..nodes).map(|_| Node::default()).collect(),
             clients,
-            queue: VecDeque::new(),
-            news: VecDeque::new(),
-            backlog: Vec::new(),
-            late: Vec::new(),
             post: Post::default(),
             listed_ms: START_MS,
             mixed: BTreeSet::new(),
             over: Vec::new(),
-            swept_at_ms: START_MS,
             numbers: 0,
             steps: 0,
             is_calm: false,
@@ -201,6 +197,7 @@ impl World {
 
     /// First everything may fail; then the faults stop and all must come right.
     fn tell(&mut self) -> Checked {
+        (0..self.nodes.len()).try_for_each(|node| self.start(node))?;
         while self.wishes > 0 {
             let waited_ms = self.weather.wait(&mut self.rng);
             self.now_ms += waited_ms;
@@ -226,7 +223,8 @@ impl World {
             self.now_ms = self.now_ms.max(next_ms);
             if self.now_ms > limit {
                 let open = judge::unsettled(&self.model, &self.psp);
-                if open.is_empty() && self.tickets.is_empty() && self.list_due_ms().is_none() {
+                let is_rest = open.is_empty() && self.waits_somewhere().is_none();
+                if is_rest && self.list_due_ms().is_none() {
                     // Only messages are left that say what cannot be, until they are put aside.
                     break;
                 }
@@ -234,21 +232,27 @@ impl World {
             }
             self.step()?;
         }
-        match self.tickets.iter().next() {
+        match self.waits_somewhere() {
             None => Ok(()),
-            Some((number, ticket)) => Err(format!("nobody ever answered {number}: {ticket:?}")),
+            Some(waiting) => Err(format!("nobody ever answered {waiting}")),
         }
     }
 
     /// When there is something to do again. `None`: all is quiet.
     fn next_happening(&mut self) -> Option<i64> {
-        let waits = !self.queue.is_empty() || !self.news.is_empty() || !self.backlog.is_empty();
-        if waits || !self.late.is_empty() {
+        let waits = self.awake().any(|(_, seat)| seat.has_work());
+        if waits || self.nodes.iter().any(|node| node.is_awake() && !node.late.is_empty()) {
             return Some(self.now_ms);
         }
         let listed = self.list_due_ms();
         let posted = self.post.next_ms(self.wall_ms()).map(|at_ms| at_ms - self.skew_ms);
-        let expiring = self.tickets.values().filter_map(|ticket| ticket.expires_at_ms).min();
+        let tickets = self.awake().flat_map(|(_, seat)| seat.tickets.values());
+        let expiring = tickets.filter_map(|ticket| ticket.expires_at_ms).min();
+        let asleep = self.nodes.iter().flat_map(|node| [node.down_until_ms, node.paused_until_ms]);
+        let asleep = asleep.flatten().min();
+        let asked = self.question_ms();
+        let swept = self.nodes.iter().filter(|node| node.is_awake()).map(|node| node.swept_at_ms);
+        let swept_ms = swept.min().unwrap_or(self.now_ms);
         let due = judge::unsettled(&self.model, &self.psp);
         let due = due.iter().filter_map(|refund| self.model.refunds[refund].due_ms);
         let wall_ms = self.wall_ms();
@@ -258,8 +262,8 @@ impl World {
         let due = due.map(|at_ms| at_ms - self.skew_ms);
         let happening = self.psp.next_at();
         // The sweep looks every quarter of a second; what is due before is found then.
-        let due = due.map(|at_ms| at_ms.max(self.swept_at_ms + SWEEP_EVERY_MS));
-        [expiring, due, happening, listed, posted].into_iter().flatten().min()
+        let due = due.map(|at_ms| at_ms.max(swept_ms + SWEEP_EVERY_MS));
+        [expiring, due, happening, listed, posted, asleep, asked].into_iter().flatten().min()
     }
 
     /// The world goes on by one batch.
@@ -269,6 +273,7 @@ impl World {
             return Err(String::from("the run does not come to an end"));
         }
         self.maybe_set_clock();
+        self.nodes_wake()?;
         self.maybe_turn();
         self.maybe_refund_by_hand();
         self.hear_from_psp();
@@ -278,22 +283,39 @@ impl World {
         self.sweep();
         self.clients_come();
         self.patience_ends();
+        let mut awake: Vec<usize> = self.awake().map(|(at, _)| at).collect();
+        self.rng.shuffle(&mut awake);
+        let mut is_idle = true;
+        for at in awake {
+            // It may have died or stopped since.
+            if self.nodes[at / self.lanes].is_awake() {
+                self.go_to(at);
+                is_idle &= !self.turn()?;
+            }
+        }
+        if !is_idle {
+            self.check_psp()?;
+            if self.rng.chance(self.weather.audits) {
+                self.check_books(false)?;
+                self.audit()?;
+            }
+        }
+        self.maybe_die_idle()
+    }
+
+    /// The lane at hand has its turn, if there is anything for it to do.
+    fn turn(&mut self) -> Checked<bool> {
         let batch = self.next_batch();
-        if batch.is_empty() && self.backlog.is_empty() {
-            return self.maybe_die_idle();
+        if batch.is_empty() && self.seat.backlog.is_empty() {
+            return Ok(false);
         }
         let calls = self.step_lane(batch)?;
         if self.is_dead() {
-            let moment = self.moment;
-            return self.restart(moment);
+            self.restart(self.moment)?;
+        } else {
+            self.leave(calls)?;
         }
-        self.dispatch(calls)?;
-        self.check_psp()?;
-        if self.rng.chance(self.weather.audits) {
-            self.check_books(false)?;
-            self.audit()?;
-        }
-        self.maybe_die_idle()
+        Ok(true)
     }
 
     // --- Time ---
@@ -340,10 +362,7 @@ impl World {
         let World { psp, rng, tally, .. } = self;
         for told in psp.advance(rng, tally, self.now_ms) {
             match told {
-                Told::Answer(news) => {
-                    let command = self.as_command(news);
-                    self.news.push_back(command);
-                }
+                Told::Answer(news) => self.hear_answer(news),
                 Told::Notice(tale) => self.take_in(&tale),
             }
         }
@@ -351,7 +370,7 @@ impl World {
 
     /// What a connector makes of an answer.
     fn as_command(&mut self, news: News) -> Command {
-        let News { refund, attempt, outcome, at_ms, kind } = news;
+        let News { refund, attempt, outcome, at_ms, kind, .. } = news;
         let outcome = match (self.bug, outcome) {
             (Some(Bug::UnknownIsFailed), Outcome::Unknown { fault }) if kind == CallKind::Send => {
                 Outcome::Failed { fault }
@@ -366,29 +385,6 @@ impl World {
         Command::Settle { refund, finding }
     }
 
-    fn sweep(&mut self) {
-        self.news.extend(self.late.drain(..));
-        if self.now_ms < self.swept_at_ms + SWEEP_EVERY_MS {
-            return;
-        }
-        self.swept_at_ms = self.now_ms;
-        if self.rng.chance(self.weather.store_fails) {
-            return self.tally.add("sweep", "could not read");
-        }
-        let at_ms = self.wall_ms();
-        let wake = |refund| Command::Wake { refund, at_ms, is_restart: false };
-        if self.bug == Some(Bug::DeafSweep) {
-            return;
-        }
-        let due = self.side.due(at_ms, SWEEP_MAX).expect("the store can be read");
-        let woken: Vec<Command> = due.into_iter().map(wake).collect();
-        if self.rng.chance(self.weather.late_sweeps) {
-            self.late = woken;
-        } else {
-            self.news.extend(woken);
-        }
-    }
-
     fn clients_come(&mut self) {
         if self.is_calm {
             return;
@@ -396,44 +392,92 @@ impl World {
         let coming = self.rng.below(self.weather.burst + 1);
         let wall_ms = self.wall_ms();
         for _ in 0..coming {
+            let Some(node) = self.some_node() else { return };
             self.wishes = self.wishes.saturating_sub(1);
             let World { clients, rng, model, .. } = self;
             let command = clients.next(rng, model, wall_ms);
-            self.numbers += 1;
             let request = match &command {
                 Command::Refund(request) => Some(request.clone()),
                 _ => None,
             };
             let expires = request.as_ref().map(|_| self.now_ms + self.weather.patience_ms);
             let ticket = Ticket { request, expires_at_ms: expires, ..Ticket::default() };
-            self.tickets.insert(self.numbers, ticket);
-            self.queue.push_back((command, Some(self.numbers)));
+            self.ask_at(node, command, ticket);
         }
+    }
+
+    fn ask_at(&mut self, node: usize, command: Command, ticket: Ticket) {
+        self.numbers += 1;
+        let (at, number) = (self.lane_of(node, &command), self.numbers);
+        let seat = self.seat_at(at);
+        seat.tickets.insert(number, ticket);
+        seat.queue.push_back((command, Some(number)));
     }
 
     /// Whoever has waited long enough is told what is known.
     fn patience_ends(&mut self) {
-        for ticket in self.tickets.values_mut() {
-            let is_over = ticket.expires_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
-            let Some(request) = ticket.request.as_ref().filter(|_| is_over) else {
-                continue;
-            };
-            ticket.expires_at_ms = None;
-            let refund = RefundRef {
-                merchant: request.merchant,
-                payment: request.payment,
-                refund: request.ask.refund,
-            };
-            self.queue.push_back((Command::Expire { refund }, None));
+        let awake: Vec<usize> = self.awake().map(|(at, _)| at).collect();
+        let now_ms = self.now_ms;
+        for at in awake {
+            let Seat { tickets, queue, .. } = self.seat_at(at);
+            for ticket in tickets.values_mut() {
+                let is_over = ticket.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+                let Some(request) = ticket.request.as_ref().filter(|_| is_over) else {
+                    continue;
+                };
+                ticket.expires_at_ms = None;
+                let refund = RefundRef {
+                    merchant: request.merchant,
+                    payment: request.payment,
+                    refund: request.ask.refund,
+                };
+                queue.push_back((Command::Expire { refund }, None));
+            }
         }
     }
 
-    fn next_batch(&mut self) -> Vec<(Command, Option<u64>)> {
+    /// Whoever waits for what another node may have found out is told within a quarter of a second.
+    fn questions(&mut self) -> Vec<Command> {
+        let is_time = self.now_ms >= self.seat.asked_at_ms + SWEEP_EVERY_MS;
+        if self.nodes.len() == 1 || !is_time {
+            return Vec::new();
+        }
+        self.seat.asked_at_ms = self.now_ms;
+        let lane = self.seat.lane.as_ref().expect("it is awake");
+        let mut questions = lane.questions(BATCH_MAX);
+        // The lane asks in no order; a story has one.
+        questions.sort_by_key(|question| match question {
+            Command::Learn { refund } => Some(*refund),
+            _ => None,
+        });
+        questions
+    }
+
+    /// When the next such question finds something.
+    fn question_ms(&self) -> Option<i64> {
+        if self.nodes.len() == 1 {
+            return None;
+        }
+        let finds = |question: &Command| {
+            let Command::Learn { refund } = question else { return false };
+            let kept = self.model.refunds.get(refund);
+            kept.is_some_and(|kept| !matches!(kept.status, Status::Dispatched | Status::Ready))
+        };
+        let asking = self.awake().filter(|(_, seat)| {
+            let lane = seat.lane.as_ref();
+            lane.is_some_and(|lane| lane.questions(BATCH_MAX).iter().any(finds))
+        });
+        asking.map(|(_, seat)| self.now_ms.max(seat.asked_at_ms + SWEEP_EVERY_MS)).min()
+    }
+
+    fn next_batch(&mut self) -> Batch {
         let room = self.weather.batch.min(BATCH_MAX);
-        let news = self.news.len().min(room);
-        let mut batch: Vec<_> = self.news.drain(..news).map(|command| (command, None)).collect();
-        let clients = self.queue.len().min(room - news);
-        batch.extend(self.queue.drain(..clients));
+        let news = self.seat.news.len().min(room);
+        let mut batch: Vec<_> =
+            self.seat.news.drain(..news).map(|command| (command, None)).collect();
+        let clients = self.seat.queue.len().min(room - news);
+        batch.extend(self.seat.queue.drain(..clients));
+        batch.extend(self.questions().into_iter().map(|question| (question, None)));
         if !self.weather.is_orderly {
             self.rng.shuffle(&mut batch);
         }
@@ -442,32 +486,49 @@ impl World {
 
     // --- The lane ---
 
-    /// One step of the product, under the fate that is drawn for it; what it did is held against
-    /// the model.
-    fn step_lane(&mut self, batch: Vec<(Command, Option<u64>)>) -> Checked<Vec<Instruction>> {
-        let mut commands: Vec<(Command, Option<u64>)> =
-            std::mem::take(&mut self.backlog).into_iter().map(|news| (news, None)).collect();
+    /// One step of the product, under the fate that is drawn for it.
+    fn step_lane(&mut self, batch: Batch) -> Checked<Vec<Instruction>> {
+        let (commands, given) = self.prepare(batch);
+        let meeting = self.maybe_meet();
+        let lane = self.seat.lane.as_mut().expect("the process is up");
+        let stepped = catch_unwind(AssertUnwindSafe(|| lane.step(given)));
+        if let Some(meeting) = meeting {
+            self.part(meeting)?;
+        }
+        self.moment = "among answers";
+        self.digest(&commands, stepped)
+    }
+
+    /// All that the lane takes now, and what is handed to it.
+    fn prepare(&mut self, batch: Batch) -> (Batch, Vec<(Command, Answer)>) {
+        let mut commands: Batch =
+            std::mem::take(&mut self.seat.backlog).into_iter().map(|news| (news, None)).collect();
         commands.extend(batch.iter().cloned());
         for (command, number) in &commands {
             self.trace.say(|| judge::line(self.now_ms, command, *number));
         }
         self.draw_fates(commands.len());
-        self.moment = "among answers";
         let given = batch.into_iter().map(|(command, number)| {
             let number = number.unwrap_or(0);
-            (command, answer(number, &self.inbox, &self.tap))
+            (command, answer(number, &self.seat.inbox, &self.seat.tap))
         });
-        let given = given.collect();
-        let lane = self.lane.as_mut().expect("the process is up");
-        let stepped = catch_unwind(AssertUnwindSafe(|| lane.step(given)));
+        (commands, given.collect())
+    }
+
+    /// What a step did is held against the model.
+    fn digest(
+        &mut self,
+        commands: &[(Command, Option<u64>)],
+        stepped: std::thread::Result<Vec<Instruction>>,
+    ) -> Checked<Vec<Instruction>> {
         let calls =
             stepped.map_err(|panic| format!("the lane panicked: {}", judge::text(&panic)))?;
-        let log = std::mem::take(&mut tap(&self.tap).log);
-        self.learn(&commands, log)?;
-        self.hear_answers(&commands)?;
+        let log = std::mem::take(&mut tap(&self.seat.tap).log);
+        self.learn(commands, log)?;
+        self.hear_answers(commands)?;
         self.model.heard();
-        let lane = self.lane.as_ref().expect("the process is up");
-        if !self.is_dead() && lane.has_backlog() == self.backlog.is_empty() {
+        let lane = self.seat.lane.as_ref().expect("the process is up");
+        if !self.is_dead() && lane.has_backlog() == self.seat.backlog.is_empty() {
             return Err(String::from("news was lost when the store failed"));
         }
         Ok(calls)
@@ -475,10 +536,10 @@ impl World {
 
     fn draw_fates(&mut self, commands: usize) {
         let fates = self.weather.fates(&mut self.rng, commands);
-        tap(&self.tap).fates = fates;
+        tap(&self.seat.tap).fates = fates;
         let dies = self.rng.chance(self.weather.dies_answering);
         let after = self.rng.index(4);
-        let mut inbox = self.inbox.lock().expect("one thread runs a simulation");
+        let mut inbox = self.seat.inbox.lock().expect("one thread runs a simulation");
         inbox.dies_after = dies.then_some(after);
     }
 
@@ -515,19 +576,25 @@ impl World {
         self.note_fate(&transacted)?;
         let is_committed = transacted.is_committed;
         let is_told = is_committed && transacted.fate != Fate::LoseAnswer;
+        // Somebody else may have found the batch first.
+        let makes_no_calls = transacted.fate == Fate::ReadBack;
         let changes = transacted.changes.unwrap_or_default();
         self.model.look_at(&changes, is_told || !is_committed);
         for (command, number) in commands {
-            let expected = is_committed.then(|| self.model.apply(command));
+            let mut expected = is_committed.then(|| self.model.apply(command));
+            if makes_no_calls && matches!(expected, Some(Expected::Heard(_))) {
+                let later = Noticed::Later(Obstacle::CallUnderWay);
+                expected = Some(Expected::Noticed(later));
+            }
             if let Some(expected) = &expected {
                 self.tally.add("command", judge::word(expected));
             }
-            let ticket = number.and_then(|number| self.tickets.get(&number));
+            let ticket = number.and_then(|number| self.seat.tickets.get(&number));
             let at_psp = ticket.and_then(|ticket| ticket.at_psp);
             if let Some((at, expected)) = at_psp.zip(expected.as_ref()) {
                 self.note_match(at, expected);
             }
-            let ticket = number.and_then(|number| self.tickets.get_mut(&number));
+            let ticket = number.and_then(|number| self.seat.tickets.get_mut(&number));
             if let Some(ticket) = ticket {
                 ticket.is_taken = true;
                 ticket.has_failed = !is_told;
@@ -535,16 +602,16 @@ impl World {
             }
             if let (Command::Expire { refund }, false) = (command, is_told) {
                 // Whoever waited for it is sent away: nothing of it could be written down.
-                for ticket in self.tickets.values_mut() {
+                for ticket in self.seat.tickets.values_mut() {
                     ticket.may_be_sent_away |= ticket.awaits() == Some(*refund);
                 }
             }
             let is_news = matches!(command, Command::Settle { .. });
             if is_news && !is_told && !transacted.is_constraint {
-                self.backlog.push(command.clone());
+                self.seat.backlog.push(command.clone());
             }
         }
-        if is_told {
+        if is_told && !makes_no_calls {
             let calls = changes.attempts.iter();
             calls.for_each(|call| self.model.called(call.key, call.attempt));
         }
@@ -625,6 +692,15 @@ impl World {
     }
 
     fn call(&mut self, call: Instruction) {
+        let at_ms = self.wall_ms();
+        if let Some(outcome) = too_late(&call, at_ms)
+            && self.bug != Some(Bug::LateCall)
+        {
+            self.tally.add("call", "too late, not made");
+            let finding = Finding { attempt: call.attempt, outcome, at_ms };
+            let settle = Command::Settle { refund: call.refund, finding };
+            return self.seat.news.push_back(settle);
+        }
         let word = match call.kind {
             CallKind::Send => "send",
             CallKind::LookUp => "look up",
@@ -638,101 +714,24 @@ impl World {
         if self.bug == Some(Bug::AbsentWithoutAsking) && call.kind == CallKind::LookUp {
             let Instruction { refund, attempt, .. } = call;
             let finding = Finding { attempt, outcome: Outcome::Absent, at_ms: self.wall_ms() };
-            return self.news.push_back(Command::Settle { refund, finding });
+            return self.seat.news.push_back(Command::Settle { refund, finding });
         }
         let World { psp, rng, .. } = self;
-        psp.call(rng, (call, key), self.now_ms);
+        psp.call(rng, (call, key), (self.here, self.now_ms));
     }
 
     // --- Crashes ---
 
     pub(crate) fn is_dead(&self) -> bool {
-        let tap = tap(&self.tap);
+        let tap = tap(&self.seat.tap);
         tap.is_dead || tap.dies_after_step
     }
 
     fn maybe_die_idle(&mut self) -> Checked {
-        if self.rng.chance(self.weather.dies_idle) {
+        let is_up = self.nodes[self.here / self.lanes].down_until_ms.is_none();
+        if is_up && self.rng.chance(self.weather.dies_idle) {
             return self.restart("between steps");
         }
         Ok(())
     }
-
-    /// The process dies: its memory is gone, its clients hear nothing. The next one opens the same
-    /// file and recovers.
-    fn restart(&mut self, moment: &'static str) -> Checked {
-        self.tally.add("crash", moment);
-        self.trace.say(|| format!("  CRASH {moment}"));
-        let lane = self.lane.take().expect("the process was up");
-        let disk = lane.into_store().into_disk();
-        self.psp.crash(&mut self.rng, &mut self.tally, self.now_ms);
-        for (_, ticket) in std::mem::take(&mut self.tickets) {
-            if let Some(request) = ticket.request {
-                self.tally.add("answer", "lost in a crash");
-                self.clients.keep(&request);
-            }
-        }
-        self.model.crashed(0..usize::MAX);
-        if self.bug == Some(Bug::ForgetPost) {
-            self.post.forget();
-        }
-        self.queue.clear();
-        self.news.clear();
-        self.backlog.clear();
-        self.late.clear();
-        *self.inbox.lock().expect("one thread runs a simulation") = Default::default();
-        *tap(&self.tap) = Default::default();
-
-        let down_ms = self.rng.pick(self.weather.down_ms);
-        self.now_ms += down_ms;
-        let World { psp, rng, tally, .. } = self;
-        for told in psp.advance(rng, tally, self.now_ms) {
-            // A PSP says it again until somebody takes it in.
-            if let Told::Notice(tale) = told {
-                self.take_in(&tale);
-            }
-        }
-        self.trace.say(|| format!("  down for {down_ms} ms"));
-        let disk = disk.reopened(self.bug);
-        judge::acked_are_there(&mut self.acked, &mut self.side)?;
-        let mut lane = new_lane(Faulty::new(disk, SharedTap::clone(&self.tap), self.bug));
-        if self.rng.chance(self.weather.store_fails) {
-            tap(&self.tap).fails_recovery = true;
-        }
-        // A recovery that cannot read leaves its work to the sweep.
-        self.news.extend(lane.recover(self.now_ms + self.skew_ms).unwrap_or_default());
-        self.lane = Some(lane);
-        self.recover_or_die()
-    }
-
-    /// The first step of a process that was just started; it may die in that as well, again and
-    /// again.
-    fn recover_or_die(&mut self) -> Checked {
-        let rate = self.weather.dies_recovering;
-        if rate == 0 || self.nested == NESTED_MAX || !self.rng.chance(rate) {
-            return Ok(());
-        }
-        self.nested += 1;
-        let room = self.news.len().min(BATCH_MAX);
-        let woken: Vec<_> = self.news.drain(..room).map(|command| (command, None)).collect();
-        let done = if woken.is_empty() || self.rng.chance(300) {
-            self.restart("before its recovery")
-        } else {
-            self.step_lane(woken).and_then(|calls| {
-                // Half of the recovery's calls leave before it dies.
-                let leaving = calls.len() / 2;
-                for call in calls.into_iter().take(if self.is_dead() { 0 } else { leaving }) {
-                    self.check_attempt(&call)?;
-                    self.call(call);
-                }
-                self.restart("while it recovers")
-            })
-        };
-        self.nested -= 1;
-        done
-    }
-}
-
-fn new_lane(store: Faulty) -> Lane<Faulty> {
-    Lane::new(store, ["manual"])
 }

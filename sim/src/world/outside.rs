@@ -139,9 +139,9 @@ impl World {
     }
 
     fn ask_lane(&mut self, command: Command, ticket: Ticket) {
-        self.numbers += 1;
-        self.tickets.insert(self.numbers, ticket);
-        self.queue.push_back((command, Some(self.numbers)));
+        if let Some(node) = self.some_node() {
+            self.ask_at(node, command, ticket);
+        }
     }
 
     /// A committed notice says which of our refunds one of the PSP's is.
