@@ -677,6 +677,13 @@ impl Model {
         account.legs[kept.leg].is_whole() && !kept.status.holds_money()
     }
 
+    /// May a notice of it be taken for one of a refund that was made elsewhere? That one would be of the
+    /// payment method, and this model must be able to tell its excess.
+    pub fn may_be_mistaken(&self, refund: RefundRef) -> bool {
+        let is_primary = self.refunds.get(&refund).is_some_and(|kept| kept.leg == 0);
+        is_primary && self.by_hand_max((refund.merchant, refund.payment)).is_some()
+    }
+
     /// What may be given back at the PSP itself, without us: at most so much.
     pub fn by_hand_max(&self, of: Of) -> Option<i64> {
         let account = self.payments.get(&of).filter(|account| !account.is_immediate)?;

@@ -539,7 +539,7 @@ impl Psp {
             State::Paid | State::Declined | State::Voided | State::Bounced => {}
         }
         let execution = &self.executions[at];
-        if errs_for_ever { server_error() } else { execution.outcome() }
+        if execution.errs_for_ever { server_error() } else { execution.outcome() }
     }
 
     fn honoured(&self, key: &str, at_ms: i64) -> Option<&Execution> {
@@ -578,6 +578,8 @@ impl Psp {
             // What was given back by hand left too little for ours.
             execution.state = State::Declined;
             execution.declined_at_once = true;
+            // Errors for ever are about what was done.
+            execution.errs_for_ever = false;
         }
         if execution.counts() {
             *counted += execution.amount;

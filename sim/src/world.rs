@@ -251,6 +251,7 @@ impl World {
         let asleep = self.nodes.iter().flat_map(|node| [node.down_until_ms, node.paused_until_ms]);
         let asleep = asleep.flatten().min();
         let asked = self.question_ms();
+        let ruled = self.people_ms();
         let swept = self.nodes.iter().filter(|node| node.is_awake()).map(|node| node.swept_at_ms);
         let swept_ms = swept.min().unwrap_or(self.now_ms);
         let due = judge::unsettled(&self.model, &self.psp);
@@ -263,7 +264,7 @@ impl World {
         let happening = self.psp.next_at();
         // The sweep looks every quarter of a second; what is due before is found then.
         let due = due.map(|at_ms| at_ms.max(swept_ms + SWEEP_EVERY_MS));
-        [expiring, due, happening, listed, posted, asleep, asked].into_iter().flatten().min()
+        [expiring, due, happening, listed, posted, asleep, asked, ruled].into_iter().flatten().min()
     }
 
     /// The world goes on by one batch.

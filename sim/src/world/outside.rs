@@ -9,6 +9,7 @@ use requite_engine::command::{Command, Mark, Notice, RefundRef, Resolution, Ruli
 use super::{HOUR, World};
 use crate::bug::Bug;
 use crate::desk::Ticket;
+use crate::judge::unsettled;
 use crate::model::{Expected, Model, Of};
 use crate::post::Letter;
 use crate::psp::{Execution, Psp, Recourse, State, Tale};
@@ -20,6 +21,9 @@ const AT_ONCE_MAX: usize = 64;
 /// How long after its last call "the PSP has nothing" is a person's to say: whatever was on its way has
 /// arrived by then.
 const ABSENT_AFTER_MS: i64 = HOUR;
+
+/// How often people look once everything is calm.
+const PEOPLE_EVERY_MS: i64 = 60_000;
 
 impl World {
     // --- Notices ---
@@ -46,7 +50,9 @@ impl World {
         let is_silent = self.psp.policy.recourse == Recourse::Repeat;
         let mark = match (is_silent, execution.is_external) {
             (true, true) => Mark::Unstated,
-            (true, false) if is_nameless => Mark::Unstated,
+            (true, false) if is_nameless && self.model.may_be_mistaken(execution.refund) => {
+                Mark::Unstated
+            }
             (false, true) => Mark::NotOurs,
             (_, false) => Mark::Ours(execution.asked_as),
         };
@@ -196,6 +202,13 @@ impl World {
         let chosen = self.rng.index(self.model.open.len());
         let refund = *self.model.open.iter().nth(chosen).expect("an index of them");
         self.rule(refund);
+    }
+
+    /// When people look again: a call about it may have been under way when they did.
+    pub(super) fn people_ms(&self) -> Option<i64> {
+        let is_silent = self.psp.policy.recourse == Recourse::Repeat;
+        let is_open = self.is_calm && is_silent && !unsettled(&self.model, &self.psp).is_empty();
+        is_open.then_some(self.now_ms + PEOPLE_EVERY_MS)
     }
 
     fn rule(&mut self, refund: RefundRef) {
