@@ -437,6 +437,19 @@ impl World {
         }
     }
 
+    /// What people saw is true when they say it. Here requests may wait for hours, and then it is not.
+    fn drop_stale_words(&mut self, batch: &mut Batch) {
+        let wall_ms = self.wall_ms();
+        let tickets = &mut self.seat.tickets;
+        batch.retain(|(command, number)| {
+            let is_stale = matches!(command, Command::Resolve(said) if said.at_ms != wall_ms);
+            if let Some(number) = number.filter(|_| is_stale) {
+                tickets.remove(&number);
+            }
+            !is_stale
+        });
+    }
+
     /// Whoever waits for what another node may have found out is told within a quarter of a second.
     fn questions(&mut self) -> Vec<Command> {
         let is_time = self.now_ms >= self.seat.asked_at_ms + SWEEP_EVERY_MS;
@@ -478,6 +491,7 @@ impl World {
             self.seat.news.drain(..news).map(|command| (command, None)).collect();
         let clients = self.seat.queue.len().min(room - news);
         batch.extend(self.seat.queue.drain(..clients));
+        self.drop_stale_words(&mut batch);
         batch.extend(self.questions().into_iter().map(|question| (question, None)));
         if !self.weather.is_orderly {
             self.rng.shuffle(&mut batch);
