@@ -183,6 +183,8 @@ pub struct RefundView {
     pub metadata: Option<String>,
     /// Day since 1970 and counter of its card-message reference.
     pub reference: Option<(i64, u32)>,
+    /// The payment's event that made it.
+    pub asked_seq: u32,
     pub asked_at_ms: i64,
     /// When the first refund call was committed.
     pub sent_at_ms: Option<i64>,

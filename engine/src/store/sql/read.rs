@@ -420,6 +420,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<RefundView> {
         key_text: row.get(18)?,
         metadata: row.get(37)?,
         reference: day.zip(number),
+        asked_seq: row.get(27)?,
         asked_at_ms: row.get(21)?,
         sent_at_ms: row.get(22)?,
         unknown_at_ms: row.get(36)?,

@@ -1,5 +1,6 @@
-//! The rows of an order's `transactions`: what was done and what was declined, in the order of the
-//! times. An order that was registered, and not made through this face, begins with its captures.
+//! The rows of an order's `transactions`: what was done and what was declined, in the order in which it
+//! came on the books. An order that was registered, and not made through this face, begins with its
+//! captures.
 
 use requite_core::id::uuid_text;
 use requite_core::money::Minor;
@@ -73,17 +74,19 @@ pub(super) fn rows(
     let others = others
         .map(|made| Placed::of(word(made.kind), (made.id, made.amount, made.at_ms), Some(made)));
     let refunds = payment.refunds.iter().filter(|refund| refund.leg == leg.id);
-    let refunds =
-        refunds.flat_map(|refund| std::iter::once(of_refund(refund)).chain(of_reversal(refund)));
+    let asked = refunds.clone().map(of_refund);
     let mut rows: Vec<Placed> =
-        first.into_iter().chain(captures).chain(voids).chain(others).chain(refunds).collect();
+        first.into_iter().chain(captures).chain(voids).chain(others).chain(asked).collect();
+    let reversals: Vec<Placed> = refunds.filter_map(|refund| of_reversal(refund, &rows)).collect();
+    rows.extend(reversals);
     rows.sort_by_key(|placed| placed.at);
     rows.into_iter().map(|placed| placed.row).collect()
 }
 
-/// A row and its place: its time and, within a millisecond, its event's number. Refunds come last.
+/// A row and its place: its event's number, 0 for what was registered, and then its time. Clocks of
+/// several servers may differ, the numbers cannot.
 struct Placed {
-    at: (i64, u32),
+    at: (u32, i64),
     row: Row,
 }
 
@@ -101,7 +104,7 @@ impl Placed {
             row.set_outcome(declined(Some(fault)));
         }
         row.set_reference(made.and_then(|made| made.reference));
-        Placed { at: (at_ms, made.map_or(0, |made| made.seq)), row }
+        Placed { at: (made.map_or(0, |made| made.seq), at_ms), row }
     }
 }
 
@@ -175,12 +178,12 @@ fn of_refund(refund: &RefundView) -> Placed {
     let mut row = approved("refund", id, refund.amount.units(), refund.asked_at_ms);
     row.set_outcome(outcome(refund));
     row.set_reference(refund.reference);
-    Placed { at: (refund.asked_at_ms, u32::MAX), row }
+    Placed { at: (refund.asked_seq, refund.asked_at_ms), row }
 }
 
 /// A refund that was shown as `timeout` stays one; once it is proven undone, a reversal says so
-/// (decision M6).
-fn of_reversal(refund: &RefundView) -> Option<Placed> {
+/// (decision M6), behind the refund and all that was there by then.
+fn of_reversal(refund: &RefundView, rows: &[Placed]) -> Option<Placed> {
     let at_ms = refund.settled_at_ms.filter(|_| is_proven_undone(refund))?;
     let reversed = refund.given_id.unwrap_or(refund.id.bits());
     // Nothing else has this id: it is the refund's own, which is shown for no other row, turned.
@@ -190,7 +193,9 @@ fn of_reversal(refund: &RefundView) -> Option<Placed> {
         reversed_transaction_id: Some(uuid_text(reversed)),
         ..approved("reversal", id, refund.amount.units(), at_ms)
     };
-    Some(Placed { at: (at_ms, u32::MAX), row })
+    let there = rows.iter().filter(|placed| placed.at.1 <= at_ms).map(|placed| placed.at.0);
+    let newest = there.fold(refund.asked_seq, u32::max);
+    Some(Placed { at: (newest, at_ms.max(refund.asked_at_ms)), row })
 }
 
 fn is_proven_undone(refund: &RefundView) -> bool {

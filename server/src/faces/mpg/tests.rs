@@ -70,6 +70,7 @@ fn refund(status: Status) -> RefundView {
         key_text: None,
         metadata: None,
         reference: Some((time::day(at_ms()), 1)),
+        asked_seq: 2,
         asked_at_ms: at_ms(),
         sent_at_ms: None,
         unknown_at_ms: None,
@@ -167,7 +168,7 @@ fn a_refunds_row_tells_what_became_of_it() {
 }
 
 #[test]
-fn rows_stand_in_the_order_of_their_times_and_other_faces_refunds_have_no_reference() {
+fn what_was_registered_comes_first_and_other_faces_refunds_have_no_reference() {
     let mut made = refund(Status::Succeeded);
     made.given_id = None;
     made.reference = None;
@@ -190,4 +191,37 @@ fn rows_stand_in_the_order_of_their_times_and_other_faces_refunds_have_no_refere
     assert!(rows[2].contains(r#""retrieval_reference":null,"stan":null"#));
     assert!(rows[1].contains("00000000-0000-0000-0000-000000000007"));
     assert!(text.contains(r#""voided_amount":5,"#));
+}
+
+/// Servers of one database carry its time on by themselves between two looks, so the second of two
+/// refunds may have the earlier one.
+#[test]
+fn rows_stand_in_the_order_of_their_events_and_a_reversal_behind_its_refund() {
+    let mut undone = refund(Status::Failed);
+    undone.given_id = None;
+    undone.asked_at_ms = at_ms() + 200;
+    undone.unknown_at_ms = Some(at_ms() + 300);
+    undone.settled_at_ms = Some(at_ms() + 5_000);
+    let second = RefundView {
+        id: RefundId::new(8),
+        status: Status::Succeeded,
+        asked_seq: 5,
+        asked_at_ms: at_ms(),
+        unknown_at_ms: None,
+        ..undone.clone()
+    };
+    let third = RefundView {
+        id: RefundId::new(10),
+        asked_seq: 9,
+        asked_at_ms: at_ms() + 9_000,
+        ..second.clone()
+    };
+    let text = text(&payment(vec![undone, second, third]), false);
+    let found: Vec<(&str, &str)> = text
+        .split(r#"{"id":""#)
+        .filter_map(|row| Some((row.get(35..36)?, row.split_once(r#""type":""#)?.1)))
+        .map(|(id, row)| (id, row.split('"').next().expect("a word")))
+        .filter(|(_, kind)| ["refund", "reversal"].contains(kind))
+        .collect();
+    assert_eq!(found, [("7", "refund"), ("8", "refund"), ("6", "reversal"), ("a", "refund")]);
 }

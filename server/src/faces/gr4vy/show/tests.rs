@@ -35,6 +35,7 @@ fn refund(status: Status, fault: Option<(&str, &str)>) -> RefundView {
         key_text: None,
         metadata: None,
         reference: None,
+        asked_seq: 2,
         asked_at_ms: 1_374_002_580_000,
         sent_at_ms: None,
         unknown_at_ms: None,

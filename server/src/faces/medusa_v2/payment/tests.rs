@@ -86,6 +86,7 @@ fn refund(payment: PaymentId, leg: LegId) -> RefundView {
         key_text: None,
         metadata: None,
         reference: None,
+        asked_seq: 2,
         asked_at_ms,
         sent_at_ms: None,
         unknown_at_ms: None,
