@@ -139,10 +139,11 @@ impl HeadScan {
 /// Judges a complete head, ending in its empty line.
 pub(super) fn check(head: &[u8]) -> Result<Framing, HeadFault> {
     let mut lines = head
-        .strip_suffix(b"\r\n\r\n")
+        .strip_suffix(b"\r\n")
+        .filter(|lines| lines.ends_with(b"\r\n"))
         .ok_or(HeadFault::RequestLine)?
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        .split_inclusive(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r\n").unwrap_or(line));
     let request = RequestLine::read(lines.next().ok_or(HeadFault::RequestLine)?)?;
 
     let mut fields = Fields::default();
