@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::http::uri::Authority;
 use hyper_util::client::legacy::connect::dns::Name;
 
 /// Longest URL, in bytes.
@@ -54,7 +55,7 @@ pub(crate) fn check(text: &str, addresses: Addresses) -> Result<Uri, String> {
     }
     if addresses == Addresses::Public {
         check_host(authority.host())?;
-        check_port(authority.as_str(), authority.port_u16())?;
+        check_port(authority)?;
     }
     Ok(uri)
 }
@@ -109,11 +110,12 @@ fn check_name(host: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_port(authority: &str, port: Option<u16>) -> Result<(), String> {
-    match port {
+fn check_port(authority: &Authority) -> Result<(), String> {
+    match authority.port_u16() {
         Some(443) => Ok(()),
         Some(port) if port >= PORT_MIN => Ok(()),
-        None if !authority.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with(':') => Ok(()),
+        // What stands behind the host and is no port would be passed over where it is sent to.
+        None if authority.as_str() == authority.host() => Ok(()),
         _ => Err(format!("must have the port 443, or one from {PORT_MIN} on")),
     }
 }

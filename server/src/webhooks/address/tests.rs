@@ -1,7 +1,7 @@
 use super::*;
 
 /// Ways to write an address that is not public, or a URL that is none of ours.
-const REFUSED: [&str; 74] = [
+const REFUSED: [&str; 75] = [
     "https://127.0.0.1/",
     "https://127.1.2.3/",
     "https://127.0.0.1:8443/",
@@ -63,6 +63,7 @@ const REFUSED: [&str; 74] = [
     "https://user@example.com/",
     "https://user:secret@example.com/",
     "https://example.com@127.0.0.1/",
+    "https://example.com:(443/",
     "https://example.com:22/",
     "https://example.com:80/",
     "https://example.com:0/",
