@@ -38,6 +38,8 @@ mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub(crate) mod notice;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod sample;
 pub(crate) mod sandbox;
 mod stripe;
 mod transport;

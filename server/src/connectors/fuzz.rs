@@ -1,17 +1,14 @@
 //! Targets of the fuzzer: what PSPs answer, and what is in their webhooks.
 
-use requite_core::currency::Currency;
-use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::money::Minor;
 use requite_core::settle::Outcome;
-use requite_engine::command::RefundRef;
 use requite_engine::psp::{CallKind, Instruction};
 
 use super::account::Kind;
 use super::adyen::{self, Shop};
 use super::exchange::{Answer, Ask, Heard, Next};
 use super::notice::NextOfList;
-use super::stripe;
+use super::{sample, stripe};
 
 /// The refund that every answer is about.
 const AMOUNT: i64 = 1_500;
@@ -19,23 +16,10 @@ const STATUSES: [u16; 9] = [200, 201, 400, 401, 402, 404, 409, 429, 500];
 
 fn instruction(kind: CallKind, psp_refund: Option<&str>) -> Instruction {
     Instruction {
-        kind,
-        refund: RefundRef {
-            merchant: MerchantId::new(1),
-            payment: PaymentId::new(2),
-            refund: RefundId::new(0x0191f5a7_44d3_7430_8739_2d80821416bf),
-        },
-        attempt: 1,
-        call_no: 0,
         amount: Minor::new(AMOUNT).expect("an amount"),
-        currency: Currency::parse("USD").expect("listed"),
-        connector: "account".to_owned(),
-        connector_payment: Some("ch_1".to_owned()),
-        connector_settings: None,
         psp_refund: psp_refund.map(str::to_owned),
         reason: Some("requested_by_customer".to_owned()),
-        age_ms: 0,
-        prepared_at_ms: 0,
+        ..sample::instruction(kind)
     }
 }
 

@@ -3,9 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use requite_core::currency::Currency;
 use requite_core::id::{PaymentId, RefundId, uuid_text};
-use requite_core::money::Minor;
 use requite_engine::command::RefundRef;
 use requite_engine::psp::CallKind;
 use requite_engine::read::{ConnectorView, MerchantView};
@@ -152,23 +150,15 @@ fn account_at(path: &Path, base_url: String) -> (impl Registry + use<>, Connecto
 
 fn instruction(number: u32, attempt: u32) -> Instruction {
     Instruction {
-        kind: CallKind::Send,
         refund: RefundRef {
             merchant: SHOP,
             payment: PaymentId::new(2),
             refund: RefundId::new(u128::from(number)),
         },
         attempt,
-        call_no: 0,
-        amount: Minor::new(1_500).expect("an amount"),
-        currency: Currency::parse("USD").expect("listed"),
         connector: "till".to_owned(),
-        connector_payment: Some("ch_1".to_owned()),
-        connector_settings: None,
-        psp_refund: None,
-        reason: None,
-        age_ms: 0,
         prepared_at_ms: StillClock.now_ms(),
+        ..sample::instruction(CallKind::Send)
     }
 }
 

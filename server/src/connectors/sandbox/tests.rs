@@ -1,30 +1,19 @@
 use requite_core::currency::Currency;
-use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::money::Minor;
-use requite_engine::command::RefundRef;
 
 use super::*;
+use crate::connectors::sample;
 
 fn instruction(kind: CallKind, script: &[&str], call_no: u32, amount: i64) -> Instruction {
     let entries: Vec<String> = script.iter().map(|entry| (*entry).to_owned()).collect();
     Instruction {
-        kind,
-        refund: RefundRef {
-            merchant: MerchantId::new(1),
-            payment: PaymentId::new(2),
-            refund: RefundId::new(0x0191f5a7_44d3_7430_8739_2d80821416bf),
-        },
-        attempt: 1,
         call_no,
         amount: Minor::new(amount).expect("an amount"),
         currency: Currency::parse("EUR").expect("a currency"),
         connector: NAME.to_owned(),
         connector_payment: None,
         connector_settings: script_text(&entries),
-        psp_refund: None,
-        reason: None,
-        age_ms: 0,
-        prepared_at_ms: 0,
+        ..sample::instruction(kind)
     }
 }
 

@@ -1,30 +1,10 @@
-use requite_core::id::{MerchantId, PaymentId, RefundId};
-use requite_engine::command::RefundRef;
-
 use super::*;
+use crate::connectors::sample;
 
 const ID: &str = "0191f5a7-44d3-7430-8739-2d80821416bf";
 
 fn instruction(kind: CallKind) -> Instruction {
-    Instruction {
-        kind,
-        refund: RefundRef {
-            merchant: MerchantId::new(1),
-            payment: PaymentId::new(2),
-            refund: RefundId::new(0x0191f5a7_44d3_7430_8739_2d80821416bf),
-        },
-        attempt: 1,
-        call_no: 0,
-        amount: Minor::new(1_500).expect("an amount"),
-        currency: Currency::parse("USD").expect("listed"),
-        connector: "stripe".to_owned(),
-        connector_payment: Some("ch_1".to_owned()),
-        connector_settings: None,
-        psp_refund: None,
-        reason: None,
-        age_ms: 0,
-        prepared_at_ms: 0,
-    }
+    Instruction { connector: "stripe".to_owned(), ..sample::instruction(kind) }
 }
 
 fn answer(status: u16, body: &str) -> Heard {
