@@ -3,7 +3,7 @@
 //! Results go to standard output, for people or, with `--json`, as one JSON object a line;
 //! everything else goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
 //! 65 what is in the store's place is damaged or of another program, 66 the store has gone or cannot be opened,
-//! 78 settings that cannot be used.
+//! 74 the disk did not take what was written, 78 settings that cannot be used.
 //!
 //! Start at [`run`].
 
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use requite_engine::store::sqlite::OpenFault;
+use requite_engine::store::sqlite::{OpenFault, UNSYNCED_EXIT};
 
 use crate::config::{self, Config, Flags};
 use output::Output;
@@ -152,6 +152,7 @@ fn failure(error: &anyhow::Error) -> ExitCode {
     let fault = error.chain().find_map(|cause| cause.downcast_ref::<OpenFault>());
     let code = match fault {
         Some(OpenFault::Served(_)) | None => return ExitCode::FAILURE,
+        Some(OpenFault::Unsynced { .. } | OpenFault::UnsyncedShared(_)) => UNSYNCED_EXIT,
         Some(fault) if fault.is_of_content() => STORE_CONTENT_EXIT,
         Some(_) => STORE_EXIT,
     };

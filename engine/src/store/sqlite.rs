@@ -29,7 +29,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 pub use self::backup::{BackupFault, backup};
 pub use self::beside::ServerLock;
 use self::beside::Word;
-pub use self::checkpoints::Checkpoints;
+pub use self::checkpoints::{Checkpoints, UNSYNCED_EXIT};
 pub(super) use self::connections::{Readers, Writer};
 use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params};
 use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
@@ -45,9 +45,6 @@ const APPLICATION_ID: i32 = 0x7265_7175;
 const BUSY_MAX: Duration = Duration::from_secs(2);
 /// More than the number of hot statements; the default of 16 would evict them all the time.
 const STATEMENTS_MAX: usize = 128;
-/// Pages of log (about 200 MB) at which a writer copies it back itself, so that it begins anew. Beside a
-/// server [`Checkpoints`] has copied nearly all of it by then, off the lane's thread.
-const LOG_PAGES_MAX: u32 = 48_000;
 
 /// Schema changes in order. Append only.
 const MIGRATIONS: &[&str] = &[
@@ -101,6 +98,17 @@ pub enum OpenFault {
         "{path} is damaged, or no store at all ({what}); do not refund from it. Restore a backup"
     )]
     Damaged { path: PathBuf, what: String },
+    #[error(
+        "the disk did not take what was copied from the log of {path} ({cause}). Nothing is lost: all of it is \
+         in the log, and the next server that starts copies it back again before it serves. See what the \
+         system says about the disk, then start the server again"
+    )]
+    Unsynced { path: PathBuf, cause: String },
+    #[error(
+        "the disk failed under the last server of {0}, and another program still has the store open: end \
+         that program, then start the server again, which copies the whole log back"
+    )]
+    UnsyncedShared(PathBuf),
     #[error("another server has {0} open: one server per file")]
     Served(PathBuf),
     #[error("{path} cannot be opened for reading and writing: {cause}")]
@@ -133,6 +141,8 @@ impl OpenFault {
             | OpenFault::Gone { .. }
             | OpenFault::Empty(_)
             | OpenFault::Folder(_)
+            | OpenFault::Unsynced { .. }
+            | OpenFault::UnsyncedShared(_)
             | OpenFault::Served(_)
             | OpenFault::Unreadable { .. } => false,
         }
@@ -183,6 +193,8 @@ impl Sqlite {
     pub fn open(path: &Path, open: Open) -> Result<Sqlite, OpenFault> {
         let mut connection = connect(path, open)?;
         migrate(&mut connection, path)?;
+        let bound = checkpoints::bound_log(&mut connection, path);
+        bound.map_err(|cause| OpenFault::of(path, &cause))?;
         Ok(Sqlite { connection })
     }
 
@@ -208,7 +220,7 @@ fn connect(path: &Path, open: Open) -> Result<Connection, OpenFault> {
     // was more than half of a batch's time.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(unreadable)?;
     // The last one to leave would remove a log that a server counts on.
-    let keeps_log = word == Word::Served;
+    let keeps_log = matches!(word, Word::Served | Word::Unsynced);
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log)
         .map_err(unreadable)?;
@@ -266,7 +278,8 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)
+    // Done by `checkpoints`, which hears how it ends.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenFault> {
@@ -313,11 +326,7 @@ fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), Open
 /// A commit that failed. What was not written whole is not there; what was written and could not be
 /// brought to the disk may be found there after a crash.
 fn uncommitted(cause: rusqlite::Error) -> StoreFault {
-    let is_unsynced = cause.sqlite_error().is_some_and(|of| {
-        let synced = [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC];
-        synced.contains(&of.extended_code)
-    });
-    if is_unsynced {
+    if checkpoints::is_unsynced(&cause) {
         return StoreFault::Unheard(cause.to_string());
     }
     StoreFault::from(SqlFault::from(cause))

@@ -147,7 +147,8 @@ fn address(input: &[u8]) {
     }
     // Old resolvers read octal, hexadecimal and short addresses; no name ends in a number.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    let is_numeric = last.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    let is_hexadecimal = last.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+    let is_numeric = is_hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit());
     assert!(!is_numeric || host.parse::<IpAddr>().is_ok(), "{text}");
 }
 

@@ -5,10 +5,16 @@
 //! - `closed`: a store was made here, and all of it is in the file.
 //! - `served`: a server has it, or died with it. What it answered may be in the log (`PATH-wal`) alone, so no
 //!   connection of ours removes the log while this word stands, and without the log the file is not opened.
+//! - `faulty`: the same, and the disk did not take what was copied back ([`super::checkpoints`]). It is served
+//!   again when the whole log was copied back by one who had it alone.
 //!
 //! The word `served` is written when the log is sure to be there, and `closed` when it has been copied back. Behind it
-//! stands the id of the store that was served, which is in the store as well. Words and ids are as long as others, so that one takes another's place in one write. A
-//! store of older programs has no word, and one that was never served no id.
+//! stands the id of the store that was served, which is in the store as well. Words and ids are as long as others, so
+//! that one takes another's place in one write. A store of older programs has no word, and one that was never served no
+//! id.
+//!
+//! A server that finds one of the last two words begins with an empty log: of a log that a process left behind who
+//! could not sync it, the end may be in memory only, and nothing may be written behind such an end.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,6 +23,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::checkpoints::{is_unsynced, mark, whole_log};
 use super::{Open, OpenFault, Sqlite};
 
 /// Pages (64 MB) up to which a file is looked through at every start. What is larger would hold a start up for
@@ -31,15 +38,17 @@ pub(super) enum Word {
     Nothing,
     Closed,
     Served,
+    Unsynced,
 }
 
 /// The word, and the id of the store that was served last.
-fn read(store: &Path) -> (Word, Option<String>) {
+pub(super) fn read(store: &Path) -> (Word, Option<String>) {
     let text = fs::read_to_string(named(store, ".lock")).unwrap_or_default();
     let (word, id) = text.trim_end().split_once(' ').unwrap_or((text.trim_end(), ""));
     let word = match word {
         "closed" => Word::Closed,
         "served" => Word::Served,
+        "faulty" => Word::Unsynced,
         _ => Word::Nothing,
     };
     (word, Some(id.to_owned()).filter(|id| id.len() == ID_DIGITS))
@@ -51,6 +60,7 @@ pub(super) fn write(store: &Path, word: Word, id: Option<&str>) -> io::Result<()
         Word::Nothing => return Ok(()),
         Word::Closed => "closed",
         Word::Served => "served",
+        Word::Unsynced => "faulty",
     };
     let text = id.map_or_else(|| format!("{word}\n"), |id| format!("{word} {id}\n"));
     let path = named(store, ".lock");
@@ -87,14 +97,16 @@ pub(super) fn check(store: &Path, open: Open) -> Result<Word, OpenFault> {
                 Word::Nothing if has_log => Err(OpenFault::Gone { path, trace: log }),
                 Word::Nothing if open == Open::OrCreate => Ok(Word::Nothing),
                 Word::Nothing => Err(OpenFault::Missing(path)),
-                Word::Closed | Word::Served => Err(OpenFault::Gone { path, trace: lock }),
+                Word::Closed | Word::Served | Word::Unsynced => {
+                    Err(OpenFault::Gone { path, trace: lock })
+                }
             };
         }
         Err(cause) => return Err(OpenFault::unreadable(store, &cause)),
     };
     match word {
         _ if size == 0 => Err(OpenFault::Empty(path)),
-        Word::Served if !has_log => Err(OpenFault::LogGone { path, log, lock }),
+        Word::Served | Word::Unsynced if !has_log => Err(OpenFault::LogGone { path, log, lock }),
         _ => Ok(word),
     }
 }
@@ -126,24 +138,20 @@ impl ServerLock {
         }
     }
 
-    /// Looks through a file that is not too large for it, and writes down that its log counts from now on.
+    /// Looks through a file that is not too large for it, copies back the log that a server left behind that did
+    /// not close it, and writes down that its log counts from now on.
     pub fn serve(&mut self) -> Result<(), OpenFault> {
         let path = self.path.as_path();
-        let Sqlite { connection } = Sqlite::open(path, Open::Existing)?;
-        let sql = |cause: rusqlite::Error| OpenFault::of(path, &cause);
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
-        let pages: u32 =
-            connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(sql)?;
-        if pages <= CHECKED_PAGES_MAX {
-            look_through(&connection, path, "quick_check")?;
-        } else {
-            tracing::info!(pages, "too large to be looked through at a start: requite verify does");
-        }
-        let id = store_id(&connection).map_err(sql)?;
-        let (_, served) = read(path);
+        let id = look_at_start(path)?;
+        let (word, served) = read(path);
         if served.is_some_and(|served| served != id) {
             return Err(OpenFault::Another { path: path.to_owned(), lock: named(path, ".lock") });
         }
+        if matches!(word, Word::Served | Word::Unsynced) {
+            begin_log_anew(path, word)?;
+        }
+        let Sqlite { connection } = Sqlite::open(path, Open::Existing)?;
+        keep_log(&connection, path)?;
         let written = sync_folder(path).and_then(|()| write(path, Word::Served, Some(&id)));
         written.map_err(|cause| OpenFault::unreadable(path, &cause))?;
         self.keeper = Some((connection, id));
@@ -164,9 +172,47 @@ impl ServerLock {
                 }
             }
             Ok(true) => tracing::info!("the log is in use and stays"),
-            Err(fault) => tracing::warn!(%fault, "the log could not be copied back and stays"),
+            Err(fault) => {
+                if is_unsynced(&fault) {
+                    mark(&self.path);
+                }
+                tracing::warn!(%fault, "the log could not be copied back and stays");
+            }
         }
     }
+}
+
+/// Looks through a store that nobody serves; its id.
+fn look_at_start(path: &Path) -> Result<String, OpenFault> {
+    let Sqlite { connection } = Sqlite::open(path, Open::Existing)?;
+    keep_log(&connection, path)?;
+    let sql = |cause: rusqlite::Error| OpenFault::of(path, &cause);
+    let pages: u32 =
+        connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(sql)?;
+    if pages <= CHECKED_PAGES_MAX {
+        look_through(&connection, path, "quick_check")?;
+    } else {
+        tracing::info!(pages, "too large to be looked through at a start: requite verify does");
+    }
+    store_id(&connection).map_err(sql)
+}
+
+/// The last one to leave would remove the log.
+fn keep_log(connection: &Connection, path: &Path) -> Result<(), OpenFault> {
+    let keeps = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(keeps, true).map_err(|cause| OpenFault::of(path, &cause))?;
+    Ok(())
+}
+
+fn begin_log_anew(path: &Path, word: Word) -> Result<(), OpenFault> {
+    let is_anew = whole_log(path)?;
+    if !is_anew && word == Word::Unsynced {
+        return Err(OpenFault::UnsyncedShared(path.to_owned()));
+    }
+    if !is_anew {
+        tracing::info!("another program has the store open: its log goes on where it was");
+    }
+    Ok(())
 }
 
 /// What tells this store from others, drawn when it is first served.

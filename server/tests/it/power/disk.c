@@ -4,8 +4,10 @@
  *   DISK_STORE    path of the store; files whose paths begin with it are watched, but not PATH-shm, which nobody
  *                 reads after a crash
  *   DISK_LOG      where it is written down; without it nothing is
- *   DISK_FAULTS   a file with two numbers, read at every call: of a thousand syncs, and of a thousand writes, so
- *                 many fail with EIO
+ *   DISK_FAULTS   a file with three numbers, read at every call: of a thousand syncs, of a thousand writes, and
+ *                 of a thousand syncs of the file itself (not its log), so many fail with EIO
+ *
+ * As with Linux, a sync that failed is told once to every descriptor that has the file open.
  *
  * One lock is held from before a call until it is written down, so the order in the log is the true one. What is sent
  * is written down before it is sent. */
@@ -32,6 +34,7 @@ struct head { uint32_t kind, length; uint64_t file, at; };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char what[FILES_MAX];
+static unsigned char is_main[FILES_MAX], is_told_of_failure[FILES_MAX];
 static uint64_t inode[FILES_MAX];
 static const char *store, *faults;
 static size_t store_length, folder_length;
@@ -90,7 +93,7 @@ static void note_text(uint32_t kind, uint64_t file, uint64_t at, const void *tex
 /* Names are told from the last slash of the store's path on. */
 static const char *name_of(const char *path) { return path + folder_length + 1; }
 
-/* Does this call fail? `which`: 0 a sync, 1 a write. */
+/* Does this call fail? `which`: 0 a sync, 1 a write, 2 a sync of the file itself. */
 static int fails(int which) {
     char text[64] = {0};
     if (!faults) return 0;
@@ -101,7 +104,7 @@ static int fails(int which) {
     if (length <= 0) return 0;
     char *rest;
     unsigned long share = strtoul(text, &rest, 10);
-    if (which) share = strtoul(rest, NULL, 10);
+    for (int next = 0; next < which; next++) share = strtoul(rest, &rest, 10);
     seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
     return seed % 1000 < share;
 }
@@ -114,6 +117,8 @@ static int opened(const char *path, int file, int was_there) {
     if (!is_watched(path) || fstat(file, &now) != 0) return file;
     what[file] = FILE_OF_STORE;
     inode[file] = now.st_ino;
+    is_main[file] = strlen(path) == store_length;
+    is_told_of_failure[file] = 1;
     note_text(was_there ? OPENED : CREATED, now.st_ino, 0, name_of(path), strlen(name_of(path)));
     return file;
 }
@@ -226,11 +231,24 @@ int ftruncate(int file, off_t length) {
 
 int ftruncate64(int file, off64_t length) { return ftruncate(file, length); }
 
+static void tell_others_of_failure(int file) {
+    for (int other = 0; other < FILES_MAX; other++) {
+        if (other != file && what[other] == FILE_OF_STORE && inode[other] == inode[file]) is_told_of_failure[other] = 0;
+    }
+}
+
+static int sync_fails(int file, int kind) {
+    if (kind == FILE_OF_STORE && !is_told_of_failure[file]) return is_told_of_failure[file] = 1;
+    if (!fails(0) && !(kind == FILE_OF_STORE && is_main[file] && fails(2))) return 0;
+    if (kind == FILE_OF_STORE) tell_others_of_failure(file);
+    return 1;
+}
+
 static int sync_noted(int file, long call) {
     int kind = kind_of(file);
     if (kind == OTHER) return (int)syscall(call, file);
     pthread_mutex_lock(&lock);
-    int done = fails(0) ? (errno = EIO, -1) : (int)syscall(call, file);
+    int done = sync_fails(file, kind) ? (errno = EIO, -1) : (int)syscall(call, file);
     int fault = errno;
     if (kind == FILE_OF_STORE) note(done == 0 ? SYNCED : NOT_SYNCED, inode[file], 0, NULL, 0);
     if (kind == FOLDER && done == 0) note(FOLDER_SYNCED, 0, 0, NULL, 0);

@@ -164,6 +164,22 @@ impl Server {
         self.addr = addr;
     }
 
+    /// How the process ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
+    /// Starts an ended server again, which may end before it is ready.
+    pub(crate) fn try_start_again(&mut self) -> Result<(), ExitStatus> {
+        let listen = self.addr.to_string();
+        let (mut child, ready) = begin(&self.options, &self.database, &listen, &self.log_path());
+        if ready.is_none() {
+            return Err(child.wait().expect("a child of ours can be waited for"));
+        }
+        self.child = child;
+        Ok(())
+    }
+
     /// Starts a stopped server again, to die where `fault` says (`store.commit:3`), perhaps before it is
     /// ready.
     pub(crate) fn start_armed(&mut self, fault: &str) {
@@ -275,6 +291,22 @@ fn launch(options: &Options, database: &str, listen: &str, log: &Path) -> Child 
 }
 
 fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child, SocketAddr) {
+    let (mut child, ready) = begin(options, database, listen, log);
+    if let Some(addr) = ready {
+        return (child, addr);
+    }
+    drop(child.kill());
+    let said = fs::read_to_string(log).unwrap_or_default();
+    panic!("no ready line with {options:?}; it said: {said}");
+}
+
+/// Starts the binary and waits until it says where it listens. `None`: it ended, or takes too long.
+fn begin(
+    options: &Options,
+    database: &str,
+    listen: &str,
+    log: &Path,
+) -> (Child, Option<SocketAddr>) {
     let mut child = launch(options, database, listen, log);
     let stdout = child.stdout.take().expect("asked for a pipe");
     let (sender, receiver) = mpsc::channel();
@@ -286,14 +318,8 @@ fn spawn(options: &Options, database: &str, listen: &str, log: &Path) -> (Child,
             }
         }
     });
-    match receiver.recv_timeout(READY_WAIT_MAX) {
-        Ok(addr) => (child, addr.parse().expect("the ready line ends with ADDR:PORT")),
-        Err(_) => {
-            drop(child.kill());
-            let said = fs::read_to_string(log).unwrap_or_default();
-            panic!("no ready line with {options:?}; it said: {said}");
-        }
-    }
+    let ready = receiver.recv_timeout(READY_WAIT_MAX).ok();
+    (child, ready.map(|addr| addr.parse().expect("the ready line ends with ADDR:PORT")))
 }
 
 /// Where Debian's package `libfaketime` puts its library.
