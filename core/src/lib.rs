@@ -7,6 +7,7 @@
 //! an outcome change?). [`payment`] says what is refundable, [`refund`] which states exist.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 
+pub mod cancel;
 pub mod card;
 pub mod currency;
 pub mod decide;

@@ -5,6 +5,7 @@
 
 mod cards;
 
+use requite_core::cancel::NotCancellable;
 use requite_core::currency::Currency;
 use requite_core::decide::{Ask, BookingRefusal, Refusal};
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
@@ -348,6 +349,25 @@ pub enum Resolved {
     NoEvidence,
 }
 
+/// A wish to have a refund cancelled at its PSP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancellation {
+    pub refund: RefundRef,
+    /// The statuses in which its PSP cancels: what its connector can do.
+    pub cancels: &'static [Status],
+    pub keys: Vec<Key>,
+    pub actor: String,
+    pub at_ms: i64,
+}
+
+/// Why a PSP was not asked to cancel a refund. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotCancelled {
+    NotCancellable(NotCancellable),
+    /// A call about it is under way.
+    CallUnderWay,
+}
+
 /// What the lane takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -382,6 +402,9 @@ pub enum Command {
     Notice(Box<Notice>),
     /// A person says what became of a refund.
     Resolve(Box<Resolution>),
+    /// Have a refund cancelled at its PSP. Answered as a refund is, with how it stands once the PSP has
+    /// said so: [`Reply::Refund`].
+    Cancel(Box<Cancellation>),
     /// Whoever waits for this refund's outcome has waited long enough.
     Expire {
         refund: RefundRef,
@@ -410,6 +433,7 @@ impl Command {
             | Command::Expire { refund }
             | Command::Learn { refund } => (refund.merchant, refund.payment),
             Command::Resolve(request) => (request.refund.merchant, request.refund.payment),
+            Command::Cancel(request) => (request.refund.merchant, request.refund.payment),
         }
     }
 }
@@ -425,6 +449,7 @@ impl Command {
             Command::Clarify { merchant, .. } => *merchant,
             Command::Notice(notice) => notice.merchant,
             Command::Resolve(resolution) => resolution.refund.merchant,
+            Command::Cancel(request) => request.refund.merchant,
             Command::Settle { refund, .. } | Command::Wake { refund, .. } => refund.merchant,
             Command::Expire { refund } | Command::Learn { refund } => refund.merchant,
         }
@@ -444,6 +469,7 @@ pub enum Reply {
     Doubtful,
     Noticed(Noticed),
     Resolved(Resolved),
+    NotCancelled(NotCancelled),
     /// Nothing is to be told: news was taken in.
     Noted,
 }

@@ -120,6 +120,7 @@ impl Engine {
     pub fn submit(&self, command: Command, answer: Answer) {
         let needs_call = match &command {
             Command::Refund(request) | Command::Propose(request) => request.wait == Wait::Outcome,
+            Command::Cancel(_) => true,
             _ => false,
         };
         let is_busy = needs_call && self.shared.calls.load(Ordering::Acquire) >= CALLS_MAX;

@@ -25,9 +25,11 @@ pub enum Kind {
     /// A person said what became of a refund. Its fault has the outcome they named and the evidence they
     /// gave; what that moves is the refund's next event.
     Resolved,
+    /// Somebody asked the PSP to cancel a refund. What comes of it is the refund's next event, if any.
+    CancelAsked,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Registered,
     Kind::Captured,
     Kind::Released,
@@ -36,6 +38,7 @@ const KINDS: [Kind; 8] = [
     Kind::Declined,
     Kind::Amended,
     Kind::Resolved,
+    Kind::CancelAsked,
 ];
 
 impl Kind {
@@ -49,6 +52,7 @@ impl Kind {
             Kind::Declined => 6,
             Kind::Amended => 7,
             Kind::Resolved => 8,
+            Kind::CancelAsked => 9,
         }
     }
 

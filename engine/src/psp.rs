@@ -15,6 +15,8 @@ pub enum CallKind {
     Send,
     /// Say what became of it.
     LookUp,
+    /// Cancel it, which the PSP has and has not paid. Whatever comes of it, the answer is how it stands.
+    Cancel,
 }
 
 /// A committed wish. It is on disk before anyone is called.

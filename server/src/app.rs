@@ -7,9 +7,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use requite_core::settle::Outcome;
 use requite_engine::clock::{Clock, SharedClock};
 use requite_engine::engine::{self, Engine, QUEUE_MAX, Running};
 use requite_engine::lane::Lane;
+use requite_engine::psp::{Instruction, Psp};
 use requite_engine::read::Reads;
 use requite_engine::registry::Registry;
 use requite_engine::store::sqlite::{Checkpoints, Open, ServerLock};
@@ -95,6 +97,24 @@ impl Office {
     /// A lane of this process. The store orders its batches with those of servers that use it.
     pub(crate) fn lane(&self) -> anyhow::Result<Lane<LaneStore>> {
         Ok(lane(self.database.lane_store()?, PSP_CALL_DEADLINE_MS_MAX))
+    }
+
+    /// What becomes of a call that a lane of this process committed.
+    pub(crate) fn call(
+        &self,
+        config: &Config,
+        instruction: Instruction,
+    ) -> anyhow::Result<Outcome> {
+        let runtime = tokio::runtime::Runtime::new().context("the runtime could not be started")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let deadline = Duration::from_millis(u64::from(config.psp_call_deadline_ms));
+        let reads: Arc<dyn Reads> = Arc::new(self.database.reads()?);
+        let key = config.sealing_key.clone();
+        let psp = ServerPsp::new(runtime.handle().clone(), deadline, clock, reads, key)
+            .context("no way out to payment providers could be made")?;
+        let (sender, answer) = std::sync::mpsc::channel();
+        psp.call(instruction, Box::new(move |outcome| drop(sender.send(outcome))));
+        answer.recv().context("the call ended without an outcome")
     }
 }
 

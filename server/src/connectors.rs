@@ -16,15 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use requite_core::id::MerchantId;
-use requite_core::refund::Fault;
+use requite_core::refund::{Fault, Status};
 use requite_core::settle::Outcome;
 use requite_engine::clock::Clock;
 use requite_engine::psp::{self, BookingAsked, Connectors, Instruction, OnOutcome, Psp};
-use requite_engine::read::Reads;
+use requite_engine::read::{ConnectorView, Reads};
 use tokio::runtime::Handle;
 
 use crate::crypto::seal::SealingKey;
-use account::Account;
+use account::{Account, Kind};
 use capabilities::Recourse;
 use exchange::{fault, unknown};
 use notice::Listing;
@@ -53,6 +53,14 @@ pub(crate) const MANUAL: &str = "manual";
 /// has, whoever takes money by hand has not yet.
 pub(crate) fn takes_at_once(connector: &str) -> bool {
     connector == sandbox::NAME
+}
+
+/// The statuses in which the PSP behind a connector cancels refunds; `account` is the merchant's of that
+/// name, if there is one.
+pub(crate) fn cancels(connector: &str, account: Option<&ConnectorView>) -> &'static [Status] {
+    let of_account = || Kind::from_word(&account?.kind).map(Kind::capabilities);
+    let known = capabilities::of_everyone(connector).or_else(of_account);
+    known.map_or(&[], |capabilities| capabilities.cancels)
 }
 
 /// The face whose captures and voids are reports.

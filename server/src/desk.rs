@@ -30,6 +30,7 @@ use crate::known_keys::KnownKeys;
 use crate::rate::Rates;
 use crate::webhooks::address::Addresses;
 
+mod cancel;
 mod refund;
 
 /// Where ids come from. The server's is the machine's; a test's is its own.

@@ -1,8 +1,9 @@
-//! What of an open refund is a matter for people, and what they can do about it: words for the native API
-//! and the command line. Which refunds and since when is [`RefundView::people_since_ms`].
+//! What of an open refund is a matter for people, what they can do about it, and why that cannot be done:
+//! words for the native API and the command line. Which refunds and since when is [`RefundView::people_since_ms`].
 
+use requite_core::cancel::NotCancellable;
 use requite_core::refund::Status;
-use requite_engine::command::Resolved;
+use requite_engine::command::{NotCancelled, Resolved};
 use requite_engine::read::RefundView;
 
 /// Why somebody should look.
@@ -42,8 +43,8 @@ pub(crate) fn need(view: &RefundView, now_ms: i64) -> Option<Need> {
         ),
         Status::RequiresAction => (
             "action_required",
-            "the PSP waits for the customer or for you: do what its dashboard asks for; it goes on by \
-             itself then",
+            "the PSP waits for the customer or for you: do what its dashboard asks for, and it goes on by \
+             itself; or cancel the refund, where the PSP lets you",
         ),
         _ => (
             "not_sent",
@@ -82,4 +83,45 @@ pub(crate) fn refused(resolved: &Resolved) -> Option<(&'static str, String)> {
         }
     };
     Some((code, text))
+}
+
+/// Why a PSP was not asked to cancel a refund: a code for programs, and a text. `cancels` is what its
+/// connector can do.
+pub(crate) fn not_cancelled(why: NotCancelled, cancels: &[Status]) -> (&'static str, String) {
+    let statuses: Vec<&str> = cancels.iter().map(|status| status.word()).collect();
+    match why {
+        NotCancelled::NotCancellable(NotCancellable::Status(status)) if cancels.is_empty() => {
+            let word = status.word();
+            let text = format!(
+                "the refund is {word}, and its PSP cancels no refunds: wait for what becomes of it"
+            );
+            ("not_cancelable", text)
+        }
+        NotCancelled::NotCancellable(NotCancellable::Status(status)) => {
+            let (word, statuses) = (status.word(), statuses.join(" or "));
+            let text = format!("the refund is {word}; its PSP cancels only one that is {statuses}");
+            ("not_cancelable", text)
+        }
+        NotCancelled::NotCancellable(NotCancellable::Nameless) => {
+            let text =
+                "the PSP has not said its id of the refund yet; repeat this once it is looked up";
+            ("not_cancelable", text.to_owned())
+        }
+        NotCancelled::CallUnderWay => {
+            let text =
+                "a call about it is under way; see what it finds, and repeat this in a minute";
+            ("call_under_way", text.to_owned())
+        }
+    }
+}
+
+/// The PSP was asked to cancel a refund, which is in this status still: nobody knows what comes of it.
+pub(crate) fn may_be_cancelled_yet(status: Status, cancels: &[Status]) -> bool {
+    status == Status::Unknown || cancels.contains(&status)
+}
+
+/// The PSP was asked to cancel a refund, and said that it is this instead.
+pub(crate) fn too_late(status: Status) -> (&'static str, String) {
+    let text = format!("it was not cancelled: the PSP says that the refund is {}", status.word());
+    ("not_cancelable", text)
 }

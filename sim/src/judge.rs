@@ -449,6 +449,7 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         Command::Resolve(request) => {
             format!("resolve {} {}", short(request.refund), request.ruling.word())
         }
+        Command::Cancel(request) => format!("cancel {}", short(request.refund)),
         Command::Expire { refund } => format!("expire {}", short(*refund)),
         Command::Learn { refund } => format!("learn {}", short(*refund)),
     };

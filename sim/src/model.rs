@@ -253,8 +253,9 @@ impl Model {
             }
             Command::Notice(notice) => self.notice(notice),
             Command::Resolve(request) => self.resolve(request),
-            // No client of the simulation proposes, or asks for clarity.
+            // No client of the simulation proposes, asks for clarity, or cancels.
             Command::Propose(_)
+            | Command::Cancel(_)
             | Command::Clarify { .. }
             | Command::Expire { .. }
             | Command::Learn { .. } => Expected::Noted,

@@ -447,6 +447,7 @@ impl Psp {
             CallKind::LookUp if self.policy.recourse == Recourse::LookUp => {
                 self.look_up(rng, tally, (&call, at_ms))
             }
+            CallKind::Cancel => self.look_up(rng, tally, (&call, at_ms)),
             CallKind::Send | CallKind::LookUp => self.act(rng, tally, (&call, at_ms)),
         };
         let outcome = self.as_proof(&call, outcome);

@@ -719,6 +719,7 @@ impl World {
         let word = match call.kind {
             CallKind::Send => "send",
             CallKind::LookUp => "look up",
+            CallKind::Cancel => "cancel",
         };
         self.tally.add("call", word);
         self.trace.say(|| format!("  {word} {} #{}", judge::short(call.refund), call.attempt));

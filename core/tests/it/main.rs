@@ -2,6 +2,7 @@
 
 mod amounts;
 mod calls;
+mod cancellations;
 mod cards;
 mod decisions;
 mod externals;

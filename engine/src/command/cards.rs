@@ -28,6 +28,7 @@ impl Command {
             | Command::Wake { .. }
             | Command::Notice(_)
             | Command::Clarify { .. }
+            | Command::Cancel(_)
             | Command::Learn { .. }
             | Command::Expire { .. } => {}
         }

@@ -22,6 +22,7 @@ use crate::store::{
 };
 
 mod booking;
+mod cancel;
 mod news;
 mod notice;
 mod refund;
@@ -128,6 +129,12 @@ pub(super) fn wanted(commands: &[Command], waiters: &Waiters) -> Wanted {
             }
             Command::Notice(notice) => want_notice(&mut wanted, notice),
             Command::Resolve(request) => want_resolved(&mut wanted, request, waiters),
+            Command::Cancel(request) => {
+                let RefundRef { merchant, payment, .. } = request.refund;
+                wanted.payments.insert((merchant, payment));
+                wanted.refunds.insert(request.refund);
+                wanted.keys.extend(request.keys.iter().map(|key| (merchant, key.hash)));
+            }
             Command::Settle { refund, .. }
             | Command::Wake { refund, .. }
             | Command::Expire { refund }
@@ -272,6 +279,7 @@ impl<'a> Batch<'a> {
             }
             Command::Notice(notice) => self.notice(notice),
             Command::Resolve(request) => Verdict::Answer(self.resolve(request)),
+            Command::Cancel(request) => self.cancel(request),
             Command::Settle { refund, finding } => {
                 self.settle(*refund, finding);
                 Verdict::Answer(Ok(Reply::Noted))

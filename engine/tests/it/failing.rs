@@ -87,6 +87,7 @@ fn story(bench: &mut Bench, books: &mut Books) {
                 }
                 CallKind::LookUp if books.paid.contains(&call.psp_key()) => succeeded(),
                 CallKind::LookUp => Outcome::Absent,
+                CallKind::Cancel => unreachable!("nobody cancels here"),
             };
             settle(bench, &call, outcome, at_ms);
         }

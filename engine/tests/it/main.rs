@@ -6,6 +6,7 @@
 
 mod audit;
 mod away;
+mod cancellations;
 mod doubts;
 mod failing;
 mod files;

@@ -56,6 +56,7 @@ impl Psp for Bank {
                     _ => Outcome::Succeeded { psp_refund: Some("re_1".to_owned()) },
                 }
             }
+            CallKind::Cancel => unreachable!("nobody cancels here"),
         };
         drop(paid);
         on_outcome(outcome);

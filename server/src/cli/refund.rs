@@ -4,7 +4,11 @@ use anyhow::{Context, anyhow, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use requite_core::id::{RefundId, uuid_text};
-use requite_engine::command::{Command, RefundRef, Reply, Resolution, Resolved, Ruling};
+use requite_core::refund::Status;
+use requite_core::settle::Finding;
+use requite_engine::command::{
+    Cancellation, Command, RefundRef, Reply, Resolution, Resolved, Ruling,
+};
 use requite_engine::lane::Lane;
 use requite_engine::read::{PAGE_MAX, ReadFault, Reads, RefundFilter, RefundView};
 use requite_engine::store::sqlite::Open;
@@ -14,6 +18,7 @@ use super::output::{Output, visible};
 use super::{Done, Trouble, merchant};
 use crate::app::Office;
 use crate::config::Config;
+use crate::connectors;
 use crate::database::LaneStore;
 use crate::faces::native::resolution::EVIDENCE_BYTES_MAX;
 use crate::faces::native::{spelling, view};
@@ -23,6 +28,7 @@ use crate::people::{self, Need};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Refund {
     List(List),
+    Cancel(Cancel),
     Resolve(Resolve),
 }
 
@@ -38,6 +44,22 @@ pub(crate) struct List {
     #[arg(long, required = true)]
     open: bool,
     /// The merchant's id or slug; without it, all merchants
+    #[arg(long)]
+    merchant: Option<String>,
+}
+
+/// Have the payment provider cancel a refund that it has and has not paid
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Where the provider does that: `requite connector list --json` says in which statuses it cancels one. An
+account's credential is opened with REQUITE_SEALING_KEY, as the server does.
+
+Example:
+  requite refund cancel 0191f5a7-44d3-7430-8739-2d80821416bf")]
+pub(crate) struct Cancel {
+    /// The refund's id, in any spelling
+    id: String,
+    /// The merchant's id or slug; without it, whoever has the refund
     #[arg(long)]
     merchant: Option<String>,
 }
@@ -78,6 +100,7 @@ impl Refund {
         let office = Office::open(&config.database, Open::Existing)?;
         match self {
             Refund::List(list) => list.run(&office, output),
+            Refund::Cancel(cancel) => cancel.run(config, &office, output),
             Refund::Resolve(resolve) => resolve.run(&office, output),
         }
     }
@@ -156,7 +179,7 @@ impl Resolve {
                 "--evidence: say what you saw and where, in at most {EVIDENCE_BYTES_MAX} bytes"
             )));
         }
-        let view = self.found(office)?;
+        let view = found(office, &self.id, self.merchant.as_deref())?;
         let refund = RefundRef { merchant: view.merchant, payment: view.payment, refund: view.id };
         let resolution = Resolution {
             refund,
@@ -176,25 +199,80 @@ impl Resolve {
         let text = format!("{} is {}", uuid_text(view.id.bits()), view.status.word());
         Ok(output.result(&text, &serde_json::from_str(&view::refund(&view))?)?)
     }
+}
 
-    fn found(&self, office: &Office) -> anyhow::Result<RefundView> {
-        let Some(bits) = spelling::refund_bits(&self.id) else {
-            bail!("{:?} is no refund's id", self.id);
+impl Cancel {
+    fn run(self, config: &Config, office: &Office, output: &Output) -> Done {
+        let view = found(office, &self.id, self.merchant.as_deref())?;
+        let account = office.reads.connector(view.merchant, &view.connector)?;
+        let cancels = connectors::cancels(&view.connector, account.as_ref());
+        let refund = RefundRef { merchant: view.merchant, payment: view.payment, refund: view.id };
+        let cancellation = Cancellation {
+            refund,
+            cancels,
+            keys: Vec::new(),
+            actor: "cli".to_owned(),
+            at_ms: office.now_ms(),
         };
-        let merchants = match &self.merchant {
-            Some(text) => vec![merchant::named(office, text)?],
-            None => office.reads.merchants()?,
+        let reply = match cancelled(config, office, cancellation)? {
+            Reply::Refund(reply) => reply,
+            Reply::NotCancelled(why) => {
+                return Err(anyhow!(people::not_cancelled(why, cancels).1).into());
+            }
+            other => return Err(anyhow!("a cancellation is answered as one, not {other:?}").into()),
         };
-        let of = |merchant: &requite_engine::read::MerchantView| {
-            office.reads.refund(merchant.id, RefundId::new(bits)).transpose()
+        let view = office.reads.refund(refund.merchant, refund.refund)?;
+        let view = view.context("it is done, and could not be read back")?;
+        let (id, word) = (uuid_text(view.id.bits()), view.status.word());
+        let text = match reply.status {
+            Status::Voided => format!("{id} is {word}"),
+            status if people::may_be_cancelled_yet(status, cancels) => format!(
+                "{id} is {word}: the provider was asked and has not said that it is cancelled; a server \
+                 looks it up"
+            ),
+            status => return Err(anyhow!(people::too_late(status).1).into()),
         };
-        let found: Vec<RefundView> =
-            merchants.iter().filter_map(of).collect::<Result<_, ReadFault>>()?;
-        match <[RefundView; 1]>::try_from(found) {
-            Ok([view]) => Ok(view),
-            Err(none) if none.is_empty() => bail!("there is no refund {:?}", self.id),
-            Err(_) => bail!("several merchants have a refund {:?}: name one, --merchant", self.id),
-        }
+        Ok(output.result(&text, &serde_json::from_str(&view::refund(&view))?)?)
+    }
+}
+
+/// The lane's answer, once the PSP was asked. Should this process die meanwhile, a server looks the refund
+/// up.
+fn cancelled(
+    config: &Config,
+    office: &Office,
+    cancellation: Cancellation,
+) -> anyhow::Result<Reply> {
+    let mut lane = office.lane()?;
+    let (sender, answer) = std::sync::mpsc::channel();
+    let command = Command::Cancel(Box::new(cancellation));
+    let calls = lane.step(vec![(command, Box::new(move |told| drop(sender.send(told))))]);
+    for call in calls {
+        let (refund, attempt) = (call.refund, call.attempt);
+        let outcome = office.call(config, call)?;
+        let finding = Finding { attempt, outcome, at_ms: office.now_ms() };
+        lane.step(vec![(Command::Settle { refund, finding }, Box::new(|_| ()))]);
+    }
+    Ok(answer.try_recv().context("the lane did not answer")??)
+}
+
+fn found(office: &Office, id: &str, merchant: Option<&str>) -> anyhow::Result<RefundView> {
+    let Some(bits) = spelling::refund_bits(id) else {
+        bail!("{id:?} is no refund's id");
+    };
+    let merchants = match merchant {
+        Some(text) => vec![merchant::named(office, text)?],
+        None => office.reads.merchants()?,
+    };
+    let of = |merchant: &requite_engine::read::MerchantView| {
+        office.reads.refund(merchant.id, RefundId::new(bits)).transpose()
+    };
+    let found: Vec<RefundView> =
+        merchants.iter().filter_map(of).collect::<Result<_, ReadFault>>()?;
+    match <[RefundView; 1]>::try_from(found) {
+        Ok([view]) => Ok(view),
+        Err(none) if none.is_empty() => bail!("there is no refund {id:?}"),
+        Err(_) => bail!("several merchants have a refund {id:?}: name one, --merchant"),
     }
 }
 

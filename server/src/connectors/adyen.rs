@@ -34,6 +34,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     needs_capture: false,
     is_asynchronous: true,
     recourse: Recourse::Repeat { hours: 144 },
+    cancels: &[],
     window_days: None,
     key_hours: Some(168),
     units: Units(&[
@@ -68,6 +69,8 @@ pub(crate) fn next(instruction: &Instruction, heard: &[Heard], shop: &Shop) -> N
             Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
         }),
         (CallKind::LookUp, None) => look_up(instruction, shop),
+        // Nobody asks for it: see the capabilities.
+        (CallKind::Cancel, _) => Next::Done(unknown("not_cancelable", "Adyen cancels no refund")),
         (CallKind::LookUp, Some(heard)) => Next::Done(repeated(match heard {
             Heard::Answer(answer) => sent(instruction, shop, answer),
             Heard::NotSent(fault) => unreached(fault),

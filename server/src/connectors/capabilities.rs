@@ -5,7 +5,7 @@
 
 use requite_core::currency::Currency;
 use requite_core::money::Minor;
-use requite_core::refund::Fault;
+use requite_core::refund::{Fault, Status};
 use serde_json::{Value, json};
 
 use super::exchange::fault;
@@ -22,6 +22,8 @@ pub(crate) struct Capabilities {
     /// Its answer to a refund is that it was received; what becomes of it is told later, by a notice.
     pub is_asynchronous: bool,
     pub recourse: Recourse,
+    /// The statuses in which it cancels a refund. None: what it was asked for, it goes through with.
+    pub cancels: &'static [Status],
     /// Days after the capture in which refunds are taken. `None`: it depends on the payment method, and
     /// the PSP says no by itself.
     pub window_days: Option<u16>,
@@ -137,12 +139,14 @@ const MANUAL: Capabilities = Capabilities {
     needs_capture: false,
     is_asynchronous: false,
     recourse: Recourse::None,
+    cancels: &[],
     window_days: None,
     key_hours: None,
     units: Units(&[]),
     reasons: &[],
 };
-const SANDBOX: Capabilities = Capabilities { recourse: Recourse::LookUp, ..MANUAL };
+const SANDBOX: Capabilities =
+    Capabilities { recourse: Recourse::LookUp, cancels: &[Status::RequiresAction], ..MANUAL };
 
 impl Capabilities {
     /// For programs.
@@ -166,6 +170,7 @@ impl Capabilities {
             "asynchronous": self.is_asynchronous,
             "recourse": recourse,
             "repeat_hours": repeat_hours,
+            "cancels": self.cancels.iter().map(|status| status.word()).collect::<Vec<_>>(),
             "window_days": self.window_days,
             "key_hours": self.key_hours,
             "reasons": self.reasons,

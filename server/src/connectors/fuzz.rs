@@ -29,7 +29,7 @@ pub(crate) fn answers(kind: Kind, body: &[u8]) {
     for status in STATUSES {
         let answer = Answer { status, retry_after_ms: 0, is_transient: false, body: body.to_vec() };
         let heard = [Heard::Answer(answer)];
-        for call in [CallKind::Send, CallKind::LookUp] {
+        for call in [CallKind::Send, CallKind::LookUp, CallKind::Cancel] {
             for psp_refund in [None, Some("re_1")] {
                 let instruction = instruction(call, psp_refund);
                 let next = match kind {

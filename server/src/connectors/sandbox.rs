@@ -46,6 +46,8 @@ pub(crate) enum Entry {
     Unsent,
     /// `pending`: has it, and never says more.
     Pending,
+    /// `action`: waits for the customer, and never says more unless it is cancelled.
+    Action,
     /// `pending:approve`: has it; a look-up finds it done.
     PendingApprove,
     /// `pending:decline:<code>[:<text>]`
@@ -137,7 +139,7 @@ const TEST_AMOUNT: &str = "a documented test amount";
 
 /// Why an entry is no entry: what may stand there.
 pub(crate) const GRAMMAR: &str = "approve, decline:<code>[:<text>], cancel, fail[:<text>], unsent, \
-     pending, pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
+     action, pending, pending:approve, pending:decline:<code>[:<text>], lost, lost:never, \
      lost:decline:<code>[:<text>], hang, hang:<ms>, http:<status>, or \
      capture:decline:<code>[:<text>] and the same for void and extend";
 
@@ -158,6 +160,7 @@ impl Entry {
             ("fail", rest) => Entry::Fail(fault("failed", rest.unwrap_or(FAIL_TEXT))),
             ("unsent", None) => Entry::Unsent,
             ("pending", None) => Entry::Pending,
+            ("action", None) => Entry::Action,
             ("pending", Some("approve")) => Entry::PendingApprove,
             ("pending", Some(rest)) => {
                 Entry::PendingDecline(declined(rest.strip_prefix("decline:")?)?)
@@ -216,6 +219,8 @@ pub(crate) fn call(instruction: &Instruction) -> Call {
     match instruction.kind {
         CallKind::Send => sent(&entry, instruction),
         CallKind::LookUp => Call::Known(found(&entry, instruction)),
+        CallKind::Cancel if entry == Entry::Action => Call::Known(cancelled(instruction)),
+        CallKind::Cancel => Call::Known(found(&entry, instruction)),
     }
 }
 
@@ -308,6 +313,7 @@ fn sent(entry: &Entry, instruction: &Instruction) -> Call {
         Entry::Pending | Entry::PendingApprove | Entry::PendingDecline(_) => {
             Outcome::Pending { psp_refund }
         }
+        Entry::Action => Outcome::RequiresAction { psp_refund },
         Entry::Lost | Entry::LostNever | Entry::LostDecline(_) | Entry::Hang => {
             return Call::Silence;
         }
@@ -329,6 +335,7 @@ fn found(entry: &Entry, instruction: &Instruction) -> Outcome {
         Entry::Cancel => cancelled(instruction),
         Entry::Fail(fault) => Outcome::Failed { fault: fault.clone() },
         Entry::Pending => Outcome::Pending { psp_refund: Some(refund_id(instruction)) },
+        Entry::Action => Outcome::RequiresAction { psp_refund: Some(refund_id(instruction)) },
         Entry::Http(status @ 400..=499) => declining(&http_fault(*status)),
         Entry::LostNever | Entry::Unsent | Entry::Http(_) => Outcome::Absent,
     }

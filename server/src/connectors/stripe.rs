@@ -5,6 +5,9 @@
 //!   hours at the earliest).
 //! - Only what Stripe proves is believed. A refund of another amount, currency or charge than was
 //!   asked for, an answer that is no JSON, a 5xx: unknown, and looked up.
+//! - A cancellation has no key: Stripe would give the first answer again for a day, also where the refund
+//!   can be cancelled meanwhile. Asked for twice, it is refused the second time; and what was refused is
+//!   looked up in the same breath, for the refusal does not say how the refund stands.
 //! - A look-up asks for the refund by its id, or lists what was given back of the charge. Order and
 //!   page size of the list are not relied on.
 //!
@@ -13,7 +16,7 @@
 use requite_core::currency::Currency;
 use requite_core::id::uuid_text;
 use requite_core::money::Minor;
-use requite_core::refund::Fault;
+use requite_core::refund::{Fault, Status};
 use requite_core::settle::Outcome;
 use requite_engine::psp::{CallKind, Instruction};
 use serde::Deserialize;
@@ -38,6 +41,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     needs_capture: false,
     is_asynchronous: false,
     recourse: Recourse::LookUp,
+    cancels: &[Status::RequiresAction],
     window_days: None,
     key_hours: Some(24),
     units: Units(&[
@@ -64,9 +68,10 @@ pub(crate) fn next(instruction: &Instruction, heard: &[Heard], sends_reason: boo
             Heard::Lost(fault) => Outcome::Unknown { fault: fault.clone() },
         }),
         (CallKind::LookUp, None) => match &instruction.psp_refund {
-            Some(id) => Next::Ask(read(format!("/v1/refunds/{}", form_value(id)))),
+            Some(id) => Next::Ask(read(one(id))),
             None => list(instruction, None),
         },
+        (CallKind::Cancel, _) => cancel(instruction, heard),
         (CallKind::LookUp, Some(Heard::Answer(answer))) => found(instruction, answer),
         (CallKind::LookUp, Some(Heard::NotSent(fault))) => Next::Done(unreached(fault)),
         (CallKind::LookUp, Some(Heard::Lost(fault))) => {
@@ -97,6 +102,53 @@ fn send(instruction: &Instruction, sends_reason: bool) -> Next {
     ];
     let path = "/v1/refunds".to_owned();
     Next::Ask(Ask { method: "POST", path, headers, body: Some(body) })
+}
+
+/// A cancellation, and where it is refused a look-up.
+fn cancel(instruction: &Instruction, heard: &[Heard]) -> Next {
+    let Some(id) = &instruction.psp_refund else {
+        return Next::Done(unknown(
+            "psp_refund_missing",
+            "Stripe has not said its id of the refund",
+        ));
+    };
+    match heard {
+        [] => {
+            let headers = vec![("stripe-version", VERSION.to_owned())];
+            Next::Ask(Ask {
+                method: "POST",
+                path: format!("{}/cancel", one(id)),
+                headers,
+                body: None,
+            })
+        }
+        [Heard::Answer(answer)] => match answer.status {
+            200 if !names(answer, id) => Next::Done(unreadable(answer)),
+            // Refused: how it stands then is looked up.
+            400 | 402 | 404 if is_json(answer) => Next::Ask(read(one(id))),
+            _ => Next::Done(sent(instruction, answer)),
+        },
+        [Heard::Answer(refused), Heard::Answer(answer)] => match found(instruction, answer) {
+            // It waits as before, and what was refused says why.
+            Next::Done(Outcome::RequiresAction { .. }) => {
+                Next::Done(Outcome::Unknown { fault: complaint_of(refused) })
+            }
+            next => next,
+        },
+        [.., Heard::NotSent(fault)] => Next::Done(unreached(fault)),
+        [.., Heard::Lost(fault)] => Next::Done(Outcome::Unknown { fault: fault.clone() }),
+        [.., Heard::Answer(answer)] => Next::Done(unreadable(answer)),
+    }
+}
+
+/// It is about this refund.
+fn names(answer: &Answer, id: &str) -> bool {
+    serde_json::from_slice::<Refund>(&answer.body).is_ok_and(|refund| refund.id == id)
+}
+
+/// The path of a refund that Stripe named.
+fn one(id: &str) -> String {
+    format!("/v1/refunds/{}", form_value(id))
 }
 
 fn read(path: String) -> Ask {

@@ -57,3 +57,42 @@ fn a_refund_is_resolved_at_the_command_line_while_the_server_runs() {
     assert!(events.contains("line 7 of the bank's statement"), "{events}");
     assert_eq!(cli.run(&["verify"], "").code, Some(0));
 }
+
+#[test]
+fn a_refund_is_cancelled_at_the_command_line_while_the_server_runs() {
+    let server = Server::start(Options::default());
+    let cli = server.cli();
+    let merchant = cli.merchant("Shop");
+    let native = cli.key(&merchant, "native");
+    let payment = json!({"amount": 10_000, "currency": "EUR", "captures": [{"amount": 10_000}],
+        "connector": "sandbox", "sandbox": ["action", "pending"]});
+    let payment = server.register(&native, &payment)["id"].as_str().expect("an id").to_owned();
+    let refund = |amount: i64| {
+        let post = Request::post(&format!("/api/payments/{payment}/refunds"));
+        let made = server.send(&post.bearer(&native.token).json(&json!({"amount": amount})));
+        made.json()["id"].as_str().expect("an id").to_owned()
+    };
+    let (waits, pending) = (refund(4_000), refund(1_000));
+    let cancel = |id: &str| cli.run(&["refund", "cancel", id], "");
+    let done = cancel(&waits);
+    assert_eq!((done.code, done.stdout.trim()), (Some(0), format!("{waits} is voided").as_str()));
+    assert_eq!(cancel(&waits).code, Some(0), "it is cancelled already");
+    for (id, told) in [
+        (
+            pending.as_str(),
+            "the refund is pending; its PSP cancels only one that is requires_action",
+        ),
+        ("nobody", "no refund's id"),
+    ] {
+        let run = cancel(id);
+        assert_eq!(run.code, Some(1), "{id}: {}", run.stdout);
+        assert!(run.stderr.contains(told), "{id}: {}", run.stderr);
+    }
+    let get = Request::get(&format!("/api/payments/{payment}")).bearer(&native.token);
+    let totals = server.send(&get).json()["totals"].clone();
+    assert_eq!((&totals["refunded"], &totals["reserved"]), (&json!(0), &json!(1_000)), "{totals}");
+    let get = Request::get(&format!("/api/payments/{payment}/events")).bearer(&native.token);
+    let events = server.send(&get).text();
+    assert!(events.contains("cancel_asked") && events.contains("cli"), "{events}");
+    assert_eq!(cli.run(&["verify"], "").code, Some(0));
+}

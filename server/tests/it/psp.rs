@@ -8,6 +8,7 @@
 mod accounts;
 mod adyen;
 mod answers;
+mod cancellations;
 mod doubts;
 mod kills;
 mod nodes;

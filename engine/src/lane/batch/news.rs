@@ -61,7 +61,7 @@ impl Batch<'_> {
             self.answer_waiters(key);
         } else if let Some((send, step)) = settle::wake(&change.refund, finding.at_ms) {
             self.change(key, &send, finding.at_ms);
-            self.call(key, step, finding.at_ms);
+            self.take_step(key, step, finding.at_ms);
         }
         // What is sent again later keeps its requester waiting, as long as their face lets them.
         true
@@ -85,7 +85,7 @@ impl Batch<'_> {
         let Some((change, step)) = woken else { return };
         let was = record.refund.status;
         self.change(key, &change, at_ms);
-        self.call(key, step, at_ms);
+        self.take_step(key, step, at_ms);
         if was != change.refund.status {
             self.answer_waiters(key);
         }
@@ -175,7 +175,7 @@ impl Batch<'_> {
             if !is_out(self) && schedule::may_be_asked(&record.refund, age_ms, at_ms) {
                 let change = settle::inquire(&record.refund, at_ms);
                 self.change(key, &change, at_ms);
-                self.call(key, Step::LookUp, at_ms);
+                self.call(key, CallKind::LookUp, at_ms);
             }
             if is_out(self) && heard.is_none() {
                 heard = self.loaded.refunds.get(&key).map(|record| (key, record.refund.attempt));
@@ -187,13 +187,17 @@ impl Batch<'_> {
         }
     }
 
+    /// The call that a step asks for, if it asks for one.
+    pub(super) fn take_step(&mut self, key: RefundRef, step: Step, at_ms: i64) {
+        match step {
+            Step::Send => self.call(key, CallKind::Send, at_ms),
+            Step::LookUp => self.call(key, CallKind::LookUp, at_ms),
+            Step::Wait => {}
+        }
+    }
+
     /// Commits a call: the attempt is on disk before the instruction leaves.
-    pub(super) fn call(&mut self, key: RefundRef, step: Step, at_ms: i64) {
-        let kind = match step {
-            Step::Send => CallKind::Send,
-            Step::LookUp => CallKind::LookUp,
-            Step::Wait => return,
-        };
+    pub(super) fn call(&mut self, key: RefundRef, kind: CallKind, at_ms: i64) {
         let of = (key.merchant, key.payment);
         let book = self.loaded.books.get_mut(&of).expect("a refund's payment is loaded with it");
         let record = self.loaded.refunds.get_mut(&key).expect("the caller found it");

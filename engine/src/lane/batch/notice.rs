@@ -8,13 +8,13 @@
 
 use requite_core::external::{NotBooked, Told, external};
 use requite_core::refund::{Fault, Status};
-use requite_core::schedule::Step;
 use requite_core::settle::{self, Alarm, Finding, Outcome};
 
 use super::{Batch, REQUITE, Verdict};
 use crate::command::{
     Details, EXTERNAL, Mark, Notice, Noticed, Obstacle, Oddity, Reason, RefundRef, Reply, Trust,
 };
+use crate::psp::CallKind;
 use crate::store::{NewAlarm, NewRefund, RefundRecord};
 
 /// Which refund a notice means.
@@ -114,7 +114,7 @@ impl Batch<'_> {
         let change = settle::inquire(refund, notice.at_ms);
         let was = refund.status;
         self.change(key, &change, notice.at_ms);
-        self.call(key, Step::LookUp, notice.at_ms);
+        self.call(key, CallKind::LookUp, notice.at_ms);
         if was != change.refund.status {
             self.answer_waiters(key);
         }

@@ -130,7 +130,7 @@ impl Batch<'_> {
     }
 
     /// Someone waits for its outcome, and is not about to be told.
-    fn is_awaited(&self, refund: RefundRef) -> bool {
+    pub(super) fn is_awaited(&self, refund: RefundRef) -> bool {
         let is_told = self.decided.settled.contains_key(&refund);
         self.awaited.contains(&refund) || (self.waiters.contains_key(&refund) && !is_told)
     }
@@ -259,7 +259,7 @@ impl Batch<'_> {
         let new = NewRefund { key, record, details, reference, asked_seq, asked_at_ms: at_ms };
         self.changes.new_refunds.push(new);
         if let Some((_, step)) = sent {
-            self.call(key, step, at_ms);
+            self.take_step(key, step, at_ms);
         } else {
             let given = Change { refund, entries: give_back.to_vec(), alarm: None };
             self.change(key, &given, at_ms);

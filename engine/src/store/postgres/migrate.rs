@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_first.sql"),
     include_str!("../../../migrations/postgres/0002_outbox.sql"),
     include_str!("../../../migrations/postgres/0003_spread.sql"),
+    include_str!("../../../migrations/postgres/0004_cancel.sql"),
 ];
 
 /// How often the first table is tried to be made: processes that make it at once refuse each other.

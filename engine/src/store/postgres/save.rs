@@ -184,6 +184,7 @@ fn save_attempts(
         let kind: i64 = match kind {
             CallKind::Send => 1,
             CallKind::LookUp => 2,
+            CallKind::Cancel => 3,
         };
         row![key.merchant.bits(), key.refund.bits(), *attempt, kind, *call_no, *at_ms]
     });

@@ -303,6 +303,7 @@ fn insert_attempt(connection: Sql<'_>, attempt: &NewAttempt) -> Result<()> {
     let kind = match attempt.kind {
         CallKind::Send => 1_i64,
         CallKind::LookUp => 2,
+        CallKind::Cancel => 3,
     };
     let row = params![
         blob(attempt.key.merchant.bits()),

@@ -66,7 +66,7 @@ fn yes(is: bool) -> String {
 }
 
 /// What a person reads of a PSP's capabilities, a line each.
-fn told(capabilities: &Capabilities) -> [String; 9] {
+fn told(capabilities: &Capabilities) -> [String; 10] {
     let otherwise = |other: &Otherwise| match other.step {
         1 => format!("{} with {}", other.codes, other.decimals),
         step => format!("{} with {} in steps of {step}", other.codes, other.decimals),
@@ -82,14 +82,19 @@ fn told(capabilities: &Capabilities) -> [String; 9] {
             Recourse::LookUp => "looked up".to_owned(),
             Recourse::Repeat { hours } => format!("repeated with its key for {} days", hours / 24),
         },
+        words_or_none(&capabilities.cancels.iter().map(|status| status.word()).collect::<Vec<_>>()),
         capabilities.key_hours.map_or("–".to_owned(), |hours| format!("{hours} hours")),
         capabilities.window_days.map_or("–".to_owned(), |days| format!("{days} days")),
         if otherwise.is_empty() { "–".to_owned() } else { otherwise.join("; ") },
-        match capabilities.reasons {
-            [] => "–".to_owned(),
-            words => format!("`{}`", words.join("`, `")),
-        },
+        words_or_none(capabilities.reasons),
     ]
+}
+
+fn words_or_none(words: &[&str]) -> String {
+    match words {
+        [] => "–".to_owned(),
+        words => format!("`{}`", words.join("`, `")),
+    }
 }
 
 #[test]
@@ -103,6 +108,7 @@ fn the_table_in_the_documentation_is_this_table() {
         "must name a capture",
         "the outcome comes later, by a notice",
         "after a lost answer",
+        "cancels a refund that is",
         "a key is known for, at least",
         "refunds are taken for",
         "counts with other decimals than ISO 4217",

@@ -81,6 +81,7 @@ fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
         ("unsent", "not sent not_sent", "absent"),
         ("fail:out of order", "failed failed", "failed failed"),
         ("pending", "pending", "pending"),
+        ("action", "requires_action", "requires_action"),
         ("pending:approve", "pending", "succeeded"),
         ("pending:decline:closed_account", "pending", "declined closed_account"),
         ("lost", "silence", "succeeded"),
@@ -97,6 +98,18 @@ fn each_entry_is_answered_as_documented_and_a_look_up_tells_the_same_truth() {
             let told = word(call(&instruction(kind, &[entry], 0, 1000)));
             assert_eq!(told, expected, "{entry} {kind:?}");
         }
+    }
+}
+
+#[test]
+fn what_waits_for_the_customer_is_cancelled_and_nothing_else_is() {
+    for (entry, told) in [
+        ("action", "voided canceled"),
+        ("pending", "pending"),
+        ("pending:approve", "succeeded"),
+        ("approve", "succeeded"),
+    ] {
+        assert_eq!(word(call(&instruction(CallKind::Cancel, &[entry], 0, 1000))), told, "{entry}");
     }
 }
 

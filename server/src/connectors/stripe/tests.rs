@@ -187,6 +187,59 @@ fn a_look_up_reads_the_refund_or_the_charge_s_list_to_its_end() {
     assert_eq!(by_id(404, "<html>a proxy's page</html>"), "unknown answer_unreadable");
 }
 
+#[test]
+fn a_cancellation_is_proven_by_stripe_s_word_and_a_refusal_is_looked_up() {
+    let asked =
+        Instruction { psp_refund: Some("re_1".to_owned()), ..instruction(CallKind::Cancel) };
+    let Next::Ask(ask) = next(&asked, &[], true) else { panic!("Stripe is asked") };
+    assert_eq!(
+        (ask.method, ask.path.as_str(), ask.body),
+        ("POST", "/v1/refunds/re_1/cancel", None)
+    );
+    assert!(ask.headers.iter().all(|(name, _)| *name != "idempotency-key"), "{:?}", ask.headers);
+    let shown = |status: &str| refund(&format!(r#","status":"{status}""#));
+    let refusal = r#"{"error":{"type":"invalid_request_error","code":"refund_unexpected_state"}}"#;
+    // the answer to the cancellation       what it proves; `None`: it is looked up
+    let rows = [
+        (200, shown("canceled"), Some("voided re_1 canceled")),
+        (200, shown("succeeded"), Some("succeeded re_1")),
+        (200, shown("failed"), Some("declined re_1 failed")),
+        (200, shown("pending"), Some("pending re_1")),
+        (200, shown("canceled").replace("re_1", "re_2"), Some("unknown answer_unreadable")),
+        (200, shown("canceled").replace("1500", "1600"), Some("unknown answer_differs")),
+        (200, "<html>".to_owned(), Some("unknown answer_unreadable")),
+        (400, refusal.to_owned(), None),
+        (404, refusal.to_owned(), None),
+        (400, "<html>".to_owned(), Some("unknown answer_unreadable")),
+        (401, refusal.to_owned(), Some("not sent refund_unexpected_state 7000")),
+        (429, refusal.to_owned(), Some("not sent refund_unexpected_state 7000")),
+        (409, refusal.to_owned(), Some("unknown refund_unexpected_state")),
+        (500, refusal.to_owned(), Some("unknown refund_unexpected_state")),
+    ];
+    for (status, body, expected) in rows {
+        let next = next(&asked, &[answer(status, &body)], true);
+        match (next, expected) {
+            (Next::Ask(ask), None) => {
+                assert_eq!((ask.method, ask.path.as_str()), ("GET", "/v1/refunds/re_1"))
+            }
+            (next, expected) => assert_eq!(Some(word(next).as_str()), expected, "{status} {body}"),
+        }
+    }
+    let lost = fault("timeout", "no answer");
+    let after = |heard: Heard| word(next(&asked, &[answer(400, refusal), heard], true));
+    assert_eq!(word(next(&asked, &[Heard::Lost(lost.clone())], true)), "unknown timeout");
+    assert_eq!(word(next(&asked, &[Heard::NotSent(lost.clone())], true)), "unreached timeout");
+    assert_eq!(after(answer(200, &shown("succeeded"))), "succeeded re_1");
+    assert_eq!(after(answer(200, &shown("canceled"))), "voided re_1 canceled");
+    // It waits still: what was refused says why.
+    assert_eq!(after(answer(200, &shown("requires_action"))), "unknown refund_unexpected_state");
+    assert_eq!(after(answer(404, refusal)), "absent");
+    assert_eq!(after(Heard::Lost(lost.clone())), "unknown timeout");
+    assert_eq!(after(Heard::NotSent(lost)), "unreached timeout");
+    let nameless = Instruction { psp_refund: None, ..asked };
+    assert_eq!(word(next(&nameless, &[], true)), "unknown psp_refund_missing");
+}
+
 /// What two other programs that stand in for Stripe answered to refund calls.
 #[test]
 fn recorded_answers_are_understood() {

@@ -93,7 +93,7 @@ fn transaction_name(occasion: &Occasion<'_>) -> Option<&'static str> {
             .filter(|operation| operation.kind == OperationKind::Capture)
             .map(|_| "transaction.capture-failed"),
         Kind::Amended => Some("transaction.modified"),
-        // What a person's word moves is told by the event after it.
-        Kind::Extended | Kind::Refund | Kind::Resolved => None,
+        // What a person's word or wish moves is told by the event after it.
+        Kind::Extended | Kind::Refund | Kind::Resolved | Kind::CancelAsked => None,
     }
 }

@@ -37,7 +37,10 @@ pub(crate) fn told(occasion: &Occasion<'_>) -> Option<String> {
     let refund = occasion.after.refunds.iter().find(|refund| refund.id.bits() == event.subject);
     let shown = Shown::new().member("number", event.seq);
     let (kind, shown) = match (event.kind, refund) {
-        (Kind::Refund | Kind::Resolved, None) => return None,
+        (Kind::Refund | Kind::Resolved | Kind::CancelAsked, None) => return None,
+        (Kind::CancelAsked, Some(refund)) => {
+            ("refund.cancel_asked".to_owned(), shown.raw("refund", &view::refund(refund)))
+        }
         (Kind::Resolved, Some(refund)) => {
             ("refund.resolved".to_owned(), shown.raw("refund", &view::refund(refund)))
         }

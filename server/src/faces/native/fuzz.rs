@@ -7,7 +7,7 @@ use requite_core::id::MerchantId;
 use super::page::{List, Turn};
 use super::query::Parameters;
 use super::registration::{self, Origin};
-use super::{booking, lists, reason, refund, resolution, source};
+use super::{booking, cancellation, lists, reason, refund, resolution, source};
 use crate::desk::Ids;
 use crate::fuzz::{Target, means_the_same, taken, with_query};
 use crate::json;
@@ -31,6 +31,7 @@ fn body(input: &[u8]) {
     }
     taken(booking::wish(input, &["amount"]));
     taken(resolution::wish(input));
+    taken(cancellation::wish(input));
 }
 
 fn registration(input: &[u8]) {

@@ -95,6 +95,7 @@ pub(super) fn kind(kind: Kind) -> &'static str {
         Kind::Declined => "declined",
         Kind::Amended => "amended",
         Kind::Resolved => "resolved",
+        Kind::CancelAsked => "cancel_asked",
     }
 }
 

@@ -4,7 +4,7 @@
 //! wherever an id is. A bearer key of this face with the scope that the route names.
 //!
 //! - [`payment`] registers and shows, [`booking`] captures and voids, [`refund`] gives back,
-//!   [`resolution`] takes a person's word on what became of a refund,
+//!   [`cancellation`] has the PSP cancel a refund, [`resolution`] takes a person's word on what became of a refund,
 //!   [`reason`] keeps the merchant's refund reasons, [`lists`] lists and [`history`] explains.
 //! - [`alarms`] shows what people should look at, and what became of what PSPs told.
 //! - [`registration`] reads a payment to register, [`view`] shows what there is, [`query`] and [`page`]
@@ -24,6 +24,7 @@ use crate::route::Routes;
 
 mod alarms;
 mod booking;
+mod cancellation;
 pub(crate) mod endpoints;
 mod failure;
 mod fields;
@@ -71,6 +72,8 @@ const READ_PAYMENTS: Access = Access::AnyOf(&["payments.read"]);
 const REFUND: Access = Access::AnyOf(&["refunds.create"]);
 const READ_REFUNDS: Access = Access::AnyOf(&["refunds.read"]);
 const OPERATE: Access = Access::AnyOf(&["refunds.operate"]);
+/// Whoever may ask for a refund may take that back, and so may whoever sees to open ones.
+const CANCEL: Access = Access::AnyOf(&["refunds.create", "refunds.operate"]);
 const READ_REASONS: Access = Access::AnyOf(&["refunds.read", "refunds.create"]);
 const WRITE_REASONS: Access = Access::AnyOf(&["admin"]);
 const ADMIN: Access = Access::AnyOf(&["admin"]);
@@ -94,6 +97,7 @@ pub(super) fn routes() -> Routes<Desk> {
         .post("/payments/{id}/refunds", REFUND, "refund_payment", refund::create)
         .get("/refunds", READ_REFUNDS, "list_refunds", lists::refunds)
         .get("/refunds/{id}", READ_REFUNDS, "read_refund", refund::show)
+        .post("/refunds/{id}/cancel", CANCEL, "cancel_refund", cancellation::create)
         .post("/refunds/{id}/resolution", OPERATE, "resolve_refund", resolution::create)
         .get(ENDPOINTS, ADMIN, "list_webhook_endpoints", endpoints::list)
         .post(ENDPOINTS, ADMIN, "create_webhook_endpoint", endpoints::create)

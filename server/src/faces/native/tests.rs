@@ -124,3 +124,95 @@ async fn a_resolution_without_evidence_or_of_nobody_s_refund_is_refused() {
     let shown = shop.send("GET", &format!("/refunds/{id}"), &[]).await.json();
     assert_eq!(shown["status"], "unknown", "{TOKEN}: nothing was changed");
 }
+
+/// A payment that the sandbox pays, with a refund that waits for the customer; the refund's path.
+async fn waiting(shop: &Shop, settings: &str) -> String {
+    let payment = shop.payment(|new| {
+        new.connector = "sandbox".to_owned();
+        new.connector_settings = Some(settings.to_owned());
+    });
+    let path = format!("/payments/{}/refunds", payment.await);
+    let answer = shop.send_body("POST", &path, &[], r#"{"amount":100}"#).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    format!("/refunds/{}", answer.json()["id"].as_str().expect("an id"))
+}
+
+#[tokio::test]
+async fn a_refund_that_waits_for_the_customer_is_cancelled_and_shows_who_asked() {
+    let shop = open();
+    let refund = waiting(&shop, "action").await;
+    let cancel = format!("{refund}/cancel");
+    let key = [("idempotency-key", "c1")];
+    let first = shop.send_body("POST", &cancel, &key, "{}").await;
+    assert_eq!((first.status, &first.json()["status"]), (200, &json!("voided")), "{}", first.text);
+    assert_eq!(first.header("requite-refund-status"), Some("voided"));
+    assert_eq!(first.json(), shop.send("GET", &refund, &[]).await.json());
+    let again = shop.send_body("POST", &cancel, &key, "").await;
+    assert_eq!(again.told(), first.told());
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    // Without a key it is done already.
+    let done = shop.send("POST", &cancel, &[]).await;
+    assert_eq!((done.status, done.text), (200, first.text.clone()));
+    let payment = first.json()["payment"].as_str().expect("an id").to_owned();
+    let shown = shop.send("GET", &format!("/payments/{payment}"), &[]).await.json();
+    assert_eq!(shown["totals"]["reserved"], 0, "the money is free: {shown}");
+    let events = shop.send("GET", &format!("/payments/{payment}/events"), &[]).await.json();
+    let events = events["items"].as_array().expect("a page").clone();
+    let asked: Vec<&Value> =
+        events.iter().filter(|event| event["kind"] == "cancel_asked").collect();
+    assert_eq!(asked.len(), 1, "asked once: {events:?}");
+    assert_ne!(asked[0]["actor"], json!("requite"));
+    assert_eq!(asked[0]["subject"], first.json()["id"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_cancelled_is_refused_with_what_can() {
+    let shop = open();
+    for (settings, told) in [
+        ("approve", "the refund is succeeded; its PSP cancels only one that is requires_action"),
+        ("pending", "the refund is pending; its PSP cancels only one that is requires_action"),
+        ("unknown", "the refund is unknown; its PSP cancels only one that is requires_action"),
+    ] {
+        let refund = waiting(&shop, settings).await;
+        let answer = shop.send("POST", &format!("{refund}/cancel"), &[]).await;
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["code"]), (409, &json!("not_cancelable")), "{settings}");
+        assert_eq!(error["message"], told);
+    }
+    // The same refund at a connector whose PSP cancels none.
+    let payment = shop.payment_at("action").await;
+    let path = format!("/payments/{payment}/refunds");
+    let made = shop.send_body("POST", &path, &[], r#"{"amount":100}"#).await.json();
+    let refund = format!("/refunds/{}", made["id"].as_str().expect("an id"));
+    let answer = shop.send("POST", &format!("{refund}/cancel"), &[]).await;
+    let message = answer.json()["error"]["message"].as_str().expect("a text").to_owned();
+    assert_eq!(answer.status, 409, "{message}");
+    assert!(message.contains("requires_action, and its PSP cancels no refunds"), "{message}");
+    let shown = shop.send("GET", &refund, &[]).await.json();
+    assert_eq!(shown["status"], "requires_action", "nothing was changed");
+    let odd = shop.send_body("POST", &format!("{refund}/cancel"), &[], r#"{"amount":1}"#).await;
+    assert_eq!(odd.status, 422, "{}", odd.text);
+}
+
+/// Whoever may refund may take it back, and so may whoever sees to open refunds; nobody else.
+#[tokio::test]
+async fn a_cancellation_needs_a_scope_and_one_s_own_refund() {
+    let shop = open();
+    let refund = waiting(&shop, "action").await;
+    let cancel = format!("{refund}/cancel");
+    let bearer = format!("Bearer {OTHER_TOKEN}");
+    let foreign = shop.send("POST", &cancel, &[("authorization", &bearer)]).await;
+    let nobody = "/refunds/0191f5a7-44d3-7430-8739-2d80821416bf/cancel";
+    let missing = shop.send("POST", nobody, &[]).await;
+    assert_eq!((foreign.status, &foreign.text), (404, &missing.text));
+    for (token, scope, status) in [
+        ("rq_reader", "refunds.read", 403),
+        ("rq_operator", "refunds.operate", 200),
+        ("rq_refunder", "refunds.create", 200),
+    ] {
+        shop.key(SHOP, "native", token, Some(&[scope]));
+        let bearer = format!("Bearer {token}");
+        let answer = shop.send("POST", &cancel, &[("authorization", &bearer)]).await;
+        assert_eq!(answer.status, status, "{scope}: {}", answer.text);
+    }
+}

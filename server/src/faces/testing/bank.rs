@@ -9,7 +9,7 @@ use requite_engine::psp::{CallKind, Instruction, OnOutcome, Psp};
 
 /// Does as the payment's settings say: `decline[:code[:text]]`, `fail[:code]`, `pending`, `unknown`
 /// (never says anything), `late` (says nothing, and a look-up finds the refund), `hold` (says nothing
-/// until [`Bank::release`]), otherwise pays.
+/// until [`Bank::release`]), `action` (waits for the customer until it is cancelled), otherwise pays.
 pub(super) struct Bank {
     /// `None` once the test is over: from then on nothing is held.
     held: Mutex<Option<Vec<OnOutcome>>>,
@@ -71,6 +71,8 @@ impl Psp for Bank {
             ("decline", _) => Outcome::Declined { psp_refund: None, fault },
             ("fail", _) => Outcome::Failed { fault },
             ("pending", _) => Outcome::Pending { psp_refund },
+            ("action", CallKind::Cancel) => Outcome::Voided { psp_refund, fault },
+            ("action", _) => Outcome::RequiresAction { psp_refund },
             ("unknown" | "hold", _) | ("late", CallKind::Send) => Outcome::Unknown { fault },
             _ => Outcome::Succeeded { psp_refund },
         });

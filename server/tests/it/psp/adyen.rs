@@ -145,3 +145,20 @@ fn an_answer_of_adyen_s_that_is_lost_after_it_acted_is_asked_for_again_and_paid_
     assert_eq!(books["on_the_way"], json!({"eur": 3_000}));
     bench.verify();
 }
+
+/// Adyen cancels nothing: that is said before anything is asked, and the refund goes on.
+#[test]
+fn a_refund_at_adyen_is_not_cancelled_and_says_so() {
+    let bench = Bench::open();
+    let (payment, _) = bench.pay();
+    let refund = bench.refund(&payment, 1_000);
+    let path = format!("/api/refunds/{}/cancel", refund["id"].as_str().expect("an id"));
+    let answer = bench.server.send(&Request::post(&path).bearer(&bench.native.token));
+    let error = &answer.json()["error"];
+    assert_eq!((answer.status, &error["code"]), (409, &json!("not_cancelable")), "{error}");
+    let message = error["message"].as_str().expect("a text");
+    assert!(message.contains("its PSP cancels no refunds"), "{message}");
+    let get = Request::get(&format!("/api/payments/{payment}/events")).bearer(&bench.native.token);
+    let events = bench.server.send(&get).text();
+    assert!(!events.contains("cancel_asked"), "{events}");
+}

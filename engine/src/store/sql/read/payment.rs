@@ -204,7 +204,7 @@ fn amended(connection: Sql<'_>, at: Moment<'_>) -> Result<HashMap<PaymentId, Ame
 }
 
 fn operations(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<OperationView>> {
-    // Kinds 4 (refund), 7 (amended) and 8 (resolved) are told elsewhere.
+    // Kinds 4 (refund), 7 (amended), 8 (resolved) and 9 (cancel asked) are told elsewhere.
     let sql = "-- operations
         select e.payment_id, e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text,
             e.actor, e.at_ms, o.kind, o.face, coalesce(o.is_final, 0), o.given_id,
@@ -212,7 +212,7 @@ fn operations(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<OperationV
         from event e left join operation o on o.merchant_id = e.merchant_id
             and o.payment_id = e.payment_id and o.seq = e.seq
         where e.merchant_id = ?1 and e.seq <= ?2 and e.payment_id in (?3, ...)
-            and e.kind not in (4, 7, 8)
+            and e.kind not in (4, 7, 8, 9)
         order by e.payment_id, e.seq";
     at.gather(connection, sql, |row| {
         let told = match Kind::from_number(row.get(2)?) {
