@@ -83,6 +83,24 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whose history it is part of: a refund's, or else the payment's own.
+    pub fn about(&self) -> u128 {
+        match self.kind {
+            Kind::Refund | Kind::Resolved | Kind::CancelAsked => self.subject,
+            Kind::Registered
+            | Kind::Captured
+            | Kind::Released
+            | Kind::Extended
+            | Kind::Declined
+            | Kind::Amended => self.payment.bits(),
+        }
+    }
+
+    /// What it is about, where [`Event::about`] does not say it.
+    pub(crate) fn part(&self) -> Option<u128> {
+        Some(self.subject).filter(|subject| *subject != self.about())
+    }
+
     /// The hash this event must have after `before`. The bytes are written by hand and for ever.
     pub fn hash_after(&self, before: &[u8; 32]) -> [u8; 32] {
         let mut bytes = Vec::with_capacity(256);

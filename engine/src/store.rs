@@ -11,7 +11,7 @@ pub use self::sql::{SqlReads, SqlRegistry};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::journal::Entry;
 use requite_core::money::Minor;
 use requite_core::payment::Payment;
@@ -67,6 +67,10 @@ pub struct Book {
     pub hash: [u8; 32],
     /// Refund calls sent to the PSP for this payment so far.
     pub calls: u32,
+    /// Time of the newest event; while nothing but its registration happened, the payment's own.
+    pub updated_at_ms: i64,
+    /// The refund that was accepted last. Each refund names the one before it, so that all are found.
+    pub newest_refund: Option<RefundId>,
     pub connector: String,
     pub connector_payment: Option<String>,
     pub connector_settings: Option<String>,
@@ -127,8 +131,6 @@ pub struct BookChange {
     pub balances: BTreeSet<CaptureId>,
     pub new_captures: Vec<NewCapture>,
     pub new_releases: Vec<NewRelease>,
-    /// Time of the newest event; while nothing but its registration happened, the payment's own.
-    pub updated_at_ms: i64,
     /// Registered in the same batch: its rows are written by the registration.
     pub is_new: bool,
 }
@@ -182,6 +184,8 @@ pub struct NewRefund {
     pub reference: Option<(i64, u32)>,
     pub asked_seq: u32,
     pub asked_at_ms: i64,
+    /// The payment's newest refund until this one came.
+    pub previous: Option<RefundId>,
 }
 
 /// Something about a refund that a person should see.
@@ -221,8 +225,8 @@ pub struct AttemptOutcome {
 #[derive(Clone, Debug)]
 pub struct JournalLine {
     pub merchant: MerchantId,
-    pub payment: PaymentId,
-    /// The event that it belongs to.
+    /// The event that it belongs to: what that is [about](Event::about), and its number.
+    pub about: u128,
     pub seq: u32,
     /// From 0 within the event.
     pub line: u32,

@@ -23,8 +23,8 @@ use crate::{Books, Work};
 const TABLES: [(&str, &str); 5] = [
     ("refund", "refund_id"),
     ("allocation", "refund_id"),
-    ("event", "subject"),
-    ("journal", "payment_id"),
+    ("event", "about"),
+    ("journal", "about"),
     ("idempotency", "refund_id"),
 ];
 
@@ -124,7 +124,7 @@ fn blob(bits: u128) -> Vec<u8> {
 
 /// The rows of the sample refund, with what is to be replaced in each copy.
 fn sample_rows(store: &mut dyn Find, sample: &Sample) -> anyhow::Result<Vec<Row>> {
-    let found = store.find(sample, "event", "subject")?;
+    let found = store.find(sample, "event", "about")?;
     let at = found.columns.iter().position(|name| name == "seq").context("events have numbers")?;
     let seqs = found.rows.iter().filter_map(|row| match row[at] {
         Value::Integer(seq) => Some(seq),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use requite_core::id::{CaptureId, MerchantId, PaymentId};
+use requite_core::id::{CaptureId, MerchantId, PaymentId, RefundId};
 use requite_core::journal::Entry;
 use requite_core::money::Minor;
 use requite_core::refund::{Fault, Refund, Status};
@@ -217,7 +217,6 @@ struct Touched {
     balances: BTreeSet<CaptureId>,
     new_captures: Vec<NewCapture>,
     new_releases: Vec<NewRelease>,
-    updated_at_ms: i64,
     is_new: bool,
 }
 
@@ -305,16 +304,9 @@ impl<'a> Batch<'a> {
         for ((merchant, payment), touched) in self.touched {
             let book = self.loaded.books.remove(&(merchant, payment));
             let book = book.expect("only loaded payments are touched");
-            let Touched { balances, new_captures, new_releases, updated_at_ms, is_new } = touched;
-            let change = BookChange {
-                merchant,
-                book,
-                balances,
-                new_captures,
-                new_releases,
-                updated_at_ms,
-                is_new,
-            };
+            let Touched { balances, new_captures, new_releases, is_new } = touched;
+            let change =
+                BookChange { merchant, book, balances, new_captures, new_releases, is_new };
             self.changes.books.push(change);
         }
         for new in &mut self.changes.new_refunds {
@@ -334,6 +326,13 @@ impl<'a> Batch<'a> {
 
     fn book(&mut self, of: (MerchantId, PaymentId)) -> Option<&mut Book> {
         self.loaded.books.get_mut(&of)
+    }
+
+    /// Makes a refund of this batch its payment's newest. Which was so before it.
+    fn follow(&mut self, key: RefundRef) -> Option<RefundId> {
+        self.new_refunds.insert(key);
+        let book = self.book((key.merchant, key.payment)).expect("its event was just recorded");
+        book.newest_refund.replace(key.refund)
     }
 
     fn seq(&self, of: (MerchantId, PaymentId)) -> u32 {
@@ -404,12 +403,12 @@ impl<'a> Batch<'a> {
         };
         event.hash = event.hash_after(&book.hash);
         book.hash = event.hash;
+        book.updated_at_ms = at_ms;
         let touched = self.touched.entry(of).or_default();
-        touched.updated_at_ms = at_ms;
         touched.balances.extend(entries.iter().map(|entry| entry.capture));
         let lines = entries.iter().zip(0_u32..).map(|(entry, line)| JournalLine {
             merchant: of.0,
-            payment: of.1,
+            about: event.about(),
             seq: event.seq,
             line,
             entry: *entry,

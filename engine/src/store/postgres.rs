@@ -227,10 +227,10 @@ fn is_there(
         for update of h";
     session.select(sql, &payment)?;
     let sql = "-- event_of_batch
-        select e.hash from unnest($1, $2, $3) as w (merchant_id, payment_id, seq)
-        join event e on e.merchant_id = w.merchant_id and e.payment_id = w.payment_id
+        select e.hash from unnest($1, $2, $3) as w (merchant_id, about, seq)
+        join event e on e.merchant_id = w.merchant_id and e.about = w.about
             and e.seq = w.seq";
-    let wanted = Rows::of([row![event.merchant.bits(), event.payment.bits(), event.seq]]);
+    let wanted = Rows::of([row![event.merchant.bits(), event.about(), event.seq]]);
     let rows = session.select(sql, &wanted)?;
     session.roll_back()?;
     match rows.first() {

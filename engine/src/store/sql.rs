@@ -16,6 +16,7 @@ mod read;
 mod registry;
 mod session;
 mod shop;
+pub(super) mod story;
 
 use std::cell::RefCell;
 

@@ -61,6 +61,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0011_outbox.sql"),
     include_str!("../../migrations/sqlite/0012_delivery_key.sql"),
     include_str!("../../migrations/sqlite/0013_cancel.sql"),
+    include_str!("../../migrations/sqlite/0014_nearness.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

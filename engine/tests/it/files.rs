@@ -84,6 +84,35 @@ fn an_older_store_is_brought_up_to_date() {
             hash)
         values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 1, 1,
             x'00000000000000000000000000000007', 100, 'test', 5, zeroblob(32));
+        insert into capture (merchant_id, payment_id, seq, capture_id, leg_no, captured_minor,
+            voided_minor, refunded_minor, reserved_minor, disputed_minor, excess_minor,
+            captured_at_ms)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 2,
+            x'00000000000000000000000000000064', 0, 100, 0, 30, 0, 0, 0, 5);
+        insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status, actor,
+            at_ms, hash)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 2, 2,
+            x'00000000000000000000000000000064', 100, null, 'test', 5, zeroblob(32)),
+            (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 3, 4,
+            x'00000000000000000000000000000091', 10, 9, 'test', 6, zeroblob(32)),
+            (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 4, 4,
+            x'00000000000000000000000000000090', 20, 9, 'test', 7, zeroblob(32));
+        update payment_head set seq = 4;
+        insert into journal (merchant_id, payment_id, seq, line, capture_id, debit, credit,
+            amount_minor)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 2, 0,
+            x'00000000000000000000000000000064', 1, 2, 100),
+            (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 4, 0,
+            x'00000000000000000000000000000064', 2, 3, 20);
+        insert into refund (merchant_id, refund_id, payment_id, leg_id, amount_minor,
+            allocated_minor, status, attempt, sends, looks, call_no, face, actor, asked_seq,
+            asked_at_ms, updated_at_ms)
+        values (x'00000000000000000000000000000001', x'00000000000000000000000000000091',
+            x'00000000000000000000000000000007', x'00000000000000000000000000000032', 10, 10, 9,
+            0, 0, 0, 0, 'native', 'test', 3, 6, 6),
+            (x'00000000000000000000000000000001', x'00000000000000000000000000000090',
+            x'00000000000000000000000000000007', x'00000000000000000000000000000032', 20, 20, 9,
+            0, 0, 0, 0, 'native', 'test', 4, 7, 7);
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
             answered_seq, answered_status)
         values (x'00000000000000000000000000000001', zeroblob(16), zeroblob(16), 5,
@@ -103,7 +132,7 @@ fn an_older_store_is_brought_up_to_date() {
     let new = rusqlite::Connection::open(&path).expect("a file");
     let count = |sql: &str| new.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("read");
     assert_eq!(count("select count(*) from idempotency"), 2);
-    assert_eq!(count("select updated_at_ms from payment_head"), 5);
+    assert_eq!(count("select updated_at_ms from payment_head"), 7);
     for table in ["idempotency", "key_lookup"] {
         let planned = format!("select count(*) from sqlite_stat1 where tbl = '{table}'");
         assert_eq!(count(&planned), 1, "the planner is still told of the shape of {table}");
@@ -118,4 +147,16 @@ fn an_older_store_is_brought_up_to_date() {
     assert_eq!(keys.iter().map(|key| key.merchant).collect::<Vec<_>>(), [merchant]);
     let listed = requite_engine::read::Reads::payments(&reads, merchant, &filter).expect("read");
     assert_eq!(listed.len(), 1);
+    let history = requite_engine::read::HistoryPage { limit: 9, ..Default::default() };
+    let payment = requite_core::id::PaymentId::new(7);
+    let events = requite_engine::read::Reads::events(&reads, merchant, payment, &history);
+    let events = events.expect("read").into_iter().map(|view| (view.event.seq, view.event.subject));
+    assert_eq!(events.collect::<Vec<_>>(), [(1, 7), (2, 0x64), (3, 0x91), (4, 0x90)]);
+    let journal = requite_engine::read::Reads::journal(&reads, merchant, payment, &history);
+    let lines = journal.expect("read").lines.into_iter().map(|line| (line.seq, line.subject));
+    assert_eq!(lines.collect::<Vec<_>>(), [(2, 0x64), (4, 0x90)]);
+    let refunds: Vec<u128> = listed[0].refunds.iter().map(|refund| refund.id.bits()).collect();
+    assert_eq!(refunds, [0x91, 0x90]);
+    let captured = &listed[0].legs[0].captures[0];
+    assert_eq!((captured.amount.units(), captured.at_ms), (100, 5));
 }

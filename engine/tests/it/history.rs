@@ -9,7 +9,9 @@ use requite_engine::read::{
     HistoryPage, Journal, JournalView, PaymentFilter, Reads, RefundFilter, Sort,
 };
 
-use crate::support::{Bench, MERCHANT, NOW, PAYMENT, booking, registration, request, succeeded};
+use crate::support::{
+    Bench, MERCHANT, NOW, PAYMENT, booking, lost, of, registration, request, succeeded,
+};
 
 fn page(limit: u32) -> HistoryPage {
     HistoryPage { limit, ..HistoryPage::default() }
@@ -127,6 +129,27 @@ fn a_payment_shows_the_time_by_which_it_is_listed() {
     };
     let listed = |at_ms| bench.reads().payments(MERCHANT, &behind(at_ms)).expect("readable").len();
     assert_eq!((listed(shown.updated_at_ms), listed(shown.updated_at_ms - 1)), (0, 1));
+}
+
+/// A call that tells nothing new is no change: a payment keeps its place while a refund of it is looked up.
+#[test]
+fn a_look_up_moves_no_payment_in_the_list_of_changes() {
+    let mut bench = Bench::with_payment("psp");
+    bench.start(request(1, 4_000));
+    bench.answer(lost());
+    let unknown = bench.view(None).updated_at_ms;
+    assert!(unknown >= NOW);
+    let due = Command::Wake { refund: of(1), at_ms: NOW + 2_000, is_restart: false };
+    bench.ask(due).expect("noted");
+    assert_eq!(bench.sent.len(), 2, "it is looked up");
+    let filter = PaymentFilter {
+        sort: Sort::Updated,
+        updated_from_ms: Some(unknown),
+        limit: 9,
+        ..PaymentFilter::default()
+    };
+    assert_eq!(bench.view(None).updated_at_ms, unknown);
+    assert_eq!(bench.reads().payments(MERCHANT, &filter).expect("readable").len(), 1);
 }
 
 /// A refund that changes while somebody turns pages by change moves to the end; nothing is left out.

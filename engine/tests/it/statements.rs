@@ -29,9 +29,10 @@ const APART: [&str; 8] = [
 ];
 
 /// Tables of the installation, not of a merchant's money.
-const MONEY: [&str; 15] = [
+const MONEY: [&str; 16] = [
     "payment",
     "payment_head",
+    "payment_change",
     "leg",
     "capture",
     "release",

@@ -75,8 +75,10 @@ impl<'a> Loop<'a> {
         rows: &'a [Row],
         merchant: MerchantId,
     ) -> anyhow::Result<Loop<'a>> {
-        let sql = "update payment_head h set seq = n.seq, hash = $4, updated_at_ms = $5
-            from unnest($1::bytea[], $2::bytea[], $3::bigint[]) as n (merchant_id, payment_id, seq)
+        let sql = "update payment_head h set seq = n.seq, hash = $4, updated_at_ms = $5,
+                newest_refund = n.refund_id
+            from unnest($1::bytea[], $2::bytea[], $3::bigint[], $6::bytea[])
+                as n (merchant_id, payment_id, seq, refund_id)
             where h.merchant_id = n.merchant_id and h.payment_id = n.payment_id";
         let head = client.prepare(sql)?;
         let sql = "update capture c set refunded_minor = c.refunded_minor + 1
@@ -109,8 +111,9 @@ impl<'a> Loop<'a> {
         let seqs: Vec<i64> = copies.iter().map(|copy| copy.seq + 1).collect();
         let hash: &[u8] = &[7; 32];
         let mut transaction = client.transaction()?;
-        let head: [&(dyn ToSql + Sync); 5] =
-            [&merchants, &payments, &seqs, &hash, &payment::NOW_MS];
+        let refunds: Vec<&[u8]> = copies.iter().map(|copy| copy.refund.as_slice()).collect();
+        let head: [&(dyn ToSql + Sync); 6] =
+            [&merchants, &payments, &seqs, &hash, &payment::NOW_MS, &refunds];
         transaction.execute(&self.head, &head)?;
         transaction.execute(&self.capture, &[&merchants, &payments, &captures])?;
         for (statement, rows) in &self.inserts {

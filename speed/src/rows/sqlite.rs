@@ -73,11 +73,12 @@ fn write_one(
     copy: &Copy,
 ) -> rusqlite::Result<()> {
     let merchant = merchant_blob(merchant);
-    let sql = "update payment_head set seq = ?3, hash = ?4, updated_at_ms = ?5
-        where merchant_id = ?1 and payment_id = ?2";
-    let head = params![merchant, copy.payment, copy.seq + 1, [7_u8; 32], payment::NOW_MS];
+    let sql = "update book set seq = ?3, hash = ?4, updated_at_ms = ?5, newest_refund = ?6
+        where merchant_id = ?1 and payment_id = ?2 and line = 0";
+    let (seq, hash, at_ms) = (copy.seq + 1, [7_u8; 32], payment::NOW_MS);
+    let head = params![merchant, copy.payment, seq, hash, at_ms, copy.refund];
     connection.prepare_cached(sql)?.execute(head)?;
-    let sql = "update capture set refunded_minor = refunded_minor + 1
+    let sql = "update book set refunded_minor = refunded_minor + 1
         where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
     let capture = params![merchant, copy.payment, copy.capture];
     connection.prepare_cached(sql)?.execute(capture)?;

@@ -175,11 +175,18 @@ impl Batch<'_> {
             asked_at_ms: at_ms,
         };
         self.loaded.refunds.insert(key, record.clone());
-        self.new_refunds.insert(key);
+        let previous = self.follow(key);
         self.externals.push(key);
         let details = external_details(actor);
-        let new =
-            NewRefund { key, record, details, reference: None, asked_seq, asked_at_ms: at_ms };
+        let new = NewRefund {
+            key,
+            record,
+            details,
+            reference: None,
+            asked_seq,
+            asked_at_ms: at_ms,
+            previous,
+        };
         self.changes.new_refunds.push(new);
         let twice = is_twice.then_some(Alarm::PaidTwice);
         for alarm in change.alarm.into_iter().chain(twice) {

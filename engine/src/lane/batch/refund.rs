@@ -254,9 +254,10 @@ impl Batch<'_> {
             asked_at_ms: at_ms,
         };
         self.loaded.refunds.insert(key, record.clone());
-        self.new_refunds.insert(key);
+        let previous = self.follow(key);
         let details = request.details.clone();
-        let new = NewRefund { key, record, details, reference, asked_seq, asked_at_ms: at_ms };
+        let asked_at_ms = at_ms;
+        let new = NewRefund { key, record, details, reference, asked_seq, asked_at_ms, previous };
         self.changes.new_refunds.push(new);
         if let Some((_, step)) = sent {
             self.take_step(key, step, at_ms);

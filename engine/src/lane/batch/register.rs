@@ -60,6 +60,8 @@ impl Batch<'_> {
                 seq: 0,
                 hash: [0; 32],
                 calls: 0,
+                updated_at_ms: new.created_at_ms,
+                newest_refund: None,
                 connector: new.connector.clone(),
                 connector_payment: new.connector_payment.clone(),
                 connector_settings: new.connector_settings.clone(),
@@ -92,7 +94,8 @@ impl Batch<'_> {
                 NewCapture { id: capture, leg, seq: self.seq(of), at_ms: new.created_at_ms };
             self.touched.entry(of).or_default().new_captures.push(capture);
         }
-        self.touched.entry(of).or_default().updated_at_ms = new.created_at_ms;
+        let book = self.loaded.books.get_mut(&of).expect("it was just inserted");
+        book.updated_at_ms = new.created_at_ms;
         self.changes.registered.push(new.clone());
         Registered::Created(new.payment)
     }

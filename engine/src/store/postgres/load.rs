@@ -25,6 +25,8 @@ struct Head {
     seq: u32,
     hash: [u8; 32],
     calls: u32,
+    newest_refund: Option<RefundId>,
+    updated_at_ms: i64,
     currency: Currency,
     is_closed: bool,
     connector: String,
@@ -99,7 +101,8 @@ fn lock_heads(
         select h.merchant_id, h.payment_id, h.seq, h.hash, h.calls, p.currency, p.exponent,
             case when p.cancelled_at_ms is null and p.fault_code is null then 0::bigint
                 else 1::bigint end,
-            p.connector, p.connector_payment, p.connector_settings, p.fingerprint
+            p.connector, p.connector_payment, p.connector_settings, p.fingerprint, h.newest_refund,
+            h.updated_at_ms
         from unnest($1, $2) as w (merchant_id, payment_id)
         join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
         join payment p on p.merchant_id = w.merchant_id and p.payment_id = w.payment_id
@@ -116,6 +119,8 @@ fn lock_heads(
             connector_payment: row.maybe_text(9)?,
             connector_settings: row.maybe_text(10)?,
             fingerprint: row.bytes(11)?,
+            newest_refund: row.maybe_id(12)?.map(RefundId::new),
+            updated_at_ms: row.integer(13)?,
         };
         Ok((of(row)?, head))
     });
@@ -197,6 +202,8 @@ fn books(
             seq: head.seq,
             hash: head.hash,
             calls: head.calls,
+            newest_refund: head.newest_refund,
+            updated_at_ms: head.updated_at_ms,
             connector: head.connector,
             connector_payment: head.connector_payment,
             connector_settings: head.connector_settings,
@@ -275,9 +282,17 @@ fn refunds_wanted(
         };
     let sql = "-- refunds_by_psp_refund
         select r.merchant_id, r.payment_id, r.refund_id
-        from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund)
-        join refund r on r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
-            and r.psp_refund = w.psp_refund";
+        from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund),
+            lateral (with recursive own (refund_id, previous_refund, psp_refund) as (
+                    select n.refund_id, n.previous_refund, n.psp_refund from payment_head h
+                    join refund n on n.merchant_id = h.merchant_id and n.refund_id = h.newest_refund
+                    where h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+                    union all
+                    select n.refund_id, n.previous_refund, n.psp_refund from own o
+                    join refund n on n.merchant_id = w.merchant_id
+                        and n.refund_id = o.previous_refund)
+                select w.merchant_id, w.payment_id, o.refund_id from own o
+                where o.psp_refund = w.psp_refund) as r";
     let mut found = session.select(sql, &told(&wanted.psp_refunds))?;
     let sql = "-- external_refunds
         select r.merchant_id, r.payment_id, r.refund_id
@@ -291,9 +306,18 @@ fn refunds_wanted(
     let sql = "-- nameless_refunds
         select o.merchant_id, o.payment_id, o.refund_id
         from unnest($1, $2, $3) as w (merchant_id, payment_id, max),
-            lateral (select r.merchant_id, r.payment_id, r.refund_id from refund r
-                where r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
-                    and r.psp_refund is null and r.next_action_at_ms is not null
+            lateral (with recursive own (refund_id, previous_refund, is_nameless) as (
+                    select n.refund_id, n.previous_refund,
+                        n.psp_refund is null and n.next_action_at_ms is not null
+                    from payment_head h
+                    join refund n on n.merchant_id = h.merchant_id and n.refund_id = h.newest_refund
+                    where h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+                    union all
+                    select n.refund_id, n.previous_refund,
+                        n.psp_refund is null and n.next_action_at_ms is not null
+                    from own o join refund n on n.merchant_id = w.merchant_id
+                        and n.refund_id = o.previous_refund)
+                select w.merchant_id, w.payment_id, r.refund_id from own r where r.is_nameless
                 order by r.refund_id limit w.max) as o";
     found.extend(session.select(sql, &nameless)?);
     for row in &found {

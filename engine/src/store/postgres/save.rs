@@ -8,7 +8,7 @@ mod books;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use requite_core::id::{MerchantId, PaymentId};
+use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
 
 use self::books::{insert_payments, save_captures, save_heads, save_releases, take_names};
@@ -80,15 +80,16 @@ fn insert_refunds(session: &mut Session<'_>, refunds: &[NewRefund]) -> Result<()
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
-            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms)
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms,
+            previous_refund)
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
             $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-            $33)";
+            $33, $34)";
     session.write(sql, &Rows::of(refunds.iter().map(refund_row)))
 }
 
-fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
-    let NewRefund { key, record, details, reference, asked_seq, asked_at_ms } = new;
+fn refund_row(new: &NewRefund) -> [Cell<'_>; 34] {
+    let NewRefund { key, record, details, reference, asked_seq, asked_at_ms, previous } = new;
     let refund = &record.refund;
     let parts = refund.allocations.iter();
     let allocated = parts.fold(0_i64, |sum, part| sum.saturating_add(part.amount.units()));
@@ -131,6 +132,7 @@ fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
         *asked_at_ms,
         details.metadata.as_ref(),
         record.heard_at_ms,
+        previous.map(RefundId::bits),
     ]
 }
 
@@ -209,8 +211,8 @@ fn save_attempts(
 fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trouble> {
     let sql = "-- insert_events
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
-            psp_refund, fault_code, fault_text, actor, at_ms, hash)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+            psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let rows = events.iter().map(|event| {
         let fault = event.fault.as_ref();
         row![
@@ -218,7 +220,7 @@ fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trou
             event.payment.bits(),
             event.seq,
             event.kind.number(),
-            event.subject,
+            event.part(),
             event.amount.units(),
             event.status.map(Status::number),
             event.psp_refund.as_ref(),
@@ -227,6 +229,7 @@ fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trou
             &event.actor,
             event.at_ms,
             event.hash,
+            event.about(),
         ]
     });
     session.write(sql, &Rows::of(rows))
@@ -252,13 +255,13 @@ fn queue_deliveries(session: &mut Session<'_>, events: &[Event]) -> Result<(), T
 
 fn insert_journal(session: &mut Session<'_>, journal: &[JournalLine]) -> Result<(), Trouble> {
     let sql = "-- insert_journal
-        insert into journal (merchant_id, payment_id, seq, line, capture_id, debit, credit,
+        insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
             amount_minor)
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)";
-    let rows = journal.iter().map(|JournalLine { merchant, payment, seq, line, entry }| {
+    let rows = journal.iter().map(|JournalLine { merchant, about, seq, line, entry }| {
         row![
             merchant.bits(),
-            payment.bits(),
+            *about,
             *seq,
             *line,
             entry.capture.bits(),
@@ -350,7 +353,7 @@ fn key_row<'a>(merchant: MerchantId, hash: [u8; 16], record: &KeyRecord) -> [Cel
         record.fingerprint,
         record.at_ms,
         payment.map(PaymentId::bits),
-        refund.map(requite_core::id::RefundId::bits),
+        refund.map(RefundId::bits),
         seq,
         status.map(Status::number),
         refusal,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use super::book;
+use super::story::{OWN, STORY};
 use super::{Readers, Result, Row, Sql, SqlFault, blob, corrupt, id, params};
 use crate::audit::{History, Report, Violation};
 use crate::command::RefundRef;
@@ -60,7 +61,7 @@ fn next(
 
 fn count_payments(connection: Sql<'_>) -> Result<u64> {
     let sql = "-- count_payments
-        select count(*) from payment_head";
+        select count(*) from payment";
     let count: Option<i64> = connection.find(sql, &[], |row| row.get(0))?;
     Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
 }
@@ -94,12 +95,17 @@ fn history(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Res
 }
 
 fn events(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Event>> {
-    let sql = "-- events
-        select seq, kind, subject, amount_minor, status, psp_refund, fault_code, fault_text,
-            actor, at_ms, hash
-        from event where merchant_id = ?1 and payment_id = ?2 order by seq";
+    let sql = format!(
+        "-- events
+        {STORY}
+        select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status, e.psp_refund, e.fault_code,
+            e.fault_text, e.actor, e.at_ms, e.hash
+        from story s cross join event e
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+        order by e.seq"
+    );
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    connection.query(sql, key, |row| book::event(row, merchant, payment))
+    connection.query(&sql, key, |row| book::event(row, merchant, payment))
 }
 
 fn journal(
@@ -107,15 +113,21 @@ fn journal(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<JournalLine>> {
-    let sql = "-- journal
-        select seq, line, capture_id, debit, credit, amount_minor
-        from journal where merchant_id = ?1 and payment_id = ?2 order by seq, line";
+    let sql = format!(
+        "-- journal
+        {STORY}
+        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, j.about
+        from story s cross join event e cross join journal j
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
+        order by j.seq, j.line"
+    );
     let line = |row: &Row<'_>| {
-        let entry = book::entry(row)?;
-        Ok(JournalLine { merchant, payment, seq: row.get(0)?, line: row.get(1)?, entry })
+        let (entry, about) = (book::entry(row)?, id(row, 6)?);
+        Ok(JournalLine { merchant, about, seq: row.get(0)?, line: row.get(1)?, entry })
     };
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    connection.query(sql, key, line)
+    connection.query(&sql, key, line)
 }
 
 fn refunds(
@@ -123,11 +135,13 @@ fn refunds(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<RefundRecord>> {
-    let sql = "-- refund_ids
-        select refund_id from refund where merchant_id = ?1 and payment_id = ?2
-        order by refund_id";
+    let sql = format!(
+        "-- refund_ids
+        {OWN}
+        select refund_id from own order by refund_id"
+    );
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let ids = connection.query(sql, key, |row| id(row, 0))?;
+    let ids = connection.query(&sql, key, |row| id(row, 0))?;
     let record = |bits| {
         let key = RefundRef { merchant, payment, refund: RefundId::new(bits) };
         book::refund(connection, key)?.ok_or_else(|| corrupt("an index entry without its refund"))
@@ -140,11 +154,13 @@ fn sends(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<BTreeMap<RefundId, u32>> {
-    let sql = "-- sends
-        select r.refund_id, count(*)
-        from refund r join attempt a using (merchant_id, refund_id)
-        where r.merchant_id = ?1 and r.payment_id = ?2 and a.kind = 1 group by r.refund_id";
+    let sql = format!(
+        "-- sends
+        {OWN}
+        select o.refund_id, count(*) from own o cross join attempt a
+        where a.merchant_id = ?1 and a.refund_id = o.refund_id and a.kind = 1 group by o.refund_id"
+    );
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let rows = connection.query(sql, key, |row| Ok((RefundId::new(id(row, 0)?), row.get(1)?)))?;
+    let rows = connection.query(&sql, key, |row| Ok((RefundId::new(id(row, 0)?), row.get(1)?)))?;
     Ok(rows.into_iter().collect())
 }

@@ -2,7 +2,7 @@
 //! a column's.
 
 use requite_core::currency::Currency;
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
 use requite_core::journal::{Account, Entry};
 use requite_core::money::Minor;
 use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
@@ -81,7 +81,8 @@ pub(in crate::store) fn book(
     let sql = "-- book
         select p.currency, p.exponent,
             p.cancelled_at_ms is not null or p.fault_code is not null, p.connector,
-            p.connector_payment, p.connector_settings, p.fingerprint, h.seq, h.hash, h.calls
+            p.connector_payment, p.connector_settings, p.fingerprint, h.seq, h.hash, h.calls,
+            h.updated_at_ms, h.newest_refund
         from payment p join payment_head h using (merchant_id, payment_id)
         where p.merchant_id = ?1 and p.payment_id = ?2";
     let key = params![blob(merchant.bits()), blob(payment.bits())];
@@ -93,12 +94,19 @@ pub(in crate::store) fn book(
             seq: row.get(7)?,
             hash: row.get(8)?,
             calls: row.get(9)?,
+            updated_at_ms: row.get(10)?,
+            newest_refund: newest_refund(row, 11)?,
             connector: row.get(3)?,
             connector_payment: row.get(4)?,
             connector_settings: row.get(5)?,
             registration_fingerprint: row.get(6)?,
         })
     })
+}
+
+fn newest_refund(row: &Row<'_>, column: usize) -> Result<Option<RefundId>> {
+    let found: Option<[u8; 16]> = row.get(column)?;
+    Ok(found.map(|bytes| RefundId::new(u128::from_be_bytes(bytes))))
 }
 
 fn legs(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Leg>> {

@@ -62,7 +62,8 @@ impl Reads for SqlReads {
     ) -> Result<Option<RefundView>, ReadFault> {
         let sql = format!(
             "-- refund_view
-            {REFUND_COLUMNS} where r.merchant_id = ?1 and r.refund_id = ?2"
+            {REFUND_COLUMNS} from refund r {REFUND_JOINS}
+            where r.merchant_id = ?1 and r.refund_id = ?2"
         );
         self.look(|connection| {
             let key = params![blob(merchant.bits()), blob(refund.bits())];
@@ -377,7 +378,7 @@ pub(super) fn reason_view(row: &Row<'_>, first: usize) -> Result<ReasonView> {
     })
 }
 
-/// The first 28 columns are the refund's, the next eight its reason's, the others the refund's again.
+/// What a refund's view is read from, `r` being the refund. The first 28 columns are the refund's, the next eight its reason's, the others the refund's again.
 const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_no, p.currency,
         p.exponent, r.amount_minor, r.status, r.psp_refund, r.fault_code, r.fault_text, r.face,
         r.actor, r.reason_code, r.reason_text, r.note, r.external_identifier, r.given_id,
@@ -385,9 +386,11 @@ const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_
         r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
         q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
         q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata, p.connector,
-        p.external_identifier, p.order_ref
-    from refund r
-    join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
+        p.external_identifier, p.order_ref";
+
+/// What [`REFUND_COLUMNS`] are of, besides the refund.
+const REFUND_JOINS: &str =
+    "join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
     join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
     left join refund_reason q on q.merchant_id = r.merchant_id and q.reason_id = r.reason_id";
 

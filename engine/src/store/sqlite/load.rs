@@ -5,6 +5,7 @@ use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use crate::command::RefundRef;
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
 use crate::store::sql::book::{book, refund, status};
+use crate::store::sql::story::OWN;
 use crate::store::sql::{Params, Result, Row, Sql, blob, corrupt, id, params};
 use crate::store::{Loaded, NAMELESS_MAX, Wanted};
 
@@ -109,10 +110,13 @@ fn made(merchant: MerchantId, row: &Row<'_>) -> Result<KeyOutcome> {
 type Of = (MerchantId, PaymentId);
 
 fn by_psp_refund(connection: Sql<'_>, of: Of, told: &str) -> Result<Vec<RefundRef>> {
-    let sql = "-- refunds_by_psp_refund
-        select refund_id from refund
-        where merchant_id = ?1 and payment_id = ?2 and psp_refund = ?3";
-    refs(connection, sql, of, params![blob(of.0.bits()), blob(of.1.bits()), told])
+    let sql = format!(
+        "-- refunds_by_psp_refund
+        {OWN}
+        select r.refund_id from own cross join refund r
+        where r.merchant_id = ?1 and r.refund_id = own.refund_id and r.psp_refund = ?3"
+    );
+    refs(connection, &sql, of, params![blob(of.0.bits()), blob(of.1.bits()), told])
 }
 
 fn externals(connection: Sql<'_>, of: Of, told: &str) -> Result<Vec<RefundRef>> {
@@ -123,12 +127,15 @@ fn externals(connection: Sql<'_>, of: Of, told: &str) -> Result<Vec<RefundRef>> 
 }
 
 fn nameless(connection: Sql<'_>, of: Of) -> Result<Vec<RefundRef>> {
-    let sql = "-- nameless_refunds
-        select refund_id from refund
-        where merchant_id = ?1 and payment_id = ?2 and psp_refund is null
-            and next_action_at_ms is not null
-        order by refund_id limit ?3";
-    refs(connection, sql, of, params![blob(of.0.bits()), blob(of.1.bits()), NAMELESS_MAX])
+    let sql = format!(
+        "-- nameless_refunds
+        {OWN}
+        select r.refund_id from own cross join refund r
+        where r.merchant_id = ?1 and r.refund_id = own.refund_id and r.psp_refund is null
+            and r.next_action_at_ms is not null
+        order by r.refund_id limit ?3"
+    );
+    refs(connection, &sql, of, params![blob(of.0.bits()), blob(of.1.bits()), NAMELESS_MAX])
 }
 
 fn refs(

@@ -111,19 +111,22 @@ fn save_book(connection: Sql<'_>, change: &BookChange) -> Result<()> {
     let (merchant, payment) = (blob(merchant.bits()), blob(book.payment.id().bits()));
     let sql = if change.is_new {
         "-- insert_head
-            insert into payment_head (merchant_id, payment_id, seq, hash, calls, updated_at_ms)
-            values (?1, ?2, ?3, ?4, ?5, ?6)"
+            insert into book (merchant_id, payment_id, line, seq, hash, calls, updated_at_ms,
+                newest_refund)
+            values (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7)"
     } else {
         "-- update_head
-            update payment_head set seq = ?3, hash = ?4, calls = ?5, updated_at_ms = ?6
-            where merchant_id = ?1 and payment_id = ?2"
+            update book set seq = ?3, hash = ?4, calls = ?5, updated_at_ms = ?6, newest_refund = ?7
+            where merchant_id = ?1 and payment_id = ?2 and line = 0 and seq <= ?3"
     };
-    let updated = change.updated_at_ms;
-    write_one(
-        connection,
-        sql,
-        params![merchant, payment, book.seq, book.hash, book.calls, updated],
-    )?;
+    let updated = book.updated_at_ms;
+    let newest = book.newest_refund.map(|refund| blob(refund.bits()));
+    let head = params![merchant, payment, book.seq, book.hash, book.calls, updated, newest];
+    write_one(connection, sql, head)?;
+    let sql = "-- insert_change
+        insert into payment_change (merchant_id, updated_at_ms, payment_id)
+        values (?1, ?2, ?3) on conflict do nothing";
+    connection.execute(sql, params![merchant, updated, payment])?;
     for release in &change.new_releases {
         let leg_no = leg_number(book, release.leg)?;
         let sql = "-- insert_release
@@ -147,7 +150,7 @@ fn save_captures(connection: Sql<'_>, change: &BookChange) -> Result<()> {
         let sums = capture(&change.book, new.id)?.balance.sums();
         let leg_no = leg_number(&change.book, new.leg)?;
         let sql = "-- insert_capture
-            insert into capture (merchant_id, payment_id, capture_id, leg_no, seq, captured_minor,
+            insert into book (merchant_id, payment_id, capture_id, leg_no, line, captured_minor,
                 voided_minor, refunded_minor, reserved_minor, disputed_minor, excess_minor,
                 captured_at_ms)
             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -171,7 +174,7 @@ fn save_captures(connection: Sql<'_>, change: &BookChange) -> Result<()> {
     for &id in change.balances.iter().filter(|id| !is_new(**id)) {
         let sums = capture(&change.book, id)?.balance.sums();
         let sql = "-- update_capture
-            update capture set voided_minor = ?4, refunded_minor = ?5, reserved_minor = ?6,
+            update book set voided_minor = ?4, refunded_minor = ?5, reserved_minor = ?6,
                 disputed_minor = ?7, excess_minor = ?8
             where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
         let row = params![
@@ -219,9 +222,11 @@ fn insert_refund(connection: Sql<'_>, new: &NewRefund) -> Result<()> {
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
-            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms)
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms,
+            previous_refund)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31, ?32)";
+            ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31, ?32,
+            ?33)";
     let details = &new.details;
     let reason = match details.reason {
         Reason::Kept(id) => Some(blob(id.bits())),
@@ -261,6 +266,7 @@ fn insert_refund(connection: Sql<'_>, new: &NewRefund) -> Result<()> {
         (!refund.status.is_open()).then_some(new.asked_at_ms),
         details.metadata,
         new.record.heard_at_ms,
+        new.previous.map(|refund| blob(refund.bits())),
     ];
     write_one(connection, sql, row)
 }
@@ -350,15 +356,15 @@ fn insert_alarm(connection: Sql<'_>, new: &NewAlarm) -> Result<()> {
 fn insert_event(connection: Sql<'_>, event: &Event) -> Result<()> {
     let sql = "-- insert_event
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
-            psp_refund, fault_code, fault_text, actor, at_ms, hash)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+            psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let fault = event.fault.as_ref();
     let row = params![
         blob(event.merchant.bits()),
         blob(event.payment.bits()),
         event.seq,
         event.kind.number(),
-        blob(event.subject),
+        event.part().map(blob),
         event.amount.units(),
         event.status.map(Status::number),
         event.psp_refund,
@@ -367,18 +373,19 @@ fn insert_event(connection: Sql<'_>, event: &Event) -> Result<()> {
         event.actor,
         event.at_ms,
         event.hash,
+        blob(event.about()),
     ];
     write_one(connection, sql, row)
 }
 
 fn insert_journal_line(connection: Sql<'_>, line: &JournalLine) -> Result<()> {
     let sql = "-- insert_journal_line
-        insert into journal (merchant_id, payment_id, seq, line, capture_id, debit, credit,
+        insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
             amount_minor)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let row = params![
         blob(line.merchant.bits()),
-        blob(line.payment.bits()),
+        blob(line.about),
         line.seq,
         line.line,
         blob(line.entry.capture.bits()),

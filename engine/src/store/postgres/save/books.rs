@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
 use requite_core::payment::Sums;
 
 use super::Before;
@@ -109,30 +109,41 @@ pub(super) fn save_heads(
 ) -> Result<(), Trouble> {
     let mut new = Rows::default();
     let mut moved = Rows::default();
-    for BookChange { merchant, book, updated_at_ms, is_new, .. } in books {
+    let mut changed = Rows::default();
+    for BookChange { merchant, book, is_new, .. } in books {
         let of = (*merchant, book.payment.id());
         let (merchant, payment) = (of.0.bits(), of.1.bits());
+        let newest = book.newest_refund.map(RefundId::bits);
+        changed.push(row![merchant, book.updated_at_ms, payment]);
         if *is_new {
-            new.push(row![merchant, payment, book.seq, book.hash, book.calls, *updated_at_ms]);
+            let (seq, hash, calls) = (book.seq, book.hash, book.calls);
+            new.push(row![merchant, payment, seq, hash, calls, book.updated_at_ms, newest]);
         } else {
             let was = before.heads.get(&of).copied();
             let was = was.ok_or_else(|| corrupt("no head of a payment that was read"))?;
             let (seq, hash, calls) = (book.seq, book.hash, book.calls);
-            moved.push(row![merchant, payment, was, seq, hash, calls, *updated_at_ms]);
+            moved.push(row![merchant, payment, was, seq, hash, calls, book.updated_at_ms, newest]);
         }
     }
     let sql = "-- insert_heads
-        insert into payment_head (merchant_id, payment_id, seq, hash, calls, updated_at_ms)
-        select * from unnest($1, $2, $3, $4, $5, $6)";
+        insert into payment_head (merchant_id, payment_id, seq, hash, calls, updated_at_ms,
+            newest_refund)
+        select * from unnest($1, $2, $3, $4, $5, $6, $7)";
     session.write(sql, &new)?;
     let sql = "-- update_heads
         update payment_head h
-        set seq = n.seq, hash = n.hash, calls = n.calls, updated_at_ms = n.updated_at_ms
-        from unnest($1, $2, $3, $4, $5, $6, $7)
-            as n (merchant_id, payment_id, was_seq, seq, hash, calls, updated_at_ms)
+        set seq = n.seq, hash = n.hash, calls = n.calls, updated_at_ms = n.updated_at_ms,
+            newest_refund = n.newest_refund
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8)
+            as n (merchant_id, payment_id, was_seq, seq, hash, calls, updated_at_ms,
+                newest_refund)
         where h.merchant_id = n.merchant_id and h.payment_id = n.payment_id
             and h.seq = n.was_seq";
-    session.write(sql, &moved)
+    session.write(sql, &moved)?;
+    let sql = "-- insert_changes
+        insert into payment_change (merchant_id, updated_at_ms, payment_id)
+        select * from unnest($1, $2, $3) on conflict do nothing";
+    session.write_some(sql, &changed).map(|_| ())
 }
 
 pub(super) fn save_releases(

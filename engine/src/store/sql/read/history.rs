@@ -6,6 +6,7 @@ use requite_core::id::{CaptureId, MerchantId, PaymentId};
 use requite_core::journal::Account;
 
 use super::super::book::{self, status};
+use super::super::story::STORY;
 use super::super::{Result, Row, Sql, blob, id, params};
 use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
 
@@ -15,19 +16,28 @@ pub(super) fn events(
     payment: PaymentId,
     page: &HistoryPage,
 ) -> Result<Vec<EventView>> {
-    let oldest_first = "-- event_views
-        select e.seq, e.kind, e.subject, e.amount_minor, e.status, e.psp_refund, e.fault_code,
-            e.fault_text, e.actor, e.at_ms, e.hash, b.hash
-        from event e left join event b on b.merchant_id = e.merchant_id
-            and b.payment_id = e.payment_id and b.seq = e.seq - 1
-        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq > ?3 order by e.seq limit ?4";
-    let newest_first = "-- event_views_newest
-        select e.seq, e.kind, e.subject, e.amount_minor, e.status, e.psp_refund, e.fault_code,
-            e.fault_text, e.actor, e.at_ms, e.hash, b.hash
-        from event e left join event b on b.merchant_id = e.merchant_id
-            and b.payment_id = e.payment_id and b.seq = e.seq - 1
-        where e.merchant_id = ?1 and e.payment_id = ?2 and e.seq < ?3
-        order by e.seq desc limit ?4";
+    let oldest_first = format!(
+        "-- event_views
+        {STORY}
+        select * from (
+            select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status,
+                e.psp_refund, e.fault_code, e.fault_text, e.actor, e.at_ms, e.hash,
+                lag(e.hash) over (order by e.seq)
+            from story s cross join event e
+            where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2) as told
+        where seq > ?3 order by seq limit ?4"
+    );
+    let newest_first = format!(
+        "-- event_views_newest
+        {STORY}
+        select * from (
+            select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status,
+                e.psp_refund, e.fault_code, e.fault_text, e.actor, e.at_ms, e.hash,
+                lag(e.hash) over (order by e.seq)
+            from story s cross join event e
+            where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2) as told
+        where seq < ?3 order by seq desc limit ?4"
+    );
     let sql = if page.newest_first { newest_first } else { oldest_first };
     let (seq, _) = page.start();
     let view = |row: &Row<'_>| {
@@ -37,7 +47,7 @@ pub(super) fn events(
         })
     };
     let key = params![blob(merchant.bits()), blob(payment.bits()), seq, page.limit.min(PAGE_MAX)];
-    connection.query(sql, key, view)
+    connection.query(&sql, key, view)
 }
 
 pub(super) fn journal(
@@ -58,18 +68,28 @@ fn lines(
     payment: PaymentId,
     page: &HistoryPage,
 ) -> Result<Vec<JournalView>> {
-    let oldest_first = "-- journal_views
-        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind, e.subject,
-            e.status, e.actor, e.at_ms
-        from journal j join event e using (merchant_id, payment_id, seq)
-        where j.merchant_id = ?1 and j.payment_id = ?2 and (j.seq, j.line) > (?3, ?4)
-        order by j.seq, j.line limit ?5";
-    let newest_first = "-- journal_views_newest
-        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind, e.subject,
-            e.status, e.actor, e.at_ms
-        from journal j join event e using (merchant_id, payment_id, seq)
-        where j.merchant_id = ?1 and j.payment_id = ?2 and (j.seq, j.line) < (?3, ?4)
-        order by j.seq desc, j.line desc limit ?5";
+    let oldest_first = format!(
+        "-- journal_views
+        {STORY}
+        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
+            coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
+        from story s cross join event e cross join journal j
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
+            and (j.seq, j.line) > (?3, ?4)
+        order by j.seq, j.line limit ?5"
+    );
+    let newest_first = format!(
+        "-- journal_views_newest
+        {STORY}
+        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
+            coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
+        from story s cross join event e cross join journal j
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
+            and (j.seq, j.line) < (?3, ?4)
+        order by j.seq desc, j.line desc limit ?5"
+    );
     let sql = if page.newest_first { newest_first } else { oldest_first };
     let (seq, line) = page.start();
     let view = |row: &Row<'_>| {
@@ -87,7 +107,7 @@ fn lines(
     };
     let limit = page.limit.min(PAGE_MAX);
     let key = params![blob(merchant.bits()), blob(payment.bits()), seq, line, limit];
-    connection.query(sql, key, view)
+    connection.query(&sql, key, view)
 }
 
 /// Folds the whole journal, capture by capture.
@@ -96,13 +116,18 @@ fn accounts(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<AccountsView>> {
-    let sql = "-- account_views
-        select capture_id, debit, credit, cast(sum(amount_minor) as bigint) from journal
-        where merchant_id = ?1 and payment_id = ?2
-        group by capture_id, debit, credit order by capture_id";
+    let sql = format!(
+        "-- account_views
+        {STORY}
+        select j.capture_id, j.debit, j.credit, cast(sum(j.amount_minor) as bigint)
+        from story s cross join event e cross join journal j
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
+        group by j.capture_id, j.debit, j.credit order by j.capture_id"
+    );
     let mut folded: BTreeMap<CaptureId, BTreeMap<Account, i64>> = BTreeMap::new();
     let key = params![blob(merchant.bits()), blob(payment.bits())];
-    connection.each(sql, key, |row| {
+    connection.each(&sql, key, |row| {
         let credits = folded.entry(CaptureId::new(id(row, 0)?)).or_default();
         let units: i64 = row.get(3)?;
         for (account, moved) in

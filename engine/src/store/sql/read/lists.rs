@@ -5,7 +5,7 @@ use requite_core::id::{MerchantId, PaymentId};
 use requite_core::schedule::{PEOPLE_PENDING, PEOPLE_UNKNOWN, PEOPLE_UNSENT};
 
 use super::super::{Bind, Result, Sql, Value, blob, id};
-use super::{REFUND_COLUMNS, refund_view};
+use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
 use crate::read::{PAGE_MAX, PaymentFilter, RefundFilter, RefundView, Sort, Stage};
 
 /// What a condition is about.
@@ -104,8 +104,11 @@ fn direction(newest_first: bool) -> (&'static str, &'static str) {
     if newest_first { ("<", "desc") } else { (">", "asc") }
 }
 
-const HEAD: &str =
-    "join payment_head h on h.merchant_id = p.merchant_id and h.payment_id = p.payment_id";
+/// With the newest of its changes: the one that its head names.
+const CHANGE: &str = "join payment_change t on t.merchant_id = p.merchant_id
+        and t.payment_id = p.payment_id
+    join payment_head h on h.merchant_id = p.merchant_id and h.payment_id = p.payment_id
+        and h.updated_at_ms = t.updated_at_ms";
 
 const PRIMARY_LEG: &str =
     "join leg l on l.merchant_id = p.merchant_id and l.payment_id = p.payment_id and l.leg_no = 0";
@@ -114,10 +117,10 @@ const PRIMARY_LEG: &str =
 /// table joined costs as much again.
 fn payments(only: &Conditions, key: &str) -> String {
     let names = |column: &str| only.sql.contains(column) || key.contains(column);
-    let head = if names("h.updated_at_ms") { HEAD } else { "" };
+    let change = if names("t.updated_at_ms") { CHANGE } else { "" };
     let is_about_leg = names("l.amount_minor") || names("l.released_minor");
     let leg = if is_about_leg { PRIMARY_LEG } else { "" };
-    format!("from payment p {head} {leg}")
+    format!("from payment p {change} {leg}")
 }
 
 /// Numbers as in [`stage_number`].
@@ -126,8 +129,8 @@ const STAGE: &str = "case when p.fault_code is not null then 1
         and c.payment_id = p.payment_id and c.leg_no = 0) then 3
     when l.released_minor > 0 then 4 else 2 end";
 
-const ANY_REFUND: &str = "exists (select 1 from refund r where r.merchant_id = p.merchant_id
-    and r.payment_id = p.payment_id)";
+const ANY_REFUND: &str = "exists (select 1 from payment_head n where n.merchant_id = p.merchant_id
+    and n.payment_id = p.payment_id and n.newest_refund is not null)";
 
 const ANY_CARD: &str = "exists (select 1 from leg g where g.merchant_id = p.merchant_id
     and g.payment_id = p.payment_id and g.leg_no > 0)";
@@ -177,8 +180,8 @@ fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Condition
     only.whether(filter.has_gift_cards, ANY_CARD);
     only.maybe("p.created_at_ms >= ?", filter.created_from_ms);
     only.maybe("p.created_at_ms < ?", filter.created_until_ms);
-    only.maybe("h.updated_at_ms >= ?", filter.updated_from_ms);
-    only.maybe("h.updated_at_ms < ?", filter.updated_until_ms);
+    only.maybe("t.updated_at_ms >= ?", filter.updated_from_ms);
+    only.maybe("t.updated_at_ms < ?", filter.updated_until_ms);
     only.maybe("l.amount_minor >= ?", filter.amount_from);
     only.maybe("l.amount_minor <= ?", filter.amount_until);
     only
@@ -200,7 +203,7 @@ pub(super) fn payment_ids(
                 only.add(&row, [Given::Integer(at_ms), after]);
             }
             Sort::Updated => {
-                let row = format!("(h.updated_at_ms, h.payment_id) {compare} (?, ?)");
+                let row = format!("(t.updated_at_ms, t.payment_id) {compare} (?, ?)");
                 only.add(&row, [Given::Integer(at_ms), after]);
             }
         }
@@ -208,7 +211,7 @@ pub(super) fn payment_ids(
     let key = match filter.sort {
         Sort::Id => format!("p.payment_id {order}"),
         Sort::Created => format!("p.created_at_ms {order}, p.payment_id {order}"),
-        Sort::Updated => format!("h.updated_at_ms {order}, h.payment_id {order}"),
+        Sort::Updated => format!("t.updated_at_ms {order}, t.payment_id {order}"),
     };
     let sql = format!(
         "-- payment_ids
@@ -243,9 +246,13 @@ pub(super) fn refunds(
     filter: &RefundFilter,
 ) -> Result<Vec<RefundView>> {
     let mut only = Conditions::of("r.merchant_id = ?", merchant);
-    only.maybe("r.payment_id = ?", filter.payment.map(|id| bytes(id.bits())));
+    if let Some(payment) = filter.payment {
+        of_payments(&mut only, merchant, ("h.payment_id = ?", bytes(payment.bits())));
+    }
+    if let Some(order) = filter.order.clone() {
+        of_payments(&mut only, merchant, (OF_ORDER, Given::Text(order)));
+    }
     only.maybe("p.customer = ?", filter.customer.clone());
-    only.maybe("p.order_ref = ?", filter.order.clone());
     only.maybe("p.connector = ?", filter.connector.clone());
     only.among("p.currency", filter.currencies.iter().cloned().map(Given::Text).collect());
     only.maybe("r.external_identifier = ?", filter.external_identifier.clone());
@@ -279,11 +286,31 @@ pub(super) fn refunds(
     let time = if is_by_time { format!("r.updated_at_ms {order},") } else { String::new() };
     let sql = format!(
         "-- list_refunds
-        {REFUND_COLUMNS} {} order by {time} r.refund_id {order} limit {}",
+        {REFUND_COLUMNS} from refund r {REFUND_JOINS} {} order by {time} r.refund_id {order} limit {}",
         only.sql,
         filter.limit.min(PAGE_MAX),
     );
     connection.query_rare(&sql, &only.params(), |row| refund_view(merchant, row))
+}
+
+const OF_ORDER: &str = "h.payment_id in (select n.payment_id from payment n
+    where n.merchant_id = h.merchant_id and n.order_ref = ?)";
+
+/// Only refunds of some payments, found from their heads on ([`super::super::story`]).
+fn of_payments(only: &mut Conditions, merchant: MerchantId, (which, value): (&str, Given)) {
+    let merchant = bytes(merchant.bits());
+    let sql = format!(
+        "r.refund_id in (
+            with recursive own (refund_id, previous_refund) as (
+                select n.refund_id, n.previous_refund from payment_head h cross join refund n
+                where h.merchant_id = ? and {which}
+                    and n.merchant_id = h.merchant_id and n.refund_id = h.newest_refund
+                union all
+                select n.refund_id, n.previous_refund from own o cross join refund n
+                where n.merchant_id = ? and n.refund_id = o.previous_refund)
+            select refund_id from own)"
+    );
+    only.add(&sql, [merchant.clone(), value, merchant]);
 }
 
 /// The rule of [`RefundView::people_since_ms`], for a store.

@@ -11,8 +11,9 @@ use requite_core::refund::Status;
 use requite_core::schedule;
 
 use super::super::book::{currency, fault_of, minor, status};
+use super::super::story::{OWN_OF_ALL, STORY};
 use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, params};
-use super::{REFUND_COLUMNS, refund_view};
+use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
 use crate::command::RefundRef;
 use crate::event::Kind;
 use crate::read::{
@@ -132,29 +133,18 @@ fn views(connection: Sql<'_>, at: Moment<'_>) -> Result<Vec<PaymentView>> {
     Ok(found.collect())
 }
 
-/// What the payment's own row and its newest event tell; what hangs on them is left empty.
+/// What the payment's own row and its head tell; what hangs on them is left empty.
 ///
-/// It changed at the time of the event itself, or while nothing but its registration happened at the
-/// payment's own time: the time by which lists are ordered. Captures of a registration have no operation
-/// row.
 fn heads(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<PaymentView>> {
     let sql = "-- payment_view
         select p.payment_id, p.currency, p.exponent, p.connector, p.connector_payment,
             p.external_identifier, p.order_ref, p.customer, p.description, p.profile,
             p.created_at_ms, p.cancelled_at_ms, p.fault_code, p.fault_text,
-            case when h.seq < ?2 then h.seq else ?2 end,
-            case when e.kind > 2 or e.at_ms > f.at_ms or (e.kind = 2 and o.seq is not null)
-                then e.at_ms else p.created_at_ms end
+            h.seq, h.updated_at_ms
         from payment p
         join payment_head h on h.merchant_id = p.merchant_id and h.payment_id = p.payment_id
-        left join event e on e.merchant_id = p.merchant_id and e.payment_id = p.payment_id
-            and e.seq = case when h.seq < ?2 then h.seq else ?2 end
-        left join event f on f.merchant_id = p.merchant_id and f.payment_id = p.payment_id
-            and f.seq = 1
-        left join operation o on o.merchant_id = e.merchant_id and o.payment_id = e.payment_id
-            and o.seq = e.seq
         where p.merchant_id = ?1 and p.payment_id in (?3, ...)";
-    at.gather(connection, sql, |row| {
+    let mut heads = at.gather(connection, sql, |row| {
         Ok(PaymentView {
             merchant: at.merchant,
             id: PaymentId::new(id(row, 0)?),
@@ -177,7 +167,36 @@ fn heads(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<PaymentView>> {
             cancelled_at_ms: row.get(11)?,
             seq: row.get(14)?,
         })
-    })
+    })?;
+    for head in heads.0.values_mut().flatten() {
+        if let Some(seq) = at.as_of.filter(|seq| *seq < head.seq) {
+            head.updated_at_ms = updated_at(connection, head, seq)?;
+            head.seq = seq;
+        }
+    }
+    Ok(heads)
+}
+
+/// When a payment had last changed when its event of this number was the newest.
+///
+/// It changed at the time of the event itself, or while nothing but its registration happened at the
+/// payment's own time: the time by which lists are ordered. Captures of a registration have no operation
+/// row.
+fn updated_at(connection: Sql<'_>, of: &PaymentView, seq: u32) -> Result<i64> {
+    let sql = format!(
+        "-- updated_at
+        {STORY}
+        select e.kind > 2 or e.at_ms > (select f.at_ms from event f
+                where f.merchant_id = ?1 and f.about = ?2 and f.seq = 1)
+            or (e.kind = 2 and exists (select 1 from operation p
+                where p.merchant_id = ?1 and p.payment_id = ?2 and p.seq = ?3)), e.at_ms
+        from story s cross join event e
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2 and e.seq = ?3"
+    );
+    let key = params![blob(of.merchant.bits()), blob(of.id.bits()), seq];
+    let told = connection
+        .find(&sql, key, |row| Ok(if row.get(0)? { row.get(1)? } else { of.created_at_ms }))?;
+    Ok(told.unwrap_or(of.created_at_ms))
 }
 
 /// What amendments put in place of what was registered.
@@ -204,15 +223,15 @@ fn amended(connection: Sql<'_>, at: Moment<'_>) -> Result<HashMap<PaymentId, Ame
 }
 
 fn operations(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<OperationView>> {
-    // Kinds 4 (refund), 7 (amended), 8 (resolved) and 9 (cancel asked) are told elsewhere.
+    // Kind 7 (amended) is told elsewhere, as is what is about refunds.
     let sql = "-- operations
-        select e.payment_id, e.seq, e.kind, e.subject, e.amount_minor, e.fault_code, e.fault_text,
+        select e.payment_id, e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.fault_code, e.fault_text,
             e.actor, e.at_ms, o.kind, o.face, coalesce(o.is_final, 0), o.given_id,
             o.external_identifier, o.reference_day, o.reference_no
         from event e left join operation o on o.merchant_id = e.merchant_id
             and o.payment_id = e.payment_id and o.seq = e.seq
-        where e.merchant_id = ?1 and e.seq <= ?2 and e.payment_id in (?3, ...)
-            and e.kind not in (4, 7, 8, 9)
+        where e.merchant_id = ?1 and e.seq <= ?2 and e.about in (?3, ...)
+            and e.payment_id = e.about and e.kind <> 7
         order by e.payment_id, e.seq";
     at.gather(connection, sql, |row| {
         let told = match Kind::from_number(row.get(2)?) {
@@ -252,8 +271,9 @@ fn aliases(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<String>> {
 fn refunds_of(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<RefundView>> {
     let sql = format!(
         "-- refunds_of
-        {REFUND_COLUMNS}
-        where r.merchant_id = ?1 and r.asked_seq <= ?2 and r.payment_id in (?3, ...)
+        {OWN_OF_ALL}
+        {REFUND_COLUMNS} from own cross join refund r {REFUND_JOINS}
+        where r.merchant_id = ?1 and r.refund_id = own.refund_id and r.asked_seq <= ?2
         order by r.payment_id, r.asked_seq"
     );
     let mut gathered = Gathered(HashMap::new());
@@ -275,15 +295,20 @@ fn as_they_were(
     at: Moment<'_>,
     refunds: &mut Gathered<RefundView>,
 ) -> Result<()> {
-    let sql = "-- refund_events
-        select subject, status, psp_refund, fault_code, fault_text, at_ms from event
-        where merchant_id = ?1 and seq <= ?2 and payment_id in (?3, ...) and kind = 4
-        order by payment_id, seq";
+    let sql = format!(
+        "-- refund_events
+        {OWN_OF_ALL}
+        select e.about, e.status, e.psp_refund, e.fault_code, e.fault_text, e.at_ms
+        from own cross join event e
+        where e.merchant_id = ?1 and e.about = own.refund_id and e.payment_id = own.payment_id
+            and e.seq <= ?2 and e.kind = 4
+        order by e.payment_id, e.seq"
+    );
     let all = refunds.0.values_mut().flatten();
     let mut places: HashMap<u128, &mut RefundView> =
         all.map(|refund| (refund.id.bits(), refund)).collect();
     places.values_mut().for_each(|refund| forget(refund));
-    at.each(connection, sql, |row| match places.get_mut(&id(row, 0)?) {
+    at.each(connection, &sql, |row| match places.get_mut(&id(row, 0)?) {
         Some(refund) => retell(refund, row),
         None => Ok(()),
     })
@@ -297,12 +322,12 @@ pub(super) fn refund_as_of(
 ) -> Result<Option<RefundOfPayment>> {
     let sql = format!(
         "-- refund_of_payment
-        {REFUND_COLUMNS}
+        {REFUND_COLUMNS} from refund r {REFUND_JOINS}
         where r.merchant_id = ?1 and r.refund_id = ?2 and r.payment_id = ?3"
     );
     let (merchant, payment) = (blob(of.merchant.bits()), blob(of.payment.bits()));
-    let subject = blob(of.refund.bits());
-    let found = connection.find(&sql, params![merchant, subject, payment], |row| {
+    let refund_id = blob(of.refund.bits());
+    let found = connection.find(&sql, params![merchant, refund_id, payment], |row| {
         let names = (row.get::<Option<String>>(39)?, row.get::<Option<String>>(40)?);
         Ok((refund_view(of.merchant, row)?, row.get::<u32>(27)?, names))
     })?;
@@ -315,10 +340,10 @@ pub(super) fn refund_as_of(
     if let Some(seq) = as_of {
         forget(&mut refund);
         let sql = "-- events_of_refund
-            select subject, status, psp_refund, fault_code, fault_text, at_ms from event
-            where merchant_id = ?1 and payment_id = ?2 and seq between ?3 and ?4 and kind = 4
-                and subject = ?5 order by seq";
-        let events = params![merchant, payment, asked_seq, seq, subject];
+            select about, status, psp_refund, fault_code, fault_text, at_ms from event
+            where merchant_id = ?1 and about = ?2 and payment_id = ?3 and seq <= ?4 and kind = 4
+            order by seq";
+        let events = params![merchant, refund_id, payment, seq];
         connection.each(sql, events, |row| retell(&mut refund, row))?;
     }
     let at = Moment { merchant: of.merchant, payments: &[of.payment], as_of };
@@ -430,12 +455,14 @@ fn given_back(
     if succeeded.is_empty() {
         return Ok(given);
     }
-    let sql = "-- parts
-        select r.payment_id, a.refund_id, a.capture_id, a.amount_minor
-        from refund r join allocation a on a.merchant_id = r.merchant_id
-            and a.refund_id = r.refund_id
-        where r.merchant_id = ?1 and r.payment_id in (?3, ...)";
-    at.each(connection, sql, |row| {
+    let sql = format!(
+        "-- parts
+        {OWN_OF_ALL}
+        select own.payment_id, a.refund_id, a.capture_id, a.amount_minor
+        from own cross join allocation a
+        where a.merchant_id = ?1 and a.refund_id = own.refund_id"
+    );
+    at.each(connection, &sql, |row| {
         if succeeded.contains(&id(row, 1)?) {
             let of = (PaymentId::new(id(row, 0)?), CaptureId::new(id(row, 2)?));
             let sum = given.entry(of).or_default();
