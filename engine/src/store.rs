@@ -225,6 +225,7 @@ pub struct AttemptOutcome {
 #[derive(Clone, Debug)]
 pub struct JournalLine {
     pub merchant: MerchantId,
+    pub payment: PaymentId,
     /// The event that it belongs to: what that is [about](Event::about), and its number.
     pub about: u128,
     pub seq: u32,

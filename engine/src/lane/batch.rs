@@ -408,6 +408,7 @@ impl<'a> Batch<'a> {
         touched.balances.extend(entries.iter().map(|entry| entry.capture));
         let lines = entries.iter().zip(0_u32..).map(|(entry, line)| JournalLine {
             merchant: of.0,
+            payment: of.1,
             about: event.about(),
             seq: event.seq,
             line,

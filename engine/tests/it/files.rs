@@ -61,15 +61,8 @@ fn a_second_process_may_write_while_the_lane_does() {
     sqlite::reads(&bench.place.path()).expect("readable");
 }
 
-/// A store of the first schema, with a payment, its refund and a key, is brought up to date and goes on.
-#[test]
-fn an_older_store_is_brought_up_to_date() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("old.db");
-    let old = rusqlite::Connection::open(&path).expect("a file");
-    old.execute_batch(include_str!("../../migrations/sqlite/0001_first.sql")).expect("its schema");
-    old.execute_batch(
-        "pragma user_version = 1; pragma application_id = 1919250805;
+/// A payment with a capture, two refunds, and keys, as the first program wrote them.
+const OF_THE_FIRST: &str = "pragma user_version = 1; pragma application_id = 1919250805;
         insert into payment (merchant_id, payment_id, currency, exponent, connector, profile,
             fingerprint, created_at_ms)
         values (x'00000000000000000000000000000001', x'00000000000000000000000000000007', 'USD',
@@ -123,9 +116,16 @@ fn an_older_store_is_brought_up_to_date() {
         insert into api_key (merchant_id, key_id, face, created_at_ms)
         values (x'00000000000000000000000000000001', zeroblob(16), 'mpg', 5);
         insert into key_lookup (lookup, merchant_id, key_id)
-        values (zeroblob(32), x'00000000000000000000000000000001', zeroblob(16));",
-    )
-    .expect("written by the first program");
+        values (zeroblob(32), x'00000000000000000000000000000001', zeroblob(16));";
+
+/// A store of the first schema, with a payment, its refund and a key, is brought up to date and goes on.
+#[test]
+fn an_older_store_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("old.db");
+    let old = rusqlite::Connection::open(&path).expect("a file");
+    old.execute_batch(include_str!("../../migrations/sqlite/0001_first.sql")).expect("its schema");
+    old.execute_batch(OF_THE_FIRST).expect("written by the first program");
     drop(old);
     drop(Sqlite::open(&path, Open::Existing).expect("brought up to date"));
     drop(Sqlite::open(&path, Open::Existing).expect("and left alone from then on"));

@@ -258,7 +258,7 @@ fn insert_journal(session: &mut Session<'_>, journal: &[JournalLine]) -> Result<
         insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
             amount_minor)
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)";
-    let rows = journal.iter().map(|JournalLine { merchant, about, seq, line, entry }| {
+    let rows = journal.iter().map(|JournalLine { merchant, about, seq, line, entry, .. }| {
         row![
             merchant.bits(),
             *about,

@@ -124,7 +124,7 @@ fn journal(
     );
     let line = |row: &Row<'_>| {
         let (entry, about) = (book::entry(row)?, id(row, 6)?);
-        Ok(JournalLine { merchant, about, seq: row.get(0)?, line: row.get(1)?, entry })
+        Ok(JournalLine { merchant, payment, about, seq: row.get(0)?, line: row.get(1)?, entry })
     };
     let key = params![blob(merchant.bits()), blob(payment.bits())];
     connection.query(&sql, key, line)
