@@ -38,12 +38,12 @@ pub struct Wanted {
     pub psp_refunds: BTreeSet<(MerchantId, PaymentId, String)>,
     /// Those of them that were made elsewhere ([`crate::command::EXTERNAL`]).
     pub externals: BTreeSet<(MerchantId, PaymentId, String)>,
-    /// Payments whose open refunds that the PSP has given no id yet are looked at, at most
-    /// [`NAMELESS_MAX`].
+    /// Payments whose open refunds are looked at that the PSP has given no id yet, and those that are
+    /// unknown: at most [`NAMELESS_MAX`].
     pub nameless: BTreeSet<(MerchantId, PaymentId)>,
 }
 
-/// Open refunds without an id at the PSP that are looked at for one notice.
+/// Open refunds without an id at the PSP, or unknown, that are looked at for one notice or question.
 pub const NAMELESS_MAX: u32 = 256;
 
 /// What a batch sees. Refunds that a found key stands for are loaded as well.

@@ -45,10 +45,12 @@ pub enum Bug {
     LateCall,
     /// A node that starts takes all calls under way for its own, which died with it.
     RecoverAsIfAlone,
+    /// A cancellation without an answer is taken for one that was carried out.
+    LostCancelIsDone,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Bug); 18] = [
+    pub const ALL: [(&'static str, Bug); 19] = [
         ("call-before-commit", Bug::CallBeforeCommit),
         ("answer-before-commit", Bug::AnswerBeforeCommit),
         ("unknown-is-failed", Bug::UnknownIsFailed),
@@ -67,6 +69,7 @@ impl Bug {
         ("deaf-to-others", Bug::DeafToOthers),
         ("late-call", Bug::LateCall),
         ("recover-as-if-alone", Bug::RecoverAsIfAlone),
+        ("lost-cancel-is-done", Bug::LostCancelIsDone),
     ];
 
     /// The climate in which it shows; `None`: any.
@@ -75,6 +78,7 @@ impl Bug {
             Bug::BelievedNotice => Climate::LyingPsp,
             Bug::ForgetPost | Bug::NobodyRules => Climate::RepeatPsp,
             Bug::LateCall | Bug::RecoverAsIfAlone => Climate::Nodes,
+            Bug::LostCancelIsDone => Climate::Doubts,
             _ => Climate::Mixed,
         }
     }

@@ -27,7 +27,7 @@ const FAULTS_FROM: u64 = 50_000;
 const MOVES_FROM: u64 = 900_000;
 
 /// Faults that must have struck, by group and name.
-const FAULTS: [(&str, &str); 53] = [
+const FAULTS: [(&str, &str); 61] = [
     ("transaction", "load fails"),
     ("transaction", "save fails"),
     ("transaction", "constraint broken"),
@@ -81,6 +81,14 @@ const FAULTS: [(&str, &str); 53] = [
     ("crash", "while another met it"),
     ("transaction", "committed, read back"),
     ("PSP", "deadline passed without an answer"),
+    ("PSP", "cancelled when it was asked to"),
+    ("PSP", "refused to cancel"),
+    ("command", "cancellation refused"),
+    ("cancellation", "requires_action"),
+    ("doubt", "heard of, asked on"),
+    ("doubt", "time is over"),
+    ("doubt", "then accepted"),
+    ("doubt", "then refused"),
 ];
 
 /// Moves that the states allow and that no run makes, with the reason.
@@ -206,6 +214,8 @@ fn summary(out: &mut dyn Write, sum: &Sum) -> Result<()> {
         "PSP",
         "notice",
         "people",
+        "cancellation",
+        "doubt",
         "node",
         "clock",
         "sweep",

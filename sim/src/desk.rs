@@ -39,13 +39,28 @@ pub struct Ticket {
     pub message: Option<u64>,
     /// Which of the PSP's refunds a notice is about.
     pub at_psp: Option<usize>,
+    /// The refund that somebody wants cancelled.
+    pub cancels: Option<RefundRef>,
+    /// A question on behalf of a refund that waits for it, which is then decided.
+    pub doubted: Option<Doubted>,
+    /// It was proposed first, and what was unknown was asked after.
+    pub is_decided_after_doubt: bool,
+}
+
+/// A refund that is in doubt, and until when it waits for clarity.
+#[derive(Clone, Debug)]
+pub struct Doubted {
+    pub request: Box<RefundRequest>,
+    pub until_ms: i64,
 }
 
 impl Ticket {
     /// May it be answered later than by the step that took it?
     pub fn may_wait(&self) -> bool {
         match &self.expected {
-            Some(Expected::Heard(_)) => !self.has_failed,
+            Some(Expected::Heard(_) | Expected::Clarifies(_) | Expected::CancelAsked(_)) => {
+                !self.has_failed
+            }
             _ => {
                 let waits = self.request.as_ref().is_some_and(|r| r.wait == Wait::Outcome);
                 waits && !self.has_failed && self.awaits().is_some()
@@ -53,8 +68,26 @@ impl Ticket {
         }
     }
 
+    /// The refund that it is about, for whoever has waited long enough.
+    pub fn refund(&self) -> Option<RefundRef> {
+        let asked = self.request.as_ref().map(|request| RefundRef {
+            merchant: request.merchant,
+            payment: request.payment,
+            refund: request.ask.refund,
+        });
+        asked.or(self.cancels)
+    }
+
+    /// When its patience is over.
+    pub fn ends_at_ms(&self) -> Option<i64> {
+        self.expires_at_ms.or_else(|| Some(self.doubted.as_ref()?.until_ms))
+    }
+
     /// The refund whose outcome it waits for.
     pub fn awaits(&self) -> Option<RefundRef> {
+        if let Some(Expected::CancelAsked(refund)) = &self.expected {
+            return Some(*refund);
+        }
         let request = self.request.as_ref()?;
         match self.expected.as_ref()? {
             Expected::Refund(Verdict::Accept) => Some(RefundRef {

@@ -149,10 +149,16 @@ impl World {
             if let (Some(request), true) = (&ticket.request, may_say_so) {
                 self.keep_for_repeat(request);
             }
+            if may_say_so {
+                self.decide_doubted(ticket, "the store failed");
+            }
             return hold(may_say_so, "the store did not fail");
         }
         hold(!ticket.has_failed, "answered before the commit")?;
         let expected = ticket.expected.as_ref().ok_or("answered before it was decided")?;
+        if let Some(checked) = self.check_doubt(ticket, (expected, result)) {
+            return checked;
+        }
         match (expected, result) {
             (Expected::Refund(verdict), _) => self.check_refund(ticket, (verdict, result), awaited),
             (Expected::Registered(should_be), Ok(Reply::Registered(is))) => {
@@ -171,19 +177,60 @@ impl World {
             (Expected::Noticed(should_be), Ok(Reply::Noticed(is))) => {
                 hold(should_be == is, "a notice came to something else")
             }
-            (Expected::Heard(refund), Ok(Reply::Noticed(is))) => {
+            (Expected::Heard(refund) | Expected::Clarifies(refund), Ok(Reply::Noticed(is))) => {
                 let may_be = [
                     Noticed::Settled(*refund),
                     Noticed::Known(*refund),
                     Noticed::Later(Obstacle::NoAnswer),
                 ];
-                hold(may_be.contains(is), "what was asked about came to something else")
+                hold(may_be.contains(is), "what was asked about came to something else")?;
+                if ticket.doubted.is_some() {
+                    self.ask_on(ticket);
+                }
+                Ok(())
             }
             (Expected::Resolved(should_be), Ok(Reply::Resolved(is))) => {
                 hold(should_be == is, "a person's word came to something else")
             }
             _ => Err(String::from("another answer")),
         }
+    }
+
+    /// Answers about what is unknown, and to cancellations. `None`: it is another one's.
+    fn check_doubt(
+        &mut self,
+        ticket: &Ticket,
+        (expected, result): (&Expected, &Result_),
+    ) -> Option<Result<(), String>> {
+        Some(match (expected, result) {
+            (Expected::Doubtful | Expected::Refund(Verdict::Either(..)), Ok(Reply::Doubtful)) => {
+                self.ask_after_what_is_unknown(ticket);
+                Ok(())
+            }
+            (Expected::Noted, Ok(Reply::Noted)) => {
+                self.decide_doubted(ticket, "all is known that can be");
+                Ok(())
+            }
+            (Expected::Noticed(Noticed::Later(_)), Ok(Reply::Noticed(is)))
+                if ticket.doubted.is_some() =>
+            {
+                self.ask_on(ticket);
+                hold(matches!(is, Noticed::Later(_)), "the call was not made")
+            }
+            (Expected::NotCancelled(should_be), Ok(Reply::NotCancelled(is))) => {
+                hold(should_be == is, "a cancellation came to something else")
+            }
+            (Expected::Cancelled(refund), Ok(Reply::Refund(reply))) => {
+                let is_it = reply.refund == *refund && reply.status == Status::Voided;
+                hold(is_it, "it was cancelled before").and_then(|()| self.check_as_of(reply))
+            }
+            (Expected::CancelAsked(refund), Ok(Reply::Refund(reply))) => {
+                self.tally.add("cancellation", reply.status.word());
+                let is_it = reply.refund == *refund && !reply.is_replay;
+                hold(is_it, "another refund").and_then(|()| self.check_as_of(reply))
+            }
+            _ => return None,
+        })
     }
 
     fn check_refund(
@@ -193,6 +240,10 @@ impl World {
         awaited: &BTreeMap<RefundRef, usize>,
     ) -> Result<(), String> {
         self.tally.add("answer", verdict_word(verdict, result));
+        if ticket.is_decided_after_doubt {
+            let word = if result.is_ok() { "then accepted" } else { "then refused" };
+            self.tally.add("doubt", word);
+        }
         match (verdict, result) {
             (Verdict::Either(joined, refusal), _) => {
                 let refused = Verdict::Refuse(refusal.clone());
@@ -231,13 +282,16 @@ impl World {
         let kept = self.model.refunds.get(&reply.refund);
         let kept = kept.ok_or("R1: a refund that is not there")?;
         self.acked.add(reply.refund, kept.amount);
-        if let Some(seq) = reply.as_of {
-            let status = self.model.status_as_of(reply.refund, seq);
-            hold(status == Some(reply.status), "its history has another status")?;
-            self.shown.show(reply.refund, seq)?;
-        }
+        self.check_as_of(reply)?;
         let request = ticket.request.as_ref().expect("refunds are asked for by requests");
         self.model.tell(request, reply.refund, (reply.as_of, reply.status))
+    }
+
+    fn check_as_of(&mut self, reply: &RefundReply) -> Result<(), String> {
+        let Some(seq) = reply.as_of else { return Ok(()) };
+        let status = self.model.status_as_of(reply.refund, seq);
+        hold(status == Some(reply.status), "its history has another status")?;
+        self.shown.show(reply.refund, seq)
     }
 
     // --- Books ---
@@ -421,6 +475,8 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
         Command::Book(request) => format!("{:?} {:?}", request.booking, request.amount),
         Command::Amend(_) => String::from("amend"),
         Command::Refund(request) | Command::Propose(request) => {
+            let is_proposed = matches!(command, Command::Propose(_));
+            let what = if is_proposed { "propose" } else { "refund" };
             let refund = request.ask.refund.bits() & 0xFFFF_FFFF;
             let of = request.payment.bits() & 0xFFFF_FFFF;
             let keys = request
@@ -430,7 +486,7 @@ pub fn line(now_ms: i64, command: &Command, number: Option<u64>) -> String {
             let keys: Vec<String> = keys.collect();
             let Ask { amount, target, .. } = &request.ask;
             let face = &request.details.face;
-            format!("refund {refund:08x} of {of:08x} {amount:?} {target:?} {face} {keys:?}")
+            format!("{what} {refund:08x} of {of:08x} {amount:?} {target:?} {face} {keys:?}")
         }
         Command::Settle { refund, finding } => {
             let outcome = finding.outcome.word();
@@ -487,6 +543,11 @@ pub fn word(expected: &Expected) -> &'static str {
         Expected::Heard(_) => "notice, asked about",
         Expected::Resolved(_) => "person's word, refused",
         Expected::Ruled => "person's word",
+        Expected::Doubtful => "refund in doubt",
+        Expected::Clarifies(_) => "what is unknown, asked after",
+        Expected::NotCancelled(_) => "cancellation refused",
+        Expected::Cancelled(_) => "cancellation, done before",
+        Expected::CancelAsked(_) => "cancellation",
         Expected::Noted => "news",
     }
 }

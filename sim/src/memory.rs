@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::payment::Payment;
+use requite_core::refund::{Refund, Status};
 use requite_core::schedule;
 use requite_engine::audit::{History, Report};
 use requite_engine::command::{RefundRef, Registration};
@@ -132,7 +133,8 @@ impl Tables {
         }
         for of in &wanted.nameless {
             let open = self.refunds_of(*of).filter(|(_, record)| {
-                record.refund.status.is_open() && record.refund.psp_refund.is_none()
+                let Refund { status, psp_refund, .. } = &record.refund;
+                status.is_open() && (psp_refund.is_none() || *status == Status::Unknown)
             });
             refunds.extend(open.map(|(key, _)| *key).take(NAMELESS_MAX as usize));
         }

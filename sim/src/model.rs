@@ -13,13 +13,14 @@ use requite_core::money::{MINOR_MAX, Minor};
 use requite_core::refund::Status;
 use requite_core::schedule;
 use requite_engine::command::{
-    Booking, BookingRequest, Command, Noticed, Reason, RefundRef, RefundRequest, Registered,
-    Registration, Resolved,
+    Booking, BookingRequest, Command, NotCancelled, Noticed, Reason, RefundRef, RefundRequest,
+    Registered, Registration, Resolved,
 };
 use requite_engine::event::{Event, Kind};
 use requite_engine::key::{KEY_LIFE_MS, Key, KeyOutcome, Lifetime, UNTOLD_LIFE_MS};
 use requite_engine::store::{Changes, RefundRecord};
 
+mod doubt;
 mod news;
 mod notice;
 
@@ -86,6 +87,8 @@ pub struct Kept {
     pub is_external: bool,
     /// When the newest notice that was believed says it happened.
     heard_ms: Option<i64>,
+    /// When it was accepted.
+    asked_ms: i64,
 }
 
 /// What a key stands for.
@@ -139,6 +142,15 @@ pub enum Expected {
     Resolved(Resolved),
     /// A person's word that is on the books.
     Ruled,
+    /// A proposed refund that would fit if money that open ones hold came free.
+    Doubtful,
+    /// What is unknown is looked up, this refund first: answered with what that finds.
+    Clarifies(RefundRef),
+    NotCancelled(NotCancelled),
+    /// It was cancelled before.
+    Cancelled(RefundRef),
+    /// The PSP is asked to cancel it: answered with how it stands then.
+    CancelAsked(RefundRef),
     Noted,
 }
 
@@ -243,6 +255,12 @@ impl Model {
             Command::Book(request) => self.book(request),
             Command::Amend(_) => Expected::Noted,
             Command::Refund(request) => Expected::Refund(self.refund(request)),
+            Command::Propose(request) if self.is_doubtful(request) => Expected::Doubtful,
+            Command::Propose(request) => Expected::Refund(self.refund(request)),
+            Command::Clarify { merchant, payment, at_ms } => {
+                self.clarify((*merchant, *payment), *at_ms)
+            }
+            Command::Cancel(request) => self.cancel(request),
             Command::Settle { refund, finding } => {
                 self.settle(*refund, finding);
                 Expected::Noted
@@ -253,12 +271,7 @@ impl Model {
             }
             Command::Notice(notice) => self.notice(notice),
             Command::Resolve(request) => self.resolve(request),
-            // No client of the simulation proposes, asks for clarity, or cancels.
-            Command::Propose(_)
-            | Command::Cancel(_)
-            | Command::Clarify { .. }
-            | Command::Expire { .. }
-            | Command::Learn { .. } => Expected::Noted,
+            Command::Expire { .. } | Command::Learn { .. } => Expected::Noted,
         }
     }
 
@@ -558,6 +571,7 @@ impl Model {
             psp_refund: None,
             is_external: false,
             heard_ms: None,
+            asked_ms: request.ask.at_ms,
         };
         if status.is_open() {
             self.open.insert(refund);

@@ -333,7 +333,7 @@ impl Psp {
     fn is_called(&self, refund: RefundRef, is_send: bool, now_ms: i64) -> bool {
         let newest = self.newest.get(&refund).map(|id| &self.calls[id]);
         newest.is_some_and(|call| {
-            let are_questions = !is_send && call.instruction.kind == CallKind::LookUp;
+            let are_questions = !is_send && call.instruction.kind != CallKind::Send;
             if are_questions && self.generations.len() > 1 {
                 return false;
             }
@@ -447,7 +447,7 @@ impl Psp {
             CallKind::LookUp if self.policy.recourse == Recourse::LookUp => {
                 self.look_up(rng, tally, (&call, at_ms))
             }
-            CallKind::Cancel => self.look_up(rng, tally, (&call, at_ms)),
+            CallKind::Cancel => self.cancel(rng, tally, (&call, at_ms)),
             CallKind::Send | CallKind::LookUp => self.act(rng, tally, (&call, at_ms)),
         };
         let outcome = self.as_proof(&call, outcome);
@@ -620,6 +620,23 @@ impl Psp {
         tally
             .add("PSP", if found.is_some() { "look-up found it" } else { "look-up found nothing" });
         found.map_or(Outcome::Absent, Execution::outcome)
+    }
+
+    /// What waits for the customer is cancelled. A refusal is looked up at once, as the connector does.
+    fn cancel(&mut self, rng: &mut Rng, tally: &mut Tally, (call, at_ms): (&Call, i64)) -> Outcome {
+        let named = call.instruction.psp_refund.as_deref().and_then(|name| self.named(name));
+        match named.filter(|at| self.executions[*at].state == State::Action) {
+            Some(at) => {
+                tally.add("PSP", "cancelled when it was asked to");
+                self.decide(at, State::Voided);
+                self.notice(rng, tally, (at, at_ms));
+                self.executions[at].outcome()
+            }
+            None => {
+                tally.add("PSP", "refused to cancel");
+                self.look_up(rng, tally, (call, at_ms))
+            }
+        }
     }
 
     /// Faults stop: from here on every call is answered at once and truthfully.

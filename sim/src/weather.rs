@@ -43,12 +43,15 @@ pub enum Climate {
     LongTimes,
     /// It cannot be asked: the same is sent again, and notices and people tell what became of it.
     RepeatPsp,
+    /// Hardly an answer to a refund's call comes, and shops ask for the rest meanwhile. Many refunds wait
+    /// for the customer, and people want them cancelled.
+    Doubts,
     /// Several processes with several lanes each over one store: they meet, die, and stand still.
     Nodes,
 }
 
 impl Climate {
-    pub const ALL: [(&'static str, Climate); 14] = [
+    pub const ALL: [(&'static str, Climate); 15] = [
         ("mixed", Climate::Mixed),
         ("lost-answers", Climate::LostAnswers),
         ("many-crashes", Climate::ManyCrashes),
@@ -63,6 +66,7 @@ impl Climate {
         ("long-times", Climate::LongTimes),
         ("repeat-psp", Climate::RepeatPsp),
         ("nodes", Climate::Nodes),
+        ("doubts", Climate::Doubts),
     ];
 
     /// Of a seed: every second run is mixed. Drawn beside the run's own chance, so that a mixed run
@@ -124,6 +128,10 @@ pub struct Weather {
     pub pauses: u64,
     /// Commits whose answer is lost, and that are read back.
     pub reads_back: u64,
+    /// Of a thousand refunds: proposed first, as the server's desk does. The others are decided at once.
+    pub proposes: u64,
+    /// Somebody wants a refund cancelled.
+    pub cancels: u64,
 }
 
 const DOWN_MS: &[i64] = &[0, 5, 300, 5_000, 600_000];
@@ -171,6 +179,8 @@ impl Weather {
             meets: 0,
             pauses: 0,
             reads_back: 0,
+            proposes: 0,
+            cancels: 0,
         }
     }
 
@@ -203,8 +213,13 @@ impl Weather {
             rates.wavers = 300;
             rates.forgets = 100;
         }
+        if climate != Climate::Mixed {
+            self.proposes = 500;
+            self.cancels = 10;
+        }
         match climate {
             Climate::Mixed => {}
+            Climate::Doubts => self.is_doubtful(rates),
             Climate::LostAnswers => {
                 self.is_fine();
                 *rates = Rates { lost_after: 300, ..Rates::default() };
@@ -254,14 +269,23 @@ impl Weather {
                 self.tries_again = 200;
                 self.loses_answers = 80;
             }
-            Climate::ClockJumps => {
-                self.clock_jumps = 40;
-                self.dies_idle = 10;
-            }
+            Climate::ClockJumps => (self.clock_jumps, self.dies_idle) = (40, 10),
             Climate::LongTimes => self.long_waits = 200,
             Climate::Nodes => self.has_nodes(),
             Climate::RepeatPsp => self.cannot_ask(policy),
         }
+    }
+
+    fn is_doubtful(&mut self, rates: &mut Rates) {
+        self.proposes = 900;
+        self.cancels = 150;
+        self.habits.greed = 500;
+        self.habits.nonsense = 10;
+        rates.lost_before = 100;
+        rates.lost_after = 300;
+        rates.decline = 200;
+        rates.action = 300;
+        rates.for_ever = 20;
     }
 
     fn cannot_ask(&mut self, policy: &mut Policy) {

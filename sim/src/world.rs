@@ -31,6 +31,7 @@ use crate::rng::Rng;
 use crate::tally::{Tally, Trace, Voice};
 use crate::weather::{self, Climate, Weather};
 
+mod doubt;
 mod node;
 mod outside;
 use node::Node;
@@ -247,7 +248,7 @@ impl World {
         let listed = self.list_due_ms();
         let posted = self.post.next_ms(self.wall_ms()).map(|at_ms| at_ms - self.skew_ms);
         let tickets = self.awake().flat_map(|(_, seat)| seat.tickets.values());
-        let expiring = tickets.filter_map(|ticket| ticket.expires_at_ms).min();
+        let expiring = tickets.filter_map(Ticket::ends_at_ms).min();
         let asleep = self.nodes.iter().flat_map(|node| [node.down_until_ms, node.paused_until_ms]);
         let asleep = asleep.flatten().min();
         let asked = self.question_ms();
@@ -283,6 +284,8 @@ impl World {
         self.people_rule();
         self.sweep();
         self.clients_come();
+        self.maybe_cancel();
+        self.doubts_end();
         self.patience_ends();
         let mut awake: Vec<usize> = self.awake().map(|(at, _)| at).collect();
         self.rng.shuffle(&mut awake);
@@ -376,6 +379,11 @@ impl World {
             (Some(Bug::UnknownIsFailed), Outcome::Unknown { fault }) if kind == CallKind::Send => {
                 Outcome::Failed { fault }
             }
+            (Some(Bug::LostCancelIsDone), Outcome::Unknown { fault })
+                if kind == CallKind::Cancel =>
+            {
+                Outcome::Voided { psp_refund: None, fault }
+            }
             (Some(Bug::DeclineIsSuccess), Outcome::Declined { psp_refund, .. }) => {
                 Outcome::Succeeded { psp_refund }
             }
@@ -397,8 +405,9 @@ impl World {
             self.wishes = self.wishes.saturating_sub(1);
             let World { clients, rng, model, .. } = self;
             let command = clients.next(rng, model, wall_ms);
+            let command = self.as_the_desk_asks(command);
             let request = match &command {
-                Command::Refund(request) => Some(request.clone()),
+                Command::Refund(request) | Command::Propose(request) => Some(request.clone()),
                 _ => None,
             };
             let expires = request.as_ref().map(|_| self.now_ms + self.weather.patience_ms);
@@ -423,15 +432,10 @@ impl World {
             let Seat { tickets, queue, .. } = self.seat_at(at);
             for ticket in tickets.values_mut() {
                 let is_over = ticket.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
-                let Some(request) = ticket.request.as_ref().filter(|_| is_over) else {
+                let Some(refund) = ticket.refund().filter(|_| is_over) else {
                     continue;
                 };
                 ticket.expires_at_ms = None;
-                let refund = RefundRef {
-                    merchant: request.merchant,
-                    payment: request.payment,
-                    refund: request.ask.refund,
-                };
                 queue.push_back((Command::Expire { refund }, None));
             }
         }
@@ -597,7 +601,8 @@ impl World {
         self.model.look_at(&changes, is_told || !is_committed);
         for (command, number) in commands {
             let mut expected = is_committed.then(|| self.model.apply(command));
-            if makes_no_calls && matches!(expected, Some(Expected::Heard(_))) {
+            let hears = matches!(expected, Some(Expected::Heard(_) | Expected::Clarifies(_)));
+            if makes_no_calls && hears {
                 let later = Noticed::Later(Obstacle::CallUnderWay);
                 expected = Some(Expected::Noticed(later));
             }

@@ -70,6 +70,25 @@ fn a_refund_in_the_way_is_looked_up_and_the_next_one_is_judged_on_the_truth() {
     }
 }
 
+/// What the PSP had named and does not show any more is unknown like any other.
+#[test]
+fn a_refund_that_vanished_is_asked_after_too() {
+    let mut bench = Bench::with_payment("psp");
+    bench.start(request(1, 8_000));
+    bench.answer(Outcome::Pending { psp_refund: Some("re_1".to_owned()) });
+    let wake = Command::Wake { refund: of(1), at_ms: NOW + 1_010, is_restart: false };
+    bench.ask(wake).expect("noted");
+    bench.answer(Outcome::Absent);
+    assert_eq!(bench.statuses(), [Status::Unknown]);
+    assert_eq!(bench.ask(propose(request(2, 5_000))), Ok(Reply::Doubtful));
+    let heard = clarify(&mut bench, SOON);
+    let call = bench.sent.last().expect("a call was made");
+    assert_eq!((call.kind, call.attempt), (CallKind::LookUp, 3));
+    settle(&mut bench, Outcome::Declined { psp_refund: None, fault: Default::default() }, SOON + 9);
+    assert_eq!(only(&heard), Some(Ok(Reply::Noticed(Noticed::Settled(of(1))))));
+    bench.check();
+}
+
 /// What fits, what is refused for another reason, and what no open refund could make room for, is decided
 /// at once.
 #[test]

@@ -27,11 +27,13 @@ impl Desk {
         if !is_keyed && self.settings().duplicate_guard_ms > 0 {
             request.keys.push(guard(&request, self.settings().duplicate_guard_ms));
         }
-        let request = Box::new(request);
+        let mut request = Box::new(request);
         let reply = self.answered(&request, Command::Propose(request.clone())).await?;
         let reply = match reply {
             Reply::Doubtful => {
                 self.clarify(&request).await;
+                // As of now: a call that was prepared while we waited would come too late to be made.
+                request.ask.at_ms = self.now_ms();
                 self.answered(&request, Command::Refund(request.clone())).await?
             }
             reply => reply,

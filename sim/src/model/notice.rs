@@ -178,6 +178,7 @@ impl Model {
             psp_refund: told,
             is_external: true,
             heard_ms: notice.said_at_ms,
+            asked_ms: at_ms,
         };
         self.refunds.insert(refund, kept);
         if status.is_open() {

@@ -14,7 +14,7 @@ use requite_engine::store::Store;
 
 use super::{Checked, NESTED_MAX, SWEEP_EVERY_MS, SWEEP_MAX, World};
 use crate::bug::Bug;
-use crate::desk::{SharedInbox, Tickets};
+use crate::desk::{SharedInbox, Ticket, Tickets};
 use crate::disk::{Fate, Faulty, SharedTap, tap};
 use crate::judge;
 use crate::psp::{News, Told};
@@ -293,7 +293,9 @@ impl World {
         self.psp.crash(&mut self.rng, &mut self.tally, (seats.clone(), self.now_ms));
         for at in seats.clone() {
             let seat = std::mem::take(self.seat_at(at));
-            for request in seat.tickets.into_values().filter_map(|ticket| ticket.request) {
+            let doubted = |ticket: Ticket| Some(ticket.doubted?.request);
+            let asked = |ticket: Ticket| ticket.request.clone().or_else(|| doubted(ticket));
+            for request in seat.tickets.into_values().filter_map(asked) {
                 self.tally.add("answer", "lost in a crash");
                 self.clients.keep(&request);
             }

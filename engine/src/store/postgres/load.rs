@@ -306,18 +306,20 @@ fn refunds_wanted(
     let sql = "-- nameless_refunds
         select o.merchant_id, o.payment_id, o.refund_id
         from unnest($1, $2, $3) as w (merchant_id, payment_id, max),
-            lateral (with recursive own (refund_id, previous_refund, is_nameless) as (
+            lateral (with recursive own (refund_id, previous_refund, is_wanted) as (
                     select n.refund_id, n.previous_refund,
-                        n.psp_refund is null and n.next_action_at_ms is not null
+                        (n.psp_refund is null or n.status = 6)
+                            and n.next_action_at_ms is not null
                     from payment_head h
                     join refund n on n.merchant_id = h.merchant_id and n.refund_id = h.newest_refund
                     where h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
                     union all
                     select n.refund_id, n.previous_refund,
-                        n.psp_refund is null and n.next_action_at_ms is not null
+                        (n.psp_refund is null or n.status = 6)
+                            and n.next_action_at_ms is not null
                     from own o join refund n on n.merchant_id = w.merchant_id
                         and n.refund_id = o.previous_refund)
-                select w.merchant_id, w.payment_id, r.refund_id from own r where r.is_nameless
+                select w.merchant_id, w.payment_id, r.refund_id from own r where r.is_wanted
                 order by r.refund_id limit w.max) as o";
     found.extend(session.select(sql, &nameless)?);
     for row in &found {

@@ -131,8 +131,8 @@ fn nameless(connection: Sql<'_>, of: Of) -> Result<Vec<RefundRef>> {
         "-- nameless_refunds
         {OWN}
         select r.refund_id from own cross join refund r
-        where r.merchant_id = ?1 and r.refund_id = own.refund_id and r.psp_refund is null
-            and r.next_action_at_ms is not null
+        where r.merchant_id = ?1 and r.refund_id = own.refund_id
+            and (r.psp_refund is null or r.status = 6) and r.next_action_at_ms is not null
         order by r.refund_id limit ?3"
     );
     refs(connection, &sql, of, params![blob(of.0.bits()), blob(of.1.bits()), NAMELESS_MAX])

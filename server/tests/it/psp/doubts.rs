@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::rig::{Paid, Rig};
-use crate::support::FACES;
+use crate::support::{FACES, Options};
 
 /// In every face: a refund that the PSP failed, and whose answer was lost, stands in nobody's way, however
 /// long its next look-up is off; one that the PSP paid does, and is known to be paid from then on.
@@ -73,4 +73,26 @@ fn now_ms(rig: &Rig) -> i64 {
     let payment = rig.pay(100).payment;
     let text = payment["created_at"].as_str().expect("a payment has a time");
     text.parse::<jiff::Timestamp>().expect("a time").as_millisecond()
+}
+
+/// A refund that waited for clarity is sent like any other: its call is as young as its decision.
+#[test]
+fn a_refund_that_waited_for_a_slow_look_up_is_sent_at_once() {
+    let rig = Rig::open_late(Options::default().env("REQUITE_PSP_CALL_DEADLINE_MS", "8000"));
+    let paid = rig.pay(5_000);
+    let lost = json!({"error": {"status": 500}});
+    rig.psp.script(&json!([
+        {"on": "refund.create", "charge": paid.charge, "answer": lost, "acts": true, "times": 1,
+            "money": [{"is": "failed", "reason": "declined"}]},
+        {"on": "refund.list", "charge": paid.charge, "answer": {"slow": {"ms": 3_600}}},
+    ]));
+    assert_eq!(rig.refund(&paid, 4_000)["status"], "unknown");
+    rig.until(|| match rig.psp.calls("refund.list", &paid.charge).len() {
+        0 => Err("it is not looked up".to_owned()),
+        _ => Ok(()),
+    });
+    // It waits for that look-up.
+    assert_eq!(rig.refund(&paid, 3_000)["status"], "succeeded");
+    rig.settled();
+    rig.agree();
 }
