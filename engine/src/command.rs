@@ -533,6 +533,11 @@ pub enum CommandError {
     /// The store has no room or is held by another process. Nothing was done.
     #[error("the store takes nothing now: nothing was done, try again shortly")]
     Unstored,
+    /// The store was restored from a backup, and its PSP's list of refunds is not read yet. Nothing was done.
+    #[error(
+        "what was refunded since the backup is being read: nothing was done, try again shortly"
+    )]
+    Unreconciled,
     /// The store did not commit, or did not say whether it did.
     #[error("the store failed: {0}")]
     Store(String),

@@ -173,6 +173,9 @@ pub trait Inbox: Send + Sync {
         now_until_ms: (i64, i64),
     ) -> Result<Option<Sweep>, RegistryFault>;
 
+    /// Up to when an account's list has been read. `None`: never.
+    fn swept_until(&self, at: AccountRef) -> Result<Option<i64>, RegistryFault>;
+
     /// The list was read to its end.
     fn end_sweep(&self, at: AccountRef, since_ms: i64) -> Result<(), RegistryFault>;
 

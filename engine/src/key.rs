@@ -6,7 +6,7 @@
 
 use requite_core::currency::Currency;
 use requite_core::decide::{BookingRefusal, Refusal};
-use requite_core::id::PaymentId;
+use requite_core::id::{PaymentId, RefundId};
 use requite_core::money::Minor;
 use requite_core::refund::Status;
 
@@ -93,6 +93,29 @@ impl Key {
             Lifetime::Within(ms) => age_ms < ms,
         }
     }
+}
+
+/// The bits of a refund's id that tell which key asked for it: 46 of the random ones of a UUID version 7, below
+/// those that hold the order in time.
+const MARK: u128 = ((1 << 46) - 1) << 16;
+
+/// The id of a refund that is asked for under these keys: it has bits of the caller's own key.
+///
+/// The PSP is told the id, so a refund that a lost store made is found again by the key of a request that
+/// comes again ([`lost`]).
+pub fn marked(refund: RefundId, keys: &[Key]) -> RefundId {
+    let own = keys.iter().find(|key| key.lifetime == Lifetime::Kept);
+    own.map_or(refund, |key| {
+        let hash = u128::from_be_bytes(key.hash);
+        RefundId::new((refund.bits() & !MARK) | (hash & MARK))
+    })
+}
+
+/// Under what a refund is kept whose id only the PSP told: whoever asks under the key that it was asked for
+/// with finds it there.
+pub(crate) fn lost(payment: PaymentId, refund: RefundId) -> [u8; 16] {
+    let mark = (refund.bits() & MARK).to_be_bytes();
+    digest(&[b"lost refund", &payment.bits().to_be_bytes(), &mark])
 }
 
 /// The first 16 bytes of SHA-256 over length-prefixed parts. 128 bits of a merchant's own keys do

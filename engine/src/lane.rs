@@ -58,6 +58,9 @@ pub struct Lane<S: Store> {
     listeners: Listeners,
     under_way: UnderWay,
     backlog: Vec<Command>,
+    /// The store was restored from a backup: a key that is not known may be that of a refund which the store
+    /// lost.
+    is_restored: bool,
 }
 
 impl<S: Store> Lane<S> {
@@ -69,7 +72,13 @@ impl<S: Store> Lane<S> {
             listeners: HashMap::new(),
             under_way: HashMap::new(),
             backlog: Vec::new(),
+            is_restored: false,
         }
+    }
+
+    /// Of a store that was restored from a backup, or not.
+    pub fn restored(self, is_restored: bool) -> Lane<S> {
+        Lane { is_restored, ..self }
     }
 
     /// The store, for a simulation that takes it away from a dead lane.
@@ -182,7 +191,10 @@ impl<S: Store> Lane<S> {
     }
 
     fn decide_and_commit(&mut self, commands: &[Command]) -> Result<Decided, StoreFault> {
-        let wanted = batch::wanted(commands, &self.waiters);
+        let mut wanted = batch::wanted(commands, &self.waiters);
+        if self.is_restored {
+            batch::want_lost(&mut wanted, commands);
+        }
         let Lane { store, connectors, waiters, under_way, .. } = self;
         let mut decided = Decided::default();
         let commit = store.transact(&wanted, &mut |loaded| {

@@ -142,4 +142,9 @@ pub trait Registry: Outbox + Send + Sync {
     ) -> Result<bool, RegistryFault>;
     /// Keeps a secret under a name unless there is one; returns the one that is kept.
     fn keep_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, RegistryFault>;
+    /// This is a copy of a store: what was refunded since it was made is not in it.
+    fn mark_restored(&self) -> Result<(), RegistryFault>;
+    /// Since when a copy is served in a store's place, `now_ms` if it is from now on: then every account's
+    /// list is to be read at once. `None`: it is no copy.
+    fn restored_since(&self, now_ms: i64) -> Result<Option<i64>, RegistryFault>;
 }

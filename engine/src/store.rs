@@ -9,6 +9,10 @@ pub mod sqlite;
 
 pub use self::sql::{SqlReads, SqlRegistry};
 
+/// The name of what marks a copy of a store, kept beside the secrets: since when it is served, in milliseconds
+/// since 1970 as eight bytes, zero until then.
+pub(crate) const RESTORED: &str = "restored";
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};

@@ -49,7 +49,8 @@ impl Clock for SystemClock {
 }
 
 /// Ids of the machine's time and randomness. Each is above all before it, so that lists by id are
-/// in the order of creation, also within a millisecond.
+/// in the order of creation, also within a millisecond. Their lower half has no part in that: a refund's tells
+/// of its key (`requite_engine::key::marked`).
 pub(crate) struct SystemIds {
     entropy: SystemEntropy,
     last: Mutex<u128>,
@@ -70,9 +71,18 @@ impl Ids for SystemIds {
     fn next(&self) -> u128 {
         let fresh = self.entropy().uuid_v7(SystemClock.now_ms());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = fresh.max(last.wrapping_add(1));
+        *last = if fresh >> 64 > *last >> 64 { fresh } else { after(*last, fresh) };
         *last
     }
+}
+
+/// The next id after `last` in the half that holds the order, with `fresh`'s other half.
+fn after(last: u128, fresh: u128) -> u128 {
+    // A UUID version 7: 48 bits of time, four of the version, 12 bits; then the variant and 62 bits.
+    let (time, count) = (last >> 80, last >> 64 & 0xfff);
+    let next = (time << 12 | count).wrapping_add(1);
+    let half = next >> 12 << 16 | 7 << 12 | next & 0xfff;
+    half << 64 | fresh & u128::from(u64::MAX)
 }
 
 /// The store as the command line uses it: everything but the lane.
@@ -188,12 +198,15 @@ impl House {
         database.prepare(Open::OrCreate)?;
         lock.as_mut().map_or(Ok(()), ServerLock::serve)?;
         let deadline_ms = config.psp_call_deadline_ms;
-        let open_lane = |_| database.lane_store().map(|store| lane(store, deadline_ms));
-        let lanes = (0..database.lanes()).map(open_lane).collect::<anyhow::Result<Vec<_>>>()?;
-        let sweep = database.lane_store()?;
         // On a database that several servers use, its time is everybody's.
         let clock: Arc<dyn Clock> = Arc::new(SharedClock::new(Arc::new(SystemClock)));
         let (registry, reads) = (database.registry()?, database.reads()?);
+        let restored_since_ms = registry.restored_since(clock.now_ms())?;
+        let is_restored = restored_since_ms.is_some();
+        let open_lane =
+            |_| database.lane_store().map(|store| lane(store, deadline_ms).restored(is_restored));
+        let lanes = (0..database.lanes()).map(open_lane).collect::<anyhow::Result<Vec<_>>>()?;
+        let sweep = database.lane_store()?;
         let ids = SystemIds::new();
         registry.keep_secret(LOGIN_SECRET, &ids.entropy().bytes::<32>())?;
         let deadline = Duration::from_millis(u64::from(deadline_ms));
@@ -212,6 +225,7 @@ impl House {
             inbox: Arc::new(database.registry()?),
             clock,
             ids: Arc::new(ids),
+            restored_since_ms,
             entropy: Arc::new(SystemEntropy::new()),
             settings: Settings {
                 wait: deadline.saturating_add(WAIT_BEYOND_CALL),
@@ -259,7 +273,8 @@ fn open_hooks(desk: &Desk, config: &Config, lists: Lists) -> Hooks {
     let doors = Arc::new(Doors::new(desk.clone(), config.sealing_key.clone()));
     let arrivals = Arrivals::default();
     tokio::spawn(worker::work(desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals)));
-    if config.psp_sweep_ms > 0 {
+    // Of a restored store they are read once also where they are not read otherwise.
+    if config.psp_sweep_ms > 0 || desk.is_reconciling() {
         let every_ms = i64::from(config.psp_sweep_ms);
         tokio::spawn(sweep::sweep(desk.clone(), Arc::clone(&doors), lists, every_ms));
     }

@@ -28,6 +28,7 @@ mod output;
 mod progress;
 mod psp;
 mod refund;
+mod restored;
 mod serve;
 mod user;
 mod verify;
@@ -94,6 +95,7 @@ enum Command {
     Refund(refund::Refund),
     Verify(verify::Verify),
     Backup(backup::Backup),
+    Restored(restored::Restored),
     Migrate(migrate::Migrate),
     Psp(psp::Psp),
 }
@@ -186,6 +188,7 @@ fn command(line: Line) -> Done {
         Command::Refund(refund) => refund.run(&settings(&global, Vec::new())?, &output),
         Command::Migrate(migrate) => migrate.run(&settings(&global, Vec::new())?, &output),
         Command::Backup(backup) => backup.run(&settings(&global, Vec::new())?, &output),
+        Command::Restored(restored) => restored.run(&settings(&global, Vec::new())?, &output),
         Command::Verify(verify) => verify.run(&settings(&global, Vec::new())?, &output),
     }
 }

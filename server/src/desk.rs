@@ -29,9 +29,11 @@ use crate::crypto::token::{TokenKind, mint};
 use crate::known_keys::KnownKeys;
 use crate::rate::Rates;
 use crate::webhooks::address::Addresses;
+use restored::Restored;
 
 mod cancel;
 mod refund;
+mod restored;
 
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
@@ -98,6 +100,7 @@ struct Drawers {
     keys: KnownKeys,
     signatures: Signatures,
     reading: Semaphore,
+    restored: Restored,
 }
 
 /// What a desk is made of.
@@ -110,11 +113,13 @@ pub(crate) struct Parts {
     pub ids: Arc<dyn Ids>,
     pub entropy: Arc<dyn Entropy>,
     pub settings: Settings,
+    /// Since when a copy is served in a store's place.
+    pub restored_since_ms: Option<i64>,
 }
 
 impl Desk {
     pub(crate) fn new(parts: Parts) -> Desk {
-        let Parts { engine, reads, registry, inbox, clock, ids, entropy, settings } = parts;
+        let Parts { engine, reads, registry, inbox, clock, ids, entropy, settings, .. } = parts;
         Desk(Arc::new(Drawers {
             engine,
             reads,
@@ -129,6 +134,7 @@ impl Desk {
             keys: KnownKeys::default(),
             signatures: Signatures::default(),
             reading: Semaphore::new(READS_MAX),
+            restored: Restored::since(parts.restored_since_ms),
         }))
     }
 

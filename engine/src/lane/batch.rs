@@ -15,7 +15,7 @@ use crate::command::{
     RefundRequest, Reply, Resolution,
 };
 use crate::event::{Event, Kind};
-use crate::key::KeyRecord;
+use crate::key::{self, KeyRecord};
 use crate::psp::{Connectors, Instruction};
 use crate::store::{
     Book, BookChange, Changes, JournalLine, Loaded, NewCapture, NewRelease, RefundChange, Wanted,
@@ -177,6 +177,16 @@ fn want_refund(wanted: &mut Wanted, request: &RefundRequest) {
     }
     if request.details.wants_reference {
         wanted.counters.insert((merchant, day(request.ask.at_ms)));
+    }
+}
+
+/// Refunds that a restored store does not know, and that the PSP told of.
+pub(super) fn want_lost(wanted: &mut Wanted, commands: &[Command]) {
+    for command in commands {
+        if let Command::Refund(request) | Command::Propose(request) = command {
+            let lost = key::lost(request.payment, request.ask.refund);
+            wanted.keys.insert((request.merchant, lost));
+        }
     }
 }
 

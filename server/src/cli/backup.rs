@@ -19,7 +19,8 @@ use crate::database::Database;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 To restore it: stop the server, put the copy in the place of the store (without PATH-wal, PATH-shm and PATH.lock
-of the one before it), run `requite verify`, and start the server. docs/backup.md has more.
+of the one before it), run `requite verify`, and start the server, which reads first what the PSPs were asked to refund
+since. docs/backup.md has more.
 
 Examples:
   requite backup /backups/requite-$(date +%F).db

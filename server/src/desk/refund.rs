@@ -7,7 +7,7 @@ use requite_core::id::uuid_text;
 use requite_engine::command::{
     Command, CommandError, RefundRef, RefundReply, RefundRequest, Reply, Wait,
 };
-use requite_engine::key::{Key, Lifetime};
+use requite_engine::key::{Key, Lifetime, marked};
 use tokio::time::Instant;
 
 use super::{Desk, key};
@@ -19,10 +19,23 @@ const CLARITY_WAIT_MAX: Duration = Duration::from_secs(5);
 impl Desk {
     /// Asks for a refund. With [`Wait::Outcome`] it returns when the first outcome is known, at the
     /// latest after [`super::Settings::wait`]. The refund goes on whether or not anyone still waits here.
+    /// Its id is marked with the key that it is asked for under.
     pub(crate) async fn refund(
         &self,
         mut request: RefundRequest,
     ) -> Result<RefundReply, CommandError> {
+        request.ask.refund = marked(request.ask.refund, &request.keys);
+        self.refund_as_planned(request).await
+    }
+
+    /// The same for a refund whose id was written down before.
+    pub(crate) async fn refund_as_planned(
+        &self,
+        mut request: RefundRequest,
+    ) -> Result<RefundReply, CommandError> {
+        if !self.is_reconciled(request.merchant, request.payment).await {
+            return Err(CommandError::Unreconciled);
+        }
         let is_keyed = request.keys.iter().any(|key| key.lifetime == Lifetime::Kept);
         if !is_keyed && self.settings().duplicate_guard_ms > 0 {
             request.keys.push(guard(&request, self.settings().duplicate_guard_ms));

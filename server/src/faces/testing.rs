@@ -186,6 +186,7 @@ impl Shop {
             clock: clock.clone(),
             ids: Arc::new(Counter::from(id_base, 0x1000)),
             entropy: Arc::new(SeededEntropy::new(1)),
+            restored_since_ms: None,
             settings,
         });
         Shop {

@@ -4,6 +4,9 @@
 //! What is listed is told to the lane as a webhook would be. Of what is known already nothing comes;
 //! what cannot be told now is in the list again next time, for the times overlap. Once a day the list is
 //! read from further back: a refund may fail weeks after it succeeded.
+//!
+//! After a backup was restored nothing is refunded through an account before its list was read
+//! ([`crate::desk`]), so it is read at once, again until it can be, and also where the lists are not read otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +27,20 @@ const OVERLAP_MS: i64 = 10 * 60_000;
 /// How far back it is read once a day: longer than banks take to send a refund back.
 const FAR_BACK_MS: i64 = 35 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
+/// How soon a list is read again that could not be read, while refunds wait for it.
+const RECONCILE_EVERY_MS: i64 = 3_000;
 /// Lists that are read for one account in one turn.
 const LISTS_MAX: u32 = 16;
 
 /// Never ends; the runtime drops it with the server. Every account has its turn each `every_ms`.
+/// With 0 they are read until what a restored store lost is known.
 pub(crate) async fn sweep(desk: Desk, doors: Arc<Doors>, lists: Lists, every_ms: i64) {
     loop {
+        let is_reconciling = desk.is_reconciling();
+        if every_ms == 0 && !is_reconciling {
+            return;
+        }
+        let every_ms = if is_reconciling { RECONCILE_EVERY_MS } else { every_ms };
         for door in doors.all().await {
             if door.kind.has_list()
                 && let Some(sweep) = claim(&desk, &door, every_ms).await
@@ -65,8 +76,12 @@ async fn read(desk: &Desk, door: &Door, lists: &Lists, (mut since_ms, end_ms): (
     for _ in 0..LISTS_MAX {
         match lists.read(door.at.merchant, &door.name, (since_ms, until_ms)).await {
             Listing::Whole(rows) => {
-                tell_all(desk, door, rows).await;
+                let is_told = tell_all(desk, door, rows).await;
                 let at = door.at;
+                // What could not be told is read again from where it was read now.
+                if !is_told {
+                    return;
+                }
                 let ended = desk.inbox(move |inbox| inbox.end_sweep(at, until_ms)).await;
                 if until_ms >= end_ms || !matches!(ended, Some(Ok(()))) {
                     return;
@@ -87,7 +102,9 @@ async fn read(desk: &Desk, door: &Door, lists: &Lists, (mut since_ms, end_ms): (
     tracing::warn!(connector = %door.name, "it lists more refunds than are read in one turn");
 }
 
-async fn tell_all(desk: &Desk, door: &Door, rows: Vec<Said>) {
+/// False: something could not be told.
+async fn tell_all(desk: &Desk, door: &Door, rows: Vec<Said>) -> bool {
+    let mut is_told = true;
     for row in rows {
         let Said::Refund(notice) = row else {
             continue;
@@ -101,7 +118,12 @@ async fn tell_all(desk: &Desk, door: &Door, rows: Vec<Said>) {
                 tracing::warn!(connector = %door.name, %psp_refund, ?oddity, "a listed refund is odd");
             }
             // Payments of the account that nobody registered here are nobody's concern.
-            Told::Noticed(_) | Told::NoPayment(_) | Told::Not(_) => {}
+            Told::Noticed(_) | Told::NoPayment(_) => {}
+            Told::Not(why) => {
+                tracing::warn!(connector = %door.name, %psp_refund, %why, "a listed refund is left for later");
+                is_told = false;
+            }
         }
     }
+    is_told
 }

@@ -8,11 +8,14 @@ use std::time::Duration;
 use requite_engine::store::sqlite;
 use serde_json::{Value, json};
 
-use crate::support::{Cli, Options, Server, Shop};
+use crate::psp::rig::{Psp, Rig};
+use crate::support::{Cli, FACES, Face, Options, Server, Shop};
 use crate::torture::{Load, refunds_of};
 
 /// Copies in `./test`; `REQUITE_BACKUPS` asks for more.
 const COPIES: usize = 100;
+/// Refunds that a restored store does not know; `REQUITE_LOST` asks for more.
+const LOST: usize = 300;
 
 fn store_of(server: &Server) -> &Path {
     Path::new(server.database.trim_start_matches("sqlite:"))
@@ -99,4 +102,80 @@ fn a_copy_takes_no_place_of_another_file_and_a_killed_one_leaves_nothing() {
     assert!(left.is_empty(), "{left:?}");
     let other = Cli::new("postgres://localhost/requite").run(&["backup", &at("other.db")], "");
     assert_eq!(other.code, Some(2), "{other:?}");
+}
+
+/// Stops the server as a fire would, and puts a copy in the place of its store.
+fn restore(rig: &mut Rig, copy: &Path) {
+    let path = store_of(&rig.server).to_owned();
+    rig.server.kill9();
+    for end in ["", "-wal", "-shm", ".lock"] {
+        let file = Path::new(&format!("{}{end}", path.display())).to_owned();
+        drop(std::fs::remove_file(file));
+    }
+    std::fs::copy(copy, &path).expect("a copy");
+    rig.server.start_again();
+}
+
+/// F48: a backup that is older than three hundred refunds. Until the PSP's list is read every face tells to come
+/// again; then what was refunded is on the books, and every one of the requests that comes again under its key is
+/// answered with the refund that it made then: the PSP is asked for nothing.
+#[test]
+fn after_an_old_backup_was_restored_nothing_is_paid_twice() {
+    let asked = std::env::var("REQUITE_LOST").ok();
+    let lost: usize = asked.map_or(LOST, |text| text.parse().expect("a number"));
+    let mut rig = Rig::open_with(Psp::start(&[]), Options::default());
+    let payments: Vec<Value> = (0..6).map(|_| rig.pay(1_000_000).payment).collect();
+    let ask = |number: usize, cents: u32| {
+        let (face, payment) = (FACES[number % FACES.len()], &payments[number % payments.len()]);
+        let request = rig.shop.refund(face, payment, cents);
+        (face, request.header("idempotency-key", &format!("gap-{number}")))
+    };
+    let cents = |number: usize| 1 + u32::try_from(number).expect("few") % 7;
+    let requests: Vec<_> = (0..lost).map(|number| ask(number, cents(number))).collect();
+    let others: Vec<_> = (0..FACES.len()).map(|number| ask(lost + number, 3)).collect();
+    let differs = ask(0, 500);
+    let answer = rig.server.send(&requests[0].1);
+    assert!(requests[0].0.accepted(&answer), "{}", answer.text());
+    let copy = rig.folder.path().join("copy.db");
+    rig.server.cli().json(&["backup", &copy.display().to_string()], "");
+    for (face, request) in &requests {
+        let answer = rig.server.send(request);
+        assert!(face.accepted(&answer), "{face:?}: {} {}", answer.status, answer.text());
+    }
+    let paid = rig.psp.books()["refunds"].clone();
+    assert_eq!(paid.as_array().map(Vec::len), Some(lost));
+    rig.psp.script(&json!([{"on": "refund.list", "answer": "reset"}]));
+    restore(&mut rig, &copy);
+    for (face, request) in requests.iter().skip(1).take(FACES.len()).chain(&others) {
+        let answer = rig.server.send(request);
+        let status = if *face == Face::Gr4vy { 429 } else { 503 };
+        assert_eq!(answer.status, status, "{face:?}: {}", answer.text());
+        assert!(answer.header("retry-after").is_some(), "{face:?}");
+    }
+    assert_eq!(rig.psp.books()["refunds"], paid, "nothing was asked for");
+    rig.psp.calm();
+    let (face, first) = &others[0];
+    rig.until(|| match rig.server.send(first) {
+        answer if face.accepted(&answer) => Ok(()),
+        answer => Err(answer.text()),
+    });
+    for round in 0..2 {
+        for (face, request) in &requests {
+            let answer = rig.server.send(request);
+            assert!(
+                face.accepted(&answer),
+                "{round}, {face:?}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    let answer = rig.server.send(&differs.1);
+    assert!(!differs.0.accepted(&answer), "another amount under a lost key: {}", answer.text());
+    let now = rig.psp.books()["refunds"].as_array().map(Vec::len);
+    assert_eq!(now, Some(lost + 1), "one was new");
+    rig.settled();
+    rig.agree();
+    let report = sqlite::audit(store_of(&rig.server), &mut |_, _| ()).expect("it can be read");
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
 }

@@ -14,6 +14,7 @@ use super::{Batch, REQUITE, Verdict};
 use crate::command::{
     Details, EXTERNAL, Mark, Notice, Noticed, Obstacle, Oddity, Reason, RefundRef, Reply, Trust,
 };
+use crate::key::{KeyOutcome, KeyRecord, lost};
 use crate::psp::CallKind;
 use crate::store::{NewAlarm, NewRefund, RefundRecord};
 
@@ -188,6 +189,14 @@ impl Batch<'_> {
             previous,
         };
         self.changes.new_refunds.push(new);
+        if let Mark::Ours(refund) = notice.mark
+            && !is_twice
+        {
+            // One of ours that this store does not know: it was made before a backup was restored.
+            let at = (of.0, lost(of.1, refund));
+            let outcome = KeyOutcome::Refund { refund: key, answered: None };
+            self.keys.insert(at, KeyRecord { fingerprint: [0; 16], at_ms, outcome });
+        }
         let twice = is_twice.then_some(Alarm::PaidTwice);
         for alarm in change.alarm.into_iter().chain(twice) {
             self.raise(key, alarm, at_ms);

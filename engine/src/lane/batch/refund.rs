@@ -1,13 +1,13 @@
 //! A wish to refund: an old answer under its key, a refusal, or a refund.
 
-use requite_core::decide::{self, Plan, Refusal};
+use requite_core::decide::{self, Amount, Plan, Refusal};
 use requite_core::id::MerchantId;
 use requite_core::refund::{Refund, Status};
 use requite_core::settle::{self, Change};
 
 use super::{Batch, Hold, Verdict, day, is_answer};
 use crate::command::{CommandError, Reason, RefundRef, RefundReply, RefundRequest, Reply, Wait};
-use crate::key::{Key, KeyOutcome, KeyRecord, Lifetime, refusal_text};
+use crate::key::{self, Key, KeyOutcome, KeyRecord, Lifetime, refusal_text};
 use crate::store::{NewRefund, RefundRecord};
 
 impl Batch<'_> {
@@ -20,6 +20,9 @@ impl Batch<'_> {
             if let Some(verdict) = self.repeat(request, key) {
                 return verdict;
             }
+        }
+        if let Some(verdict) = self.rejoin(request) {
+            return verdict;
         }
         match self.plan(request) {
             Ok(plan) => self.accept(request, plan),
@@ -90,6 +93,29 @@ impl Batch<'_> {
             is_replay: true,
         };
         Some(Verdict::Answer(Ok(Reply::Refund(reply))))
+    }
+
+    /// A refund that the store lost, and that was asked for under the same key: the PSP told of it.
+    fn rejoin(&mut self, request: &RefundRequest) -> Option<Verdict> {
+        if !request.keys.iter().any(|key| key.lifetime == Lifetime::Kept) {
+            return None;
+        }
+        let lost = key::lost(request.payment, request.ask.refund);
+        let found = &self.recorded((request.merchant, lost))?.outcome;
+        let &KeyOutcome::Refund { refund, .. } = found else { return None };
+        let status = self.status(refund)?;
+        let amount = self.loaded.refunds.get(&refund)?.refund.amount;
+        let book = self.loaded.books.get(&(request.merchant, request.payment))?;
+        let is_meant = match &request.ask.amount {
+            Amount::Minor(units) => *units == amount.units(),
+            Amount::Major(decimal) => decimal.minor(book.payment.currency()) == Ok(Some(amount)),
+            Amount::Remaining | Amount::Whole => true,
+        };
+        if !is_meant {
+            return Some(Verdict::Answer(Err(CommandError::KeyReused)));
+        }
+        let holds = self.holds(request, refund);
+        Some(self.join(request, refund, holds, status))
     }
 
     pub(super) fn recorded(&self, at: (MerchantId, [u8; 16])) -> Option<&KeyRecord> {

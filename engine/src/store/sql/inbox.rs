@@ -135,6 +135,15 @@ impl Inbox for SqlRegistry {
         })
     }
 
+    fn swept_until(&self, at: AccountRef) -> Result<Option<i64>, RegistryFault> {
+        let (merchant, account) = ids(at);
+        self.write(MESSAGE, |connection| {
+            let sql = "-- swept_until
+                select since_ms from connector_sweep where merchant_id = ?1 and account_id = ?2";
+            connection.find(sql, params![merchant, account], |row| row.get(0))
+        })
+    }
+
     fn end_sweep(&self, at: AccountRef, since_ms: i64) -> Result<(), RegistryFault> {
         let sql = "-- end_sweep
             update connector_sweep set since_ms = ?3

@@ -11,6 +11,7 @@ use crate::read::{
     ReadFault, ReasonView, SessionView,
 };
 use crate::registry::{NewKey, Registry, RegistryFault};
+use crate::store::RESTORED;
 
 /// Writes beside the lane, on connections of its own.
 pub struct SqlRegistry {
@@ -292,6 +293,38 @@ impl Registry for SqlRegistry {
                 select secret from secret where name = ?1";
             let kept = connection.find(sql, params![name], |row| row.get(0))?;
             kept.ok_or_else(|| corrupt("no secret where one was kept"))
+        })
+    }
+
+    fn mark_restored(&self) -> Result<(), RegistryFault> {
+        self.write("this mark", |connection| {
+            let sql = "-- mark_restored
+                insert into secret (name, secret) values (?1, ?2)
+                on conflict (name) do update set secret = excluded.secret";
+            let unserved = 0_i64.to_be_bytes().to_vec();
+            connection.execute(sql, params![RESTORED, unserved])?;
+            Ok(())
+        })
+    }
+
+    fn restored_since(&self, now_ms: i64) -> Result<Option<i64>, RegistryFault> {
+        self.write("this mark", |connection| {
+            let sql = "-- restored
+                select secret from secret where name = ?1";
+            let kept: Option<Vec<u8>> =
+                connection.find(sql, params![RESTORED], |row| row.get(0))?;
+            let Some(kept) = kept else { return Ok(None) };
+            let since = kept.try_into().map(i64::from_be_bytes);
+            let since_ms = since.map_err(|_| corrupt("a restored store's mark is no time"))?;
+            if since_ms != 0 {
+                return Ok(Some(since_ms));
+            }
+            let sql = "-- serve_restored
+                update secret set secret = ?2 where name = ?1";
+            connection.execute(sql, params![RESTORED, now_ms.to_be_bytes().to_vec()])?;
+            connection
+                .execute("-- sweep_all\nupdate connector_sweep set next_at_ms = 0", params![])?;
+            Ok(Some(now_ms))
         })
     }
 }

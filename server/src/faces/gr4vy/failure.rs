@@ -248,9 +248,10 @@ impl From<CommandError> for Failure {
             CommandError::Refused { refusal, is_replay } => Failure::Refused { refusal, is_replay },
             CommandError::KeyReused => Failure::KeyReused,
             CommandError::KeyInProgress => Failure::KeyInProgress,
-            CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => {
-                Failure::Busy
-            }
+            CommandError::Overloaded
+            | CommandError::Stopping
+            | CommandError::Unstored
+            | CommandError::Unreconciled => Failure::Busy,
             CommandError::BookingRefused { refusal, is_replay } => {
                 Failure::BookingRefused { refusal, is_replay }
             }

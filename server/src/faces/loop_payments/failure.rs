@@ -189,10 +189,11 @@ impl Failure {
 
     fn retry_after(&self) -> Option<HeaderValue> {
         let is_unknown = matches!(self, Failure::Unmade { unmade: Unmade::Open, .. });
-        use CommandError::{Overloaded, Stopping, Unstored};
-        let is_passing = matches!(self, Failure::Command(Overloaded | Stopping | Unstored))
-            || matches!(self, Failure::Read(ReadFault::Unavailable(_)))
-            || matches!(self, Failure::Barred(Barred::Rate));
+        use CommandError::{Overloaded, Stopping, Unreconciled, Unstored};
+        let is_passing =
+            matches!(self, Failure::Command(Overloaded | Stopping | Unreconciled | Unstored))
+                || matches!(self, Failure::Read(ReadFault::Unavailable(_)))
+                || matches!(self, Failure::Barred(Barred::Rate));
         let after = is_unknown.then_some(RETRY_UNKNOWN_AFTER_S);
         after.or(is_passing.then_some(RETRY_AFTER_S))
     }
@@ -253,11 +254,13 @@ fn command(error: &CommandError) -> Answer {
             "conflict",
             "the first request with this Idempotency-Key is still in progress",
         ),
-        CommandError::Overloaded | CommandError::Unstored => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "temporarily_unavailable",
-            "the server is overloaded; nothing was done, send the request again shortly",
-        ),
+        CommandError::Overloaded | CommandError::Unstored | CommandError::Unreconciled => {
+            Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "the server is overloaded; nothing was done, send the request again shortly",
+            )
+        }
         CommandError::Stopping => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",

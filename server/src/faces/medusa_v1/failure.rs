@@ -287,7 +287,9 @@ pub(super) fn refused(error: CommandError, asked: &str, shown: &str) -> Failure 
             (Some("invalid_state_error"), None),
             IN_PROGRESS.to_owned(),
         ),
-        CommandError::Overloaded | CommandError::Unstored => Failure::busy(BUSY),
+        CommandError::Overloaded | CommandError::Unstored | CommandError::Unreconciled => {
+            Failure::busy(BUSY)
+        }
         CommandError::Stopping => {
             Failure::busy("The server is restarting. Nothing was done; try again.")
         }

@@ -16,6 +16,7 @@ use requite_core::decide::{Amount, Ask, Refusal, Target};
 use requite_core::id::{PaymentId, RefundId, uuid_text};
 use requite_core::money::Minor;
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
+use requite_engine::key::{Key, marked};
 use requite_engine::order::{OrderPart, OrderRefund};
 
 use super::failure::{self, Failure};
@@ -101,7 +102,7 @@ async fn carried_out(
             continue;
         };
         let asked = request(wish, plan, (part.payment, refund, amount), face.desk.now_ms());
-        match face.desk.refund(asked).await {
+        match face.desk.refund_as_planned(asked).await {
             Ok(reply) if reply.status.holds_money() => done.push(reply),
             Err(CommandError::Refused {
                 refusal: Refusal::NothingLeft | Refusal::ExceedsLeft { .. },
@@ -177,21 +178,30 @@ async fn earlier(face: &Face, wish: &Wish) -> Result<Option<OrderRefund>, Failur
 
 fn plan(face: &Face, wish: &Wish, order: &Order) -> OrderRefund {
     let split = split(order, wish.body.amount);
-    let draw = || RefundId::new(face.desk.ids().next());
+    let drawn = || RefundId::new(face.desk.ids().next());
+    // As if each part was asked for under a key of its own, for whoever restores a backup.
+    let draw = |payment: PaymentId| {
+        let payment_text = uuid_text(payment.bits());
+        let key = |text: &String| {
+            desk::key(NAME, &["order-refund", wish.order.as_str(), &payment_text], text, &[])
+        };
+        let keys: Vec<Key> = wish.key_text.iter().map(key).collect();
+        marked(drawn(), &keys)
+    };
     let taken = split.as_deref().unwrap_or_default();
     let payments: Vec<OrderPart> = order
         .payments()
         .iter()
         .map(|payment| {
             let amount = taken.iter().find(|(id, _)| *id == payment.id).map(|(_, amount)| *amount);
-            let refund = amount.map(|amount| (draw(), amount));
+            let refund = amount.map(|amount| (draw(payment.id), amount));
             OrderPart { payment: payment.id, seen: payment.seq, refund }
         })
         .collect();
     let first = payments.iter().find_map(|part| part.refund.map(|(refund, _)| refund));
     OrderRefund {
         merchant: wish.actor.merchant,
-        id: first.unwrap_or_else(draw),
+        id: first.unwrap_or_else(drawn),
         order: wish.order.clone(),
         amount: wish.body.amount,
         reason: wish.body.reason.to_owned(),
@@ -315,6 +325,7 @@ fn stopped(
             error @ (CommandError::Overloaded
             | CommandError::Stopping
             | CommandError::Unstored
+            | CommandError::Unreconciled
             | CommandError::KeyInProgress),
         ) if wish.key_text.is_some() => failure::refused(error, &shown, &shown).with(told),
         Err(error) => {

@@ -274,7 +274,10 @@ fn refused(error: CommandError, asked: Asked) -> Spoken {
         CommandError::Refused { refusal, .. } => refusal_spoken(&refusal, asked),
         CommandError::KeyReused => key_reused(),
         CommandError::KeyInProgress => conflict(),
-        CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => no_room(),
+        CommandError::Overloaded
+        | CommandError::Stopping
+        | CommandError::Unstored
+        | CommandError::Unreconciled => no_room(),
         CommandError::Store(fault) => {
             tracing::error!(%fault, "a refund was not stored, or may not have been");
             store_failed(NOT_STORED)
@@ -328,7 +331,10 @@ fn not_captured(error: CommandError, payment: &str) -> Spoken {
             BookingRefusal::ExceedsCapturable { .. } => invalid(MORE_THAN_AUTHORIZED),
             BookingRefusal::TooMany => invalid("The payment has too many captures for another."),
         },
-        CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => no_room(),
+        CommandError::Overloaded
+        | CommandError::Stopping
+        | CommandError::Unstored
+        | CommandError::Unreconciled => no_room(),
         CommandError::Store(fault) => {
             tracing::error!(%fault, "a capture was not stored, or may not have been");
             store_failed(NOT_STORED)
@@ -346,7 +352,10 @@ fn not_registered(error: CommandError) -> Spoken {
     match error {
         CommandError::KeyReused => key_reused(),
         CommandError::KeyInProgress => conflict(),
-        CommandError::Overloaded | CommandError::Stopping | CommandError::Unstored => no_room(),
+        CommandError::Overloaded
+        | CommandError::Stopping
+        | CommandError::Unstored
+        | CommandError::Unreconciled => no_room(),
         CommandError::Store(fault) => {
             tracing::error!(%fault, "a payment was not registered, or may not have been");
             store_failed(NOT_STORED)

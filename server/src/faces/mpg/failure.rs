@@ -257,10 +257,12 @@ fn command(error: &CommandError) -> Answer {
         CommandError::KeyInProgress => {
             Answer::new(StatusCode::BAD_REQUEST, "Initial request is still processing.")
         }
-        CommandError::Overloaded | CommandError::Unstored => Answer::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The server is overloaded. Nothing was done, send the request again shortly.",
-        ),
+        CommandError::Overloaded | CommandError::Unstored | CommandError::Unreconciled => {
+            Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is overloaded. Nothing was done, send the request again shortly.",
+            )
+        }
         CommandError::Stopping => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The server is stopping. Nothing was done, send the request again shortly.",

@@ -220,6 +220,12 @@ pub(crate) fn of_command(error: CommandError) -> Failure {
             "store_unavailable",
             "the store takes nothing now; nothing was done, try again shortly",
         ),
+        CommandError::Unreconciled => Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "reconciling",
+            "a backup was restored, and what was refunded since is being read; nothing was done, try again \
+             shortly",
+        ),
         CommandError::Stopping => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "stopping",
