@@ -57,6 +57,17 @@ REFUNDS = [
 ]
 
 
+def waiting(count):
+    """So many refunds that wait for the customer, and can be cancelled."""
+    payment = {"amount": LEG, "currency": "USD", "captures": [{"amount": LEG}]}
+    payment |= {"connector": "sandbox", "sandbox": ["action"] * count}
+    path = f"/api/payments/{ask('/api/payments', payment)['id']}/refunds"
+    return [ask(path, {"amount": 5})["id"] for _ in range(count)]
+
+
+WAITING = waiting(8)
+
+
 def authorized():
     """One order that holds money and begins with an approved authorize."""
     source = {"type": "card", "number": CARDS[0], "month": 12, "year": 2099}
@@ -142,7 +153,7 @@ def named(path, name, value, method):
     if word in ("payments", "transactions", "orders"):
         return chosen(value, [payment["ids"][spelling] for payment in PAYMENTS])
     if word == "refunds":
-        return chosen(value, REFUNDS)
+        return chosen(value, WAITING if path.endswith("/cancel") else REFUNDS)
     if word == "refund-reasons":
         return chosen(value, REASONS)
     if word == "payment-collections":
