@@ -57,10 +57,7 @@ pub(crate) fn means_the_same<M: PartialEq + std::fmt::Debug>(
     let Some(meant) = meaning(body) else { return };
     if let Ok(json) = json::read(body) {
         let canonical = json.canonical();
-        // An exponent beyond 64 bits is spelt in a way of its own, for comparing alone.
-        if json::read(canonical.as_bytes()).is_ok() {
-            assert_eq!(meaning(canonical.as_bytes()), Some(meant), "{canonical}");
-        }
+        assert_eq!(meaning(canonical.as_bytes()), Some(meant), "{canonical}");
     }
 }
 

@@ -126,8 +126,9 @@ impl Number {
         match &self.exponent {
             Exponent::Exact(exponent) => format!("{sign}{}e{exponent}", self.digits),
             Exponent::Huge { is_negative, digits, shift } => {
-                let power_sign = if *is_negative { "-" } else { "" };
-                format!("{sign}{}e{power_sign}{digits}+{shift}", self.digits)
+                let (power_sign, shift) =
+                    if *is_negative { ("-", shift.saturating_neg()) } else { ("", *shift) };
+                format!("{sign}{}e{power_sign}{}", self.digits, plus(digits, shift))
             }
         }
     }
@@ -159,6 +160,20 @@ impl Rest {
             Ordering::Greater => Rest::AboveHalf,
         }
     }
+}
+
+/// A whole number of more than 17 digits, and so much more, or less where it is negative.
+fn plus(digits: &str, more: i64) -> String {
+    let mut carry = more;
+    let mut sum: Vec<u8> = Vec::with_capacity(digits.len());
+    for digit in digits.bytes().rev() {
+        let place = carry.saturating_add(i64::from(digit.saturating_sub(b'0')));
+        sum.push(b'0'.saturating_add(u8::try_from(place.rem_euclid(10)).unwrap_or_default()));
+        carry = place.div_euclid(10);
+    }
+    let places: String = sum.iter().rev().map(|digit| char::from(*digit)).collect();
+    let whole = if carry > 0 { format!("{carry}{places}") } else { places };
+    whole.trim_start_matches('0').to_owned()
 }
 
 fn length(text: &str) -> i64 {
@@ -251,5 +266,16 @@ mod tests {
         assert_eq!(huge("1e99999999999999999999"), huge("1E+099999999999999999999"));
         assert_ne!(huge("1e99999999999999999999"), huge("1e-99999999999999999999"));
         assert_ne!(huge("1e99999999999999999999"), huge("10e99999999999999999999"));
+        // What is spelt so is read again as the same, also where the digits of its power become fewer or more.
+        for (raw, canonical) in [
+            ("0.1e-99999999999999999", "1e-100000000000000000"),
+            ("10e99999999999999999", "1e100000000000000000"),
+            ("0.01e100000000000000000", "1e99999999999999998"),
+            ("1000e-100000000000000000", "1e-99999999999999997"),
+            ("10e99999999999999999999", "1e100000000000000000000"),
+        ] {
+            assert_eq!(huge(raw), canonical);
+            assert_eq!(huge(canonical), canonical);
+        }
     }
 }
