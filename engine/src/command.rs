@@ -5,6 +5,8 @@
 
 mod cards;
 
+use std::sync::Arc;
+
 use requite_core::cancel::NotCancellable;
 use requite_core::currency::Currency;
 use requite_core::decide::{Ask, BookingRefusal, Refusal};
@@ -14,6 +16,7 @@ use requite_core::refund::{Fault, Status};
 use requite_core::settle::{Finding, Outcome};
 
 use crate::key::Key;
+use crate::read::RefundOfPayment;
 
 /// A payment to put on the books. Texts are kept as given and shown unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -497,7 +500,7 @@ pub struct Booked {
 }
 
 /// A refund that was accepted, now or before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundReply {
     pub refund: RefundRef,
     /// As of the answer.
@@ -506,6 +509,8 @@ pub struct RefundReply {
     pub as_of: Option<u32>,
     /// An earlier request with the same key made it.
     pub is_replay: bool,
+    /// What [`crate::read::Reads::refund_as_of`] would find, where the lane holds all of it.
+    pub shown: Option<Arc<RefundOfPayment>>,
 }
 
 /// Why a command was not done.

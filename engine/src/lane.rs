@@ -16,7 +16,7 @@ pub(crate) mod batch;
 
 use std::collections::{HashMap, VecDeque};
 
-use self::batch::{Batch, Decided, Heard, Hold, Verdict};
+use self::batch::{Batch, Decided, Heard, Hold, Shown, Verdict};
 use crate::command::{
     Answer, Command, CommandError, Noticed, Obstacle, RefundRef, RefundReply, Reply,
 };
@@ -57,6 +57,8 @@ pub struct Lane<S: Store> {
     waiters: Waiters,
     listeners: Listeners,
     under_way: UnderWay,
+    /// Refunds with waiters, as their answers show them.
+    shown: Shown,
     backlog: Vec<Command>,
     /// The store was restored from a backup: a key that is not known may be that of a refund which the store
     /// lost.
@@ -71,6 +73,7 @@ impl<S: Store> Lane<S> {
             waiters: HashMap::new(),
             listeners: HashMap::new(),
             under_way: HashMap::new(),
+            shown: HashMap::new(),
             backlog: Vec::new(),
             is_restored: false,
         }
@@ -195,10 +198,10 @@ impl<S: Store> Lane<S> {
         if self.is_restored {
             batch::want_lost(&mut wanted, commands);
         }
-        let Lane { store, connectors, waiters, under_way, .. } = self;
+        let Lane { store, connectors, waiters, under_way, shown, .. } = self;
         let mut decided = Decided::default();
         let commit = store.transact(&wanted, &mut |loaded| {
-            let mut batch = Batch::new(loaded, connectors.as_ref(), waiters, under_way);
+            let mut batch = Batch::new(loaded, connectors.as_ref(), (waiters, under_way, shown));
             for command in commands {
                 batch.take(command);
             }
@@ -216,8 +219,9 @@ impl<S: Store> Lane<S> {
     fn tell(&mut self, decided: Decided, answers: Vec<Answer>) -> Vec<Instruction> {
         fault::pass(Point::LaneAnswer);
         for (refund, reply) in decided.settled {
+            self.shown.remove(&refund);
             for waiter in self.waiters.remove(&refund).unwrap_or_default() {
-                let reply = RefundReply { is_replay: waiter.is_replay, ..reply };
+                let reply = RefundReply { is_replay: waiter.is_replay, ..reply.clone() };
                 (waiter.answer)(Ok(Reply::Refund(reply)));
             }
         }
@@ -236,6 +240,8 @@ impl<S: Store> Lane<S> {
                 }
             }
         }
+        let awaited = decided.shown.into_iter();
+        self.shown.extend(awaited.filter(|(refund, _)| self.waiters.contains_key(refund)));
         let calls = decided.instructions.iter();
         self.under_way.extend(calls.map(|call| (call.refund, call.attempt)));
         fault::pass(Point::LaneAnswered);
@@ -260,6 +266,7 @@ impl<S: Store> Lane<S> {
     /// down: they are told that their refund, which was taken, is not known to be done. Under its key
     /// the same request finds it.
     fn send_away(&mut self, refund: RefundRef, fault: &StoreFault) {
+        self.shown.remove(&refund);
         for waiter in self.waiters.remove(&refund).unwrap_or_default() {
             (waiter.answer)(Err(CommandError::Store(fault.to_string())));
         }

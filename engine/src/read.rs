@@ -312,6 +312,35 @@ pub struct RefundFilter {
 }
 
 impl RefundView {
+    /// Leaves out what only its events tell, before the first of them is read.
+    pub(crate) fn forget(&mut self) {
+        (self.sent_at_ms, self.unknown_at_ms, self.sends) = (None, None, 0);
+    }
+
+    /// What it is from one of its events on: status, PSP's id, fault and time are the event's.
+    pub(crate) fn retell(
+        &mut self,
+        (status, psp_refund): (Status, Option<String>),
+        fault: Option<Fault>,
+        at_ms: i64,
+    ) {
+        self.status = status;
+        self.psp_refund = psp_refund;
+        self.fault = fault;
+        self.updated_at_ms = at_ms;
+        match status {
+            // Each refund call is committed with an event of its own.
+            Status::Dispatched => {
+                self.sent_at_ms = self.sent_at_ms.or(Some(at_ms));
+                self.sends = self.sends.saturating_add(1);
+            }
+            Status::Unknown => self.unknown_at_ms = self.unknown_at_ms.or(Some(at_ms)),
+            _ => {}
+        }
+        self.next_action_at_ms = schedule::next_action_at(status, 0, at_ms);
+        self.settled_at_ms = (!status.is_open()).then_some(at_ms);
+    }
+
     /// Since when it is a matter for people, or from when on it will be: nobody but they can say, or do,
     /// what comes next. `None`: it is closed, or people decide it elsewhere.
     pub fn people_since_ms(&self) -> Option<i64> {
@@ -551,6 +580,13 @@ pub trait Reads: Send + Sync {
         payment: PaymentId,
         as_of: Option<u32>,
     ) -> Result<Option<PaymentView>, ReadFault>;
+
+    /// Payments as [`Reads::payment`] shows each as of its newest event. Unknown ones are left out.
+    fn payments_as_told(
+        &self,
+        merchant: MerchantId,
+        payments: &[PaymentId],
+    ) -> Result<Vec<PaymentView>, ReadFault>;
 
     fn refund(
         &self,

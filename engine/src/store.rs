@@ -78,6 +78,9 @@ pub struct Book {
     pub connector: String,
     pub connector_payment: Option<String>,
     pub connector_settings: Option<String>,
+    /// What it is called now, which may be another name than it was registered with.
+    pub external_identifier: Option<String>,
+    pub order: Option<String>,
     pub registration_fingerprint: [u8; 16],
 }
 

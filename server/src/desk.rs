@@ -1,24 +1,25 @@
 //! The desk: what a face may use. It hands commands to the engine, reads for it, and draws ids and
 //! times, so that a face holds nothing but its dialect.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
 use requite_engine::clock::Clock;
 use requite_engine::command::{
-    Amendment, Booked, BookingRequest, Command, CommandError, Notice, Noticed, RefundRef,
-    RefundReply, RegisteredReply, Registration, Reply, Resolution, Resolved,
+    Amendment, Booked, BookingRequest, Command, CommandError, Notice, Noticed, RefundReply,
+    RegisteredReply, Registration, Reply, Resolution, Resolved,
 };
 use requite_engine::engine::Engine;
-use requite_engine::fault::{self, Point};
 use requite_engine::inbox::Inbox;
 use requite_engine::key::{Key, Lifetime, digest};
-use requite_engine::read::{KeyView, PaymentView, ReadFault, Reads, RefundOfPayment};
+use requite_engine::read::{KeyView, MerchantView, ReadFault, Reads};
 use requite_engine::registry::Registry;
 use tokio::sync::{Semaphore, oneshot};
 
+use self::gathered::Gathered;
 use crate::connectors;
 use crate::crypto::entropy::Entropy;
 use crate::crypto::jws::Signatures;
@@ -32,8 +33,12 @@ use crate::webhooks::address::Addresses;
 use restored::Restored;
 
 mod cancel;
+mod gathered;
+mod reading;
 mod refund;
 mod restored;
+
+pub(crate) use self::reading::{READS_MAX, Unseen};
 
 /// Where ids come from. The server's is the machine's; a test's is its own.
 pub(crate) trait Ids: Send + Sync {
@@ -101,6 +106,8 @@ struct Drawers {
     signatures: Signatures,
     reading: Semaphore,
     restored: Restored,
+    gathered: Gathered,
+    merchants: Mutex<HashMap<MerchantId, Arc<MerchantView>>>,
 }
 
 /// What a desk is made of.
@@ -135,6 +142,8 @@ impl Desk {
             signatures: Signatures::default(),
             reading: Semaphore::new(READS_MAX),
             restored: Restored::since(parts.restored_since_ms),
+            gathered: Gathered::default(),
+            merchants: Mutex::default(),
         }))
     }
 
@@ -257,108 +266,6 @@ impl Desk {
         Ok(found)
     }
 
-    /// A payment as after event `as_of`, or as it is, for a request that has done nothing yet. For its
-    /// answer there is [`Desk::payment_after`].
-    pub(crate) async fn payment(
-        &self,
-        merchant: MerchantId,
-        payment: PaymentId,
-        as_of: Option<u32>,
-    ) -> Result<Option<PaymentView>, ReadFault> {
-        self.glance(move |reads| reads.payment(merchant, payment, as_of)).await
-    }
-
-    /// The payment that an answer tells of, as after event `as_of`, or as it is.
-    pub(crate) async fn payment_after(
-        &self,
-        merchant: MerchantId,
-        payment: PaymentId,
-        as_of: Option<u32>,
-    ) -> Result<PaymentView, Unseen> {
-        self.read_back(move |reads| reads.payment(merchant, payment, as_of)).await
-    }
-
-    /// The refund that an answer tells of, as after event `as_of`, or as it is.
-    pub(crate) async fn refund_after(
-        &self,
-        refund: RefundRef,
-        as_of: Option<u32>,
-    ) -> Result<RefundOfPayment, Unseen> {
-        self.read_back(move |reads| reads.refund_as_of(refund, as_of)).await
-    }
-
-    /// Reads what is done, for its answer. A fault may pass, so it is tried a few times.
-    pub(crate) async fn read_back<T: Send + 'static>(
-        &self,
-        read: impl Fn(&dyn Reads) -> Result<Option<T>, ReadFault> + Clone + Send + 'static,
-    ) -> Result<T, Unseen> {
-        for attempt in 1..=READ_BACKS_MAX {
-            let found = match fault::attempt(Point::ReadBack) {
-                Ok(()) => self.glance(read.clone()).await,
-                Err(struck) => Err(ReadFault::Store(struck.to_string())),
-            };
-            match found {
-                Ok(Some(found)) => return Ok(found),
-                Ok(None) => tracing::error!(attempt, "what was done is not on the books"),
-                Err(fault) => tracing::error!(%fault, attempt, "what was done cannot be read back"),
-            }
-            if attempt < READ_BACKS_MAX {
-                tokio::time::sleep(READ_BACK_PAUSE).await;
-            }
-        }
-        Err(Unseen)
-    }
-
-    /// Runs a read of few rows, found by their keys. Where the store is near it runs right here: to
-    /// hand it to another thread and back costs several times as much.
-    pub(crate) async fn glance<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
-    ) -> Result<T, ReadFault> {
-        if self.0.reads.is_near() {
-            return read(self.0.reads.as_ref()).map_err(in_midst);
-        }
-        self.read(read).await
-    }
-
-    /// The first read of a request, which finds out who asks. As nothing was done yet, the request is
-    /// turned away where there is no room: only here a read is [`ReadFault::Unavailable`]. As
-    /// [`Desk::glance`] it runs right here where the store is near.
-    pub(crate) async fn admit<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
-    ) -> Result<T, ReadFault> {
-        if self.0.reads.is_near() {
-            return read(self.0.reads.as_ref());
-        }
-        let Ok(turn) = tokio::time::timeout(ADMISSION_MAX, self.0.reading.acquire()).await else {
-            return Err(ReadFault::Unavailable(format!("{READS_MAX} reads are under way")));
-        };
-        let done = self.run(read).await;
-        drop(turn);
-        done
-    }
-
-    /// Runs a blocking read off the async threads, of a request that was admitted. Its refund may be
-    /// committed by now, so it waits for its turn as long as it takes, and no fault of it may sound as
-    /// if nothing had been done.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
-    ) -> Result<T, ReadFault> {
-        let _turn = self.0.reading.acquire().await;
-        self.run(read).await.map_err(in_midst)
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Reads) -> Result<T, ReadFault> + Send + 'static,
-    ) -> Result<T, ReadFault> {
-        let reads = Arc::clone(&self.0.reads);
-        let done = tokio::task::spawn_blocking(move || read(reads.as_ref())).await;
-        done.unwrap_or_else(|fault| Err(ReadFault::Store(fault.to_string())))
-    }
-
     /// Runs a blocking use of the inbox off the async threads.
     pub(crate) async fn inbox<T: Send + 'static>(
         &self,
@@ -381,23 +288,6 @@ impl Desk {
     }
 }
 
-/// What was asked for is done, and cannot be read for its answer. Not a [`ReadFault`], so that no face
-/// can call it by what it says where nothing was done (decisions A5 and B35). The cause is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unseen;
-
-/// How often an answer's content is read, if need be.
-const READ_BACKS_MAX: u32 = 3;
-const READ_BACK_PAUSE: Duration = Duration::from_millis(50);
-
-/// A request that was admitted is not turned away any more.
-fn in_midst(fault: ReadFault) -> ReadFault {
-    match fault {
-        ReadFault::Unavailable(cause) => ReadFault::Store(cause),
-        fault => fault,
-    }
-}
-
 /// An idempotency key: `scope` is what the key's uniqueness is limited to within the face (a route,
 /// a payment), `meaning` what a repeat must mean again (canonical text, never the bytes sent).
 pub(crate) fn key(face: &str, scope: &[&str], text: &str, meaning: &[&str]) -> Key {
@@ -416,14 +306,6 @@ pub(crate) fn key(face: &str, scope: &[&str], text: &str, meaning: &[&str]) -> K
         answers_present: false,
     }
 }
-
-/// Reads under way at once: enough to keep a few cores busy, and fewer than the connections that the
-/// store keeps open. More would only wait for each other, and open connections to throw away.
-pub(crate) const READS_MAX: usize = 8;
-
-/// How long a request waits to be admitted, behind others that are. Where it is the database that has no
-/// connection left, the store says so much sooner.
-const ADMISSION_MAX: Duration = Duration::from_secs(10);
 
 /// Longest `Idempotency-Key` that is taken (Gr4vy documents 255 characters).
 pub(crate) const KEY_TEXT_MAX: usize = 255;
@@ -445,7 +327,7 @@ pub(crate) fn refund_headers(reply: &RefundReply) -> HeaderMap {
 pub(crate) fn refunds_headers(replies: &[RefundReply], is_replay: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for reply in replies {
-        for (name, value) in &refund_headers(&RefundReply { is_replay: false, ..*reply }) {
+        for (name, value) in &refund_headers(&RefundReply { is_replay: false, ..reply.clone() }) {
             headers.append(name, value.clone());
         }
     }

@@ -2,6 +2,7 @@
 //! changes. Nothing here does I/O, so a transaction that is tried again decides the same.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use requite_core::id::{CaptureId, MerchantId, PaymentId, RefundId};
 use requite_core::journal::Entry;
@@ -9,6 +10,7 @@ use requite_core::money::Minor;
 use requite_core::refund::{Fault, Refund, Status};
 use requite_core::settle::Change;
 
+pub(super) use self::shown::Shown;
 use super::{UnderWay, Waiters};
 use crate::command::{
     Command, CommandError, Mark, Notice, Noticed, Obstacle, Reason, RefundRef, RefundReply,
@@ -28,6 +30,7 @@ mod notice;
 mod refund;
 pub(crate) mod register;
 mod resolve;
+mod shown;
 
 /// Who settles what nobody else is told to have settled.
 const REQUITE: &str = "requite";
@@ -76,6 +79,8 @@ pub(super) struct Decided {
     pub settled: BTreeMap<RefundRef, RefundReply>,
     pub heard: Vec<Heard>,
     pub instructions: Vec<Instruction>,
+    /// Refunds of this batch as of their newest event.
+    pub shown: Shown,
 }
 
 impl Decided {
@@ -235,6 +240,9 @@ pub(super) struct Batch<'a> {
     connectors: &'a dyn Connectors,
     waiters: &'a Waiters,
     under_way: &'a UnderWay,
+    /// What batches before this one kept of refunds that are waited for.
+    kept: &'a Shown,
+    shown: Shown,
     touched: BTreeMap<(MerchantId, PaymentId), Touched>,
     keys: HashMap<(MerchantId, [u8; 16]), KeyRecord>,
     changes: Changes,
@@ -253,8 +261,7 @@ impl<'a> Batch<'a> {
     pub(super) fn new(
         loaded: Loaded,
         connectors: &'a dyn Connectors,
-        waiters: &'a Waiters,
-        under_way: &'a UnderWay,
+        (waiters, under_way, kept): (&'a Waiters, &'a UnderWay, &'a Shown),
     ) -> Batch<'a> {
         let externals = loaded.refunds.iter().filter(|(_, record)| record.is_external);
         let externals = externals.map(|(key, _)| *key).collect();
@@ -264,6 +271,8 @@ impl<'a> Batch<'a> {
             connectors,
             waiters,
             under_way,
+            kept,
+            shown: Shown::new(),
             touched: BTreeMap::new(),
             keys: HashMap::new(),
             changes: Changes::default(),
@@ -331,6 +340,7 @@ impl<'a> Batch<'a> {
             self.changes.refunds.push(RefundChange { key, record: record.clone(), at_ms });
         }
         self.changes.keys.extend(self.keys);
+        self.decided.shown = self.shown;
         (self.decided, self.changes)
     }
 
@@ -356,6 +366,7 @@ impl<'a> Batch<'a> {
     }
 
     fn change_by(&mut self, key: RefundRef, change: &Change, (actor, at_ms): (&str, i64)) {
+        self.recall(key);
         let record = self.loaded.refunds.get_mut(&key).expect("the caller found it");
         let is_event = record.refund.status != change.refund.status
             || record.refund.psp_refund != change.refund.psp_refund;
@@ -374,6 +385,10 @@ impl<'a> Batch<'a> {
         entries: &[Entry],
         (actor, at_ms): (String, i64),
     ) {
+        if let Some(shown) = self.shown.get_mut(&key) {
+            let told = (refund.status, refund.psp_refund.clone());
+            Arc::make_mut(shown).refund.retell(told, refund.fault.clone(), at_ms);
+        }
         let happening = Happening {
             kind: Kind::Refund,
             subject: refund.id.bits(),

@@ -14,6 +14,7 @@
 //! SQL stands beside the function that runs it; its first line is its name. Start at
 //! [`Postgres::transact`].
 
+mod client;
 mod link;
 mod load;
 mod migrate;
@@ -27,9 +28,9 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
-use postgres::types::Type;
-use postgres::{Config, Row};
 use requite_core::id::{MerchantId, PaymentId, RefundId};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Config, Row};
 
 use self::link::{Link, Session, Trouble, query};
 pub(super) use self::pool::Pool;
@@ -82,7 +83,7 @@ pub struct Address {
 impl Address {
     /// `postgres://user:password@host:port/database?...`, or the `key=value` form.
     pub fn parse(text: &str) -> Result<Address, OpenFault> {
-        let config: Config = text.parse().map_err(|cause: postgres::Error| {
+        let config: Config = text.parse().map_err(|cause: tokio_postgres::Error| {
             // The text may hold a password: say where it points to, not what it is.
             OpenFault::Address("the address".to_owned(), cause.to_string())
         })?;

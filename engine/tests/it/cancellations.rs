@@ -73,7 +73,7 @@ fn held(bench: &Bench) -> i64 {
 }
 
 fn answered(status: Status, seq: u32, is_replay: bool) -> Option<RefundReply> {
-    Some(RefundReply { refund: of(1), status, as_of: Some(seq), is_replay })
+    Some(RefundReply { refund: of(1), status, as_of: Some(seq), is_replay, shown: None })
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod refunds;
 mod relay;
 mod sessions;
 mod shop;
+mod shown;
 mod spread;
 mod statements;
 mod support;

@@ -69,7 +69,7 @@ fn whoever_waits_and_whoever_repeats_in_one_batch_hear_the_same() {
     ]);
     let (first, repeat) = (told(&first), told(&heard[1]));
     let as_of = |reply: Option<requite_engine::command::RefundReply>| reply.map(|of| of.as_of);
-    assert_eq!(as_of(first), as_of(repeat));
+    assert_eq!(as_of(first.clone()), as_of(repeat));
     bench.restart();
     let later = bench.refund(keyed(4, 4_000, "k1")).expect("a replay");
     assert_eq!(Some(later.as_of), as_of(first));

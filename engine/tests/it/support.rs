@@ -33,7 +33,7 @@ pub(crate) const NOW: i64 = 1_700_000_000_000;
 pub(crate) type Heard = Arc<Mutex<Vec<Result<Reply, CommandError>>>>;
 
 /// `manual` needs no PSP; `strict` declines what is for 6.66.
-struct TestConnectors;
+pub(crate) struct TestConnectors;
 
 impl Connectors for TestConnectors {
     fn is_immediate(&self, connector: &str) -> bool {

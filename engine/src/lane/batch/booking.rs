@@ -158,6 +158,9 @@ impl Batch<'_> {
         let amended = Happening { kind, subject, amount, fault: None, actor, at_ms };
         self.record(of, amended, &[], None);
         let seq = self.seq(of);
+        if let (Some(name), Some(book)) = (&request.external_identifier, self.book(of)) {
+            book.external_identifier.clone_from(name);
+        }
         self.changes.amendments.push(NewAmendment {
             merchant,
             payment,

@@ -78,7 +78,13 @@ impl Batch<'_> {
         };
         Some(Verdict::Answer(match outcome {
             KeyOutcome::Refund { refund, answered: Some((seq, status)) } => {
-                Ok(Reply::Refund(RefundReply { refund, status, as_of: Some(seq), is_replay: true }))
+                Ok(Reply::Refund(RefundReply {
+                    refund,
+                    status,
+                    as_of: Some(seq),
+                    is_replay: true,
+                    shown: None,
+                }))
             }
             KeyOutcome::Refund { refund, answered: None } if self.is_awaited(refund) => {
                 Err(CommandError::KeyInProgress)
@@ -94,7 +100,7 @@ impl Batch<'_> {
         let seq = self.seq((refund.merchant, refund.payment));
         let told = KeyOutcome::Refund { refund, answered: Some((seq, status)) };
         self.keep_outcome((refund.merchant, request.at_ms), &request.keys, told);
-        let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: false };
+        let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: false, shown: None };
         Verdict::Answer(Ok(Reply::Refund(reply)))
     }
 }

@@ -118,8 +118,13 @@ impl Batch<'_> {
                     self.mark_answered(hold, key, seq, status);
                 }
             }
-            let reply =
-                RefundReply { refund: key, status, as_of: Some(seq), is_replay: *is_replay };
+            let reply = RefundReply {
+                refund: key,
+                status,
+                as_of: Some(seq),
+                is_replay: *is_replay,
+                shown: self.told(key),
+            };
             *verdict = Verdict::Answer(Ok(Reply::Refund(reply)));
         }
         self.decided.verdicts = verdicts;
@@ -142,18 +147,22 @@ impl Batch<'_> {
         let Some(status) = self.status(key) else {
             return;
         };
+        self.recall(key);
         // A commit that the lane did not hear of may have bound their keys to an answer, and a repeat
         // may have been given it: then that is the answer.
         let bound = waiting.iter().flat_map(|waiter| &waiter.keys);
         let bound = bound.filter_map(|hold| self.answered(hold.at, key)).next();
         let now = (self.seq((key.merchant, key.payment)), status);
+        let is_bound = bound.is_some();
         let (seq, status) = bound.unwrap_or(now);
         for waiter in waiting.iter().filter(|w| is_answer(status, w.answers_unknown)) {
             for hold in &waiter.keys {
                 self.mark_answered(hold.clone(), key, seq, status);
             }
         }
-        let reply = RefundReply { refund: key, status, as_of: Some(seq), is_replay: false };
+        // What was bound before is as of an older event.
+        let shown = if is_bound { None } else { self.told(key) };
+        let reply = RefundReply { refund: key, status, as_of: Some(seq), is_replay: false, shown };
         self.decided.settled.insert(key, reply);
     }
 

@@ -91,6 +91,7 @@ impl Batch<'_> {
             status,
             as_of: (!key.answers_present).then_some(seq),
             is_replay: true,
+            shown: None,
         };
         Some(Verdict::Answer(Ok(Reply::Refund(reply))))
     }
@@ -229,7 +230,7 @@ impl Batch<'_> {
                 self.mark_answered(key, refund, seq, status);
             }
         }
-        let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: true };
+        let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: true, shown: None };
         Verdict::Answer(Ok(Reply::Refund(reply)))
     }
 
@@ -269,6 +270,7 @@ impl Batch<'_> {
         let accepted = Refund { status: Status::Ready, ..refund.clone() };
         let sent = (refund.status == Status::Ready).then(|| settle::send(&accepted, at_ms));
         let first = sent.as_ref().map_or(&accepted, |(change, _)| &change.refund).clone();
+        self.show(request, &first, reference);
         self.record_refund(key, &first, reserve, (request.details.actor.clone(), at_ms));
         let record = RefundRecord {
             refund: first,
@@ -312,7 +314,8 @@ impl Batch<'_> {
             });
         }
         if is_answered {
-            let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: false };
+            let shown = self.told(refund);
+            let reply = RefundReply { refund, status, as_of: Some(seq), is_replay: false, shown };
             return Verdict::Answer(Ok(Reply::Refund(reply)));
         }
         self.awaited.insert(refund);

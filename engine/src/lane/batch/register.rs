@@ -65,6 +65,8 @@ impl Batch<'_> {
                 connector: new.connector.clone(),
                 connector_payment: new.connector_payment.clone(),
                 connector_settings: new.connector_settings.clone(),
+                external_identifier: new.external_identifier.clone(),
+                order: new.order.clone(),
                 registration_fingerprint: new.fingerprint,
             },
         );

@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use postgres::config::{SslMode, TargetSessionAttrs};
-use postgres::error::SqlState;
-use postgres::{Config, NoTls, Row};
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, Row};
 
-use super::prepared::{Connection, End};
+use super::prepared::{Asked, Connection, End};
 use super::rows::{Parameters, Rows};
 use super::tls;
 use crate::fault::{self, Point, Struck};
@@ -46,8 +46,8 @@ impl Trouble {
     }
 }
 
-impl From<postgres::Error> for Trouble {
-    fn from(cause: postgres::Error) -> Trouble {
+impl From<tokio_postgres::Error> for Trouble {
+    fn from(cause: tokio_postgres::Error) -> Trouble {
         let text = chain(&cause);
         let Some(code) = cause.code() else {
             // Not from the server: the connection is gone, or it answered what nobody understands.
@@ -82,7 +82,7 @@ impl From<Struck> for Trouble {
 }
 
 /// An error with its causes.
-fn chain(cause: &postgres::Error) -> String {
+pub(super) fn chain(cause: &tokio_postgres::Error) -> String {
     let code = cause.code().map(|code| format!(" ({})", code.code()));
     let mut text = format!("{cause}{}", code.unwrap_or_default());
     let mut source = std::error::Error::source(cause);
@@ -109,15 +109,6 @@ pub(super) fn prepared(mut config: Config) -> Config {
     // After a failover the old primary may answer still, and must not be believed.
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     config
-}
-
-/// A new connection, or why the database is away.
-pub(super) fn connect(config: &Config) -> Result<Connection, Trouble> {
-    let client = match config.get_ssl_mode() {
-        SslMode::Disable => config.connect(NoTls),
-        _ => config.connect(tls::connector().map_err(Trouble::Away)?),
-    };
-    Connection::new(client.map_err(|cause| Trouble::Away(chain(&cause)))?)
 }
 
 /// The way to a database. Connects when it is first used.
@@ -150,7 +141,7 @@ impl Link {
         {
             return Err(Trouble::Away(text.clone()));
         }
-        match connect(&self.config) {
+        match Connection::open(&self.config) {
             Ok(client) => {
                 self.away = None;
                 self.client = Some(client);
@@ -185,31 +176,39 @@ impl<'a> Session<'a> {
 
     /// Rows that match those wanted. Nothing wanted, nothing asked.
     pub(super) fn select(&mut self, sql: &str, wanted: &Rows<'_>) -> Result<Vec<Row>, Trouble> {
-        if wanted.len() == 0 {
-            return Ok(Vec::new());
-        }
-        fault::attempt(Point::StoreRead)?;
-        self.client.query(sql, &wanted.parameters())
+        Ok(self.select_all(&[(sql, wanted)])?.pop().unwrap_or_default())
     }
 
-    /// Writes all rows, or none: one row that is not written rolls back the transaction.
-    pub(super) fn write(&mut self, sql: &str, rows: &Rows<'_>) -> Result<(), Trouble> {
-        let written = self.write_some(sql, rows)?;
-        if written == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
-            return Ok(());
-        }
-        let name = sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
-        let text = format!("{name}: {written} of {} rows were as they were read", rows.len());
-        Err(Trouble::Conflict { text, is_taken: true })
+    /// [`Session::select`] of each, in this order, on one way there and back.
+    pub(super) fn select_all(
+        &mut self,
+        asked: &[(&str, &Rows<'_>)],
+    ) -> Result<Vec<Vec<Row>>, Trouble> {
+        let wanted: Vec<(&str, Parameters<'_>)> =
+            asked.iter().map(|(sql, rows)| (*sql, rows.parameters())).collect();
+        let asked: Vec<Asked<'_>> = wanted
+            .iter()
+            .filter(|(_, parameters)| !parameters.is_empty())
+            .map(|(sql, parameters)| (*sql, parameters))
+            .collect();
+        asked.iter().try_for_each(|_| fault::attempt(Point::StoreRead))?;
+        let mut found = self.client.query_all(&asked)?.into_iter();
+        let is_asked = wanted.iter().map(|(_, parameters)| !parameters.is_empty());
+        Ok(is_asked
+            .map(|is_asked| if is_asked { found.next().unwrap_or_default() } else { Vec::new() })
+            .collect())
     }
 
-    /// Writes rows, of which some may be there already.
-    pub(super) fn write_some(&mut self, sql: &str, rows: &Rows<'_>) -> Result<u64, Trouble> {
-        if rows.len() == 0 {
-            return Ok(0);
-        }
-        fault::attempt(Point::StoreWrite)?;
-        self.client.execute(sql, &rows.parameters())
+    /// Runs all of them on one way there and back. One whose rows were not as they were read rolls back
+    /// the transaction.
+    pub(super) fn write(&mut self, writes: &Writes<'_>) -> Result<(), Trouble> {
+        let parameters: Vec<Parameters<'_>> =
+            writes.0.iter().map(|write| write.rows.parameters()).collect();
+        let asked: Vec<Asked<'_>> =
+            writes.0.iter().zip(&parameters).map(|(write, rows)| (write.sql, rows)).collect();
+        asked.iter().try_for_each(|_| fault::attempt(Point::StoreWrite))?;
+        let written = self.client.execute_all(&asked)?;
+        writes.0.iter().zip(written).try_for_each(|(write, written)| write.check(written))
     }
 
     /// Statements without parameters, in one go.
@@ -235,4 +234,44 @@ pub(super) fn query(
     parameters: &Parameters<'_>,
 ) -> Result<Vec<Row>, Trouble> {
     client.query(sql, parameters)
+}
+
+/// Statements that write rows, in order.
+#[derive(Default)]
+pub(super) struct Writes<'c>(Vec<Write<'c>>);
+
+struct Write<'c> {
+    sql: &'static str,
+    rows: Rows<'c>,
+    /// Some of its rows may be there already.
+    is_some: bool,
+}
+
+impl<'c> Writes<'c> {
+    /// Writes all rows, or none: one row that is not written rolls back the transaction.
+    pub(super) fn all(&mut self, sql: &'static str, rows: Rows<'c>) {
+        self.push(Write { sql, rows, is_some: false });
+    }
+
+    /// Writes rows, of which some may be there already.
+    pub(super) fn some(&mut self, sql: &'static str, rows: Rows<'c>) {
+        self.push(Write { sql, rows, is_some: true });
+    }
+
+    fn push(&mut self, write: Write<'c>) {
+        if write.rows.len() > 0 {
+            self.0.push(write);
+        }
+    }
+}
+
+impl Write<'_> {
+    fn check(&self, written: u64) -> Result<(), Trouble> {
+        if self.is_some || written == u64::try_from(self.rows.len()).unwrap_or(u64::MAX) {
+            return Ok(());
+        }
+        let name = self.sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
+        let text = format!("{name}: {written} of {} rows were as they were read", self.rows.len());
+        Err(Trouble::Conflict { text, is_taken: true })
+    }
 }

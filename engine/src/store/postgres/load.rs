@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use postgres::Row;
 use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
 use requite_core::refund::{Allocation, Refund};
+use tokio_postgres::Row;
 
 use super::link::{Session, Trouble};
 use super::rows::{Read, Rows, corrupt, row};
@@ -32,6 +32,8 @@ struct Head {
     connector: String,
     connector_payment: Option<String>,
     connector_settings: Option<String>,
+    external_identifier: Option<String>,
+    order: Option<String>,
     fingerprint: [u8; 16],
 }
 
@@ -43,26 +45,50 @@ pub(super) fn load(session: &mut Session<'_>, wanted: &Wanted) -> Result<Loaded,
         loaded.external_identifiers.insert((merchant, text), payment);
     }
     let payments = Rows::of(payments.iter().map(|of| row![of.0.bits(), of.1.bits()]));
-    let heads = lock_heads(session, &payments)?;
-    loaded.counters = lock_counters(session, wanted)?;
-    loaded.keys = lock_keys(session, wanted)?;
-    loaded.books = books(session, &payments, heads)?;
-    let refunds = refunds_wanted(session, wanted, &loaded)?;
+    let counters = Rows::of(wanted.counters.iter().map(|of| row![of.0.bits(), of.1]));
+    let keys = Rows::of(wanted.keys.iter().map(|of| row![of.0.bits(), of.1]));
+    let reasons = Rows::of(wanted.reasons.iter().map(|of| row![of.0.bits(), of.1.bits()]));
+    let mut asked = vec![
+        (LOCK_HEADS, &payments),
+        (LOCK_COUNTERS, &counters),
+        (LOCK_KEYS, &keys),
+        (LEGS, &payments),
+        (NAMES, &payments),
+        (REASONS, &reasons),
+    ];
+    let told = [told(&wanted.psp_refunds), told(&wanted.externals), nameless(wanted)];
+    asked.extend([BY_PSP_REFUND, EXTERNALS, NAMELESS].into_iter().zip(&told));
+    let mut found = session.select_all(&asked)?.into_iter();
+    let mut next = || found.next().unwrap_or_default();
+    let heads = heads(&next())?;
+    loaded.counters = self::counters(&next())?;
+    loaded.keys = self::keys(&next())?;
+    loaded.books = books(heads, legs(&next())?)?;
+    rename(&mut loaded.books, &next())?;
+    for row in next() {
+        loaded.reasons.insert((merchant(&row)?, ReasonId::new(row.id(1)?)));
+    }
+    let mut refunds = wanted.refunds.clone();
+    refunds.extend(loaded.keys.values().filter_map(|record| match record.outcome {
+        KeyOutcome::Refund { refund, .. } => Some(refund),
+        _ => None,
+    }));
+    for row in found.flatten() {
+        let (merchant, payment) = of(&row)?;
+        refunds.insert(RefundRef { merchant, payment, refund: RefundId::new(row.id(2)?) });
+    }
     let refunds = Rows::of(
         refunds.iter().map(|of| row![of.merchant.bits(), of.refund.bits(), of.payment.bits()]),
     );
     loaded.refunds = self::refunds(session, &refunds)?;
-    let reasons = Rows::of(wanted.reasons.iter().map(|of| row![of.0.bits(), of.1.bits()]));
-    let sql = "-- reasons
+    Ok(loaded)
+}
+
+const REASONS: &str = "-- reasons
         select r.merchant_id, r.reason_id
         from unnest($1, $2) as w (merchant_id, reason_id)
         join refund_reason r on r.merchant_id = w.merchant_id and r.reason_id = w.reason_id
         where r.deleted_at_ms is null";
-    for row in session.select(sql, &reasons)? {
-        loaded.reasons.insert((merchant(&row)?, ReasonId::new(row.id(1)?)));
-    }
-    Ok(loaded)
-}
 
 fn merchant(row: &Row) -> Result<MerchantId, Trouble> {
     Ok(MerchantId::new(row.id(0)?))
@@ -93,21 +119,18 @@ fn named(
     named.collect()
 }
 
-fn lock_heads(
-    session: &mut Session<'_>,
-    payments: &Rows<'_>,
-) -> Result<HashMap<Of, Head>, Trouble> {
-    let sql = "-- lock_heads
+const LOCK_HEADS: &str = "-- lock_heads
         select h.merchant_id, h.payment_id, h.seq, h.hash, h.calls, p.currency, p.exponent,
             case when p.cancelled_at_ms is null and p.fault_code is null then 0::bigint
                 else 1::bigint end,
-            p.connector, p.connector_payment, p.connector_settings, p.fingerprint, h.newest_refund,
-            h.updated_at_ms
+            p.connector, p.connector_payment, p.connector_settings, p.fingerprint,
+            p.external_identifier, p.order_ref, h.newest_refund, h.updated_at_ms
         from unnest($1, $2) as w (merchant_id, payment_id)
         join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
         join payment p on p.merchant_id = w.merchant_id and p.payment_id = w.payment_id
         order by h.merchant_id, h.payment_id for update of h";
-    let rows = session.select(sql, payments)?;
+
+fn heads(rows: &[Row]) -> Result<HashMap<Of, Head>, Trouble> {
     let heads = rows.iter().map(|row| {
         let head = Head {
             seq: row.count(2)?,
@@ -119,40 +142,34 @@ fn lock_heads(
             connector_payment: row.maybe_text(9)?,
             connector_settings: row.maybe_text(10)?,
             fingerprint: row.bytes(11)?,
-            newest_refund: row.maybe_id(12)?.map(RefundId::new),
-            updated_at_ms: row.integer(13)?,
+            external_identifier: row.maybe_text(12)?,
+            order: row.maybe_text(13)?,
+            newest_refund: row.maybe_id(14)?.map(RefundId::new),
+            updated_at_ms: row.integer(15)?,
         };
         Ok((of(row)?, head))
     });
     heads.collect()
 }
 
-fn lock_counters(
-    session: &mut Session<'_>,
-    wanted: &Wanted,
-) -> Result<HashMap<(MerchantId, i64), u32>, Trouble> {
-    let counters = Rows::of(wanted.counters.iter().map(|of| row![of.0.bits(), of.1]));
-    let sql = "-- lock_counters
+const LOCK_COUNTERS: &str = "-- lock_counters
         select c.merchant_id, c.day, c.last_no
         from unnest($1, $2) as w (merchant_id, day)
         join reference_counter c on c.merchant_id = w.merchant_id and c.day = w.day
         order by c.merchant_id, c.day for update of c";
-    let rows = session.select(sql, &counters)?;
+
+fn counters(rows: &[Row]) -> Result<HashMap<(MerchantId, i64), u32>, Trouble> {
     rows.iter().map(|row| Ok(((merchant(row)?, row.integer(1)?), row.count(2)?))).collect()
 }
 
-fn lock_keys(
-    session: &mut Session<'_>,
-    wanted: &Wanted,
-) -> Result<HashMap<(MerchantId, [u8; 16]), KeyRecord>, Trouble> {
-    let keys = Rows::of(wanted.keys.iter().map(|of| row![of.0.bits(), of.1]));
-    let sql = "-- lock_keys
+const LOCK_KEYS: &str = "-- lock_keys
         select i.merchant_id, i.key_hash, i.fingerprint, i.at_ms, i.payment_id, i.refund_id,
             i.answered_seq, i.answered_status, i.refusal, i.was_present
         from unnest($1, $2) as w (merchant_id, key_hash)
         join idempotency i on i.merchant_id = w.merchant_id and i.key_hash = w.key_hash
         order by i.merchant_id, i.key_hash for update of i";
-    let rows = session.select(sql, &keys)?;
+
+fn keys(rows: &[Row]) -> Result<HashMap<(MerchantId, [u8; 16]), KeyRecord>, Trouble> {
     let keys = rows.iter().map(|row| {
         let merchant = merchant(row)?;
         let outcome = match row.maybe_text(8)? {
@@ -186,14 +203,12 @@ fn made(merchant: MerchantId, row: &Row) -> Result<KeyOutcome, Trouble> {
     Ok(KeyOutcome::Refund { refund, answered })
 }
 
+/// One that was registered after the heads were locked has legs and no head: registering it again will
+/// meet it.
 fn books(
-    session: &mut Session<'_>,
-    payments: &Rows<'_>,
     heads: HashMap<Of, Head>,
+    mut legs: HashMap<Of, Vec<Leg>>,
 ) -> Result<HashMap<Of, Book>, Trouble> {
-    // One that was registered after the heads were locked has legs and no head: registering it again
-    // will meet it.
-    let mut legs = legs(session, payments)?;
     let books = heads.into_iter().map(|(of, head)| {
         let legs = legs.remove(&of).unwrap_or_default();
         let payment = Payment::new(of.1, head.currency, head.is_closed, legs);
@@ -207,6 +222,8 @@ fn books(
             connector: head.connector,
             connector_payment: head.connector_payment,
             connector_settings: head.connector_settings,
+            external_identifier: head.external_identifier,
+            order: head.order,
             registration_fingerprint: head.fingerprint,
         };
         Ok((of, book))
@@ -214,9 +231,25 @@ fn books(
     books.collect()
 }
 
-/// Legs with their captures: a row for each capture, and one for each leg without any.
-fn legs(session: &mut Session<'_>, payments: &Rows<'_>) -> Result<HashMap<Of, Vec<Leg>>, Trouble> {
-    let sql = "-- legs
+/// What payments were called since they were registered, the newest name last.
+const NAMES: &str = "-- names
+        select a.merchant_id, a.payment_id, a.external_identifier
+        from unnest($1, $2) as w (merchant_id, payment_id)
+        join amendment a on a.merchant_id = w.merchant_id and a.payment_id = w.payment_id
+            and a.renames = 1
+        order by a.merchant_id, a.payment_id, a.seq";
+
+fn rename(books: &mut HashMap<Of, Book>, rows: &[Row]) -> Result<(), Trouble> {
+    for row in rows {
+        if let Some(book) = books.get_mut(&of(row)?) {
+            book.external_identifier = row.maybe_text(2)?;
+        }
+    }
+    Ok(())
+}
+
+/// A row for each capture, and one for each leg without any.
+const LEGS: &str = "-- legs
         select l.merchant_id, l.payment_id, l.leg_no, l.leg_id, l.amount_minor, l.released_minor,
             c.capture_id, c.captured_minor, c.voided_minor, c.refunded_minor, c.reserved_minor,
             c.disputed_minor, c.excess_minor
@@ -225,7 +258,9 @@ fn legs(session: &mut Session<'_>, payments: &Rows<'_>) -> Result<HashMap<Of, Ve
         left join capture c on c.merchant_id = w.merchant_id and c.payment_id = w.payment_id
             and c.leg_no = l.leg_no
         order by l.merchant_id, l.payment_id, l.leg_no, c.seq";
-    let rows = session.select(sql, payments)?;
+
+/// Legs with their captures.
+fn legs(rows: &[Row]) -> Result<HashMap<Of, Vec<Leg>>, Trouble> {
     let mut legs: HashMap<Of, Vec<Leg>> = HashMap::new();
     let mut rows = rows.iter().peekable();
     while let Some(row) = rows.next() {
@@ -263,24 +298,14 @@ fn capture(row: &Row) -> Result<Option<Capture>, Trouble> {
     Ok(Some(Capture { id: CaptureId::new(id), balance }))
 }
 
-/// Refunds that are named, that a key stands for, or that a PSP means.
-fn refunds_wanted(
-    session: &mut Session<'_>,
-    wanted: &Wanted,
-    loaded: &Loaded,
-) -> Result<BTreeSet<RefundRef>, Trouble> {
-    let mut refunds = wanted.refunds.clone();
-    refunds.extend(loaded.keys.values().filter_map(|record| match record.outcome {
-        KeyOutcome::Refund { refund, .. } => Some(refund),
-        _ => None,
-    }));
-    let told =
-        |told: &'_ BTreeSet<(MerchantId, PaymentId, String)>| {
-            Rows::of(told.iter().map(|(merchant, payment, told)| {
-                row![merchant.bits(), payment.bits(), told.clone()]
-            }))
-        };
-    let sql = "-- refunds_by_psp_refund
+/// Refunds that a PSP means by its own ids of them.
+fn told(told: &BTreeSet<(MerchantId, PaymentId, String)>) -> Rows<'_> {
+    Rows::of(
+        told.iter().map(|(merchant, payment, told)| row![merchant.bits(), payment.bits(), told]),
+    )
+}
+
+const BY_PSP_REFUND: &str = "-- refunds_by_psp_refund
         select r.merchant_id, r.payment_id, r.refund_id
         from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund),
             lateral (with recursive own (refund_id, previous_refund, psp_refund) as (
@@ -293,17 +318,20 @@ fn refunds_wanted(
                         and n.refund_id = o.previous_refund)
                 select w.merchant_id, w.payment_id, o.refund_id from own o
                 where o.psp_refund = w.psp_refund) as r";
-    let mut found = session.select(sql, &told(&wanted.psp_refunds))?;
-    let sql = "-- external_refunds
+
+const EXTERNALS: &str = "-- external_refunds
         select r.merchant_id, r.payment_id, r.refund_id
         from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund)
         join refund r on r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
             and r.psp_refund = w.psp_refund and r.face = 'external'";
-    found.extend(session.select(sql, &told(&wanted.externals))?);
-    let nameless = wanted.nameless.iter();
+
+/// Open refunds that the PSP has given no id.
+fn nameless(wanted: &Wanted) -> Rows<'_> {
     let max = i64::from(NAMELESS_MAX);
-    let nameless = Rows::of(nameless.map(|of| row![of.0.bits(), of.1.bits(), max]));
-    let sql = "-- nameless_refunds
+    Rows::of(wanted.nameless.iter().map(|of| row![of.0.bits(), of.1.bits(), max]))
+}
+
+const NAMELESS: &str = "-- nameless_refunds
         select o.merchant_id, o.payment_id, o.refund_id
         from unnest($1, $2, $3) as w (merchant_id, payment_id, max),
             lateral (with recursive own (refund_id, previous_refund, is_wanted) as (
@@ -321,21 +349,15 @@ fn refunds_wanted(
                         and n.refund_id = o.previous_refund)
                 select w.merchant_id, w.payment_id, r.refund_id from own r where r.is_wanted
                 order by r.refund_id limit w.max) as o";
-    found.extend(session.select(sql, &nameless)?);
-    for row in &found {
-        let (merchant, payment) = of(row)?;
-        refunds.insert(RefundRef { merchant, payment, refund: RefundId::new(row.id(2)?) });
-    }
-    Ok(refunds)
-}
 
-/// Rows of `refunds`: merchant, refund and the payment under which it is wanted.
-fn refunds(
-    session: &mut Session<'_>,
-    refunds: &Rows<'_>,
-) -> Result<HashMap<RefundRef, RefundRecord>, Trouble> {
-    let allocations = allocations(session, refunds)?;
-    let sql = "-- refunds
+/// `$3` is the payment: the same rows are asked for the refunds themselves.
+const ALLOCATIONS: &str = "-- allocations
+        select a.merchant_id, a.refund_id, a.capture_id, a.amount_minor
+        from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
+        join allocation a on a.merchant_id = w.merchant_id and a.refund_id = w.refund_id
+        order by a.merchant_id, a.refund_id, a.ordinal";
+
+const REFUNDS: &str = "-- refunds
         select r.merchant_id, w.payment_id, r.refund_id, r.payment_id, r.leg_id, r.amount_minor,
             r.status, r.attempt, r.sends, r.looks, r.next_action_at_ms, r.psp_refund,
             r.fault_code, r.fault_text, r.call_no, coalesce(r.reason_text, r.reason_code),
@@ -343,8 +365,17 @@ fn refunds(
             r.face, r.heard_at_ms
         from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
         join refund r on r.merchant_id = w.merchant_id and r.refund_id = w.refund_id";
+
+/// Rows of `refunds`: merchant, refund and the payment under which it is wanted.
+fn refunds(
+    session: &mut Session<'_>,
+    refunds: &Rows<'_>,
+) -> Result<HashMap<RefundRef, RefundRecord>, Trouble> {
+    let mut found = session.select_all(&[(ALLOCATIONS, refunds), (REFUNDS, refunds)])?.into_iter();
+    let mut next = || found.next().unwrap_or_default();
+    let allocations = allocations(&next())?;
     let mut records = HashMap::new();
-    for row in session.select(sql, refunds)? {
+    for row in next() {
         let (merchant, payment) = of(&row)?;
         let id = RefundId::new(row.id(2)?);
         let refund = Refund {
@@ -375,19 +406,10 @@ fn refunds(
     Ok(records)
 }
 
-fn allocations(
-    session: &mut Session<'_>,
-    refunds: &Rows<'_>,
-) -> Result<BTreeMap<(MerchantId, RefundId), Vec<Allocation>>, Trouble> {
-    // $3 is the payment: the same rows are asked for the refunds themselves.
-    let sql = "-- allocations
-        select a.merchant_id, a.refund_id, a.capture_id, a.amount_minor
-        from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
-        join allocation a on a.merchant_id = w.merchant_id and a.refund_id = w.refund_id
-        order by a.merchant_id, a.refund_id, a.ordinal";
+fn allocations(rows: &[Row]) -> Result<BTreeMap<(MerchantId, RefundId), Vec<Allocation>>, Trouble> {
     let mut allocations: BTreeMap<(MerchantId, RefundId), Vec<Allocation>> = BTreeMap::new();
-    for row in session.select(sql, refunds)? {
-        let of = (merchant(&row)?, RefundId::new(row.id(1)?));
+    for row in rows {
+        let of = (merchant(row)?, RefundId::new(row.id(1)?));
         let part = Allocation { capture: CaptureId::new(row.id(2)?), amount: row.minor(3)? };
         allocations.entry(of).or_default().push(part);
     }

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use postgres::Config;
+use tokio_postgres::Config;
 
-use super::link::{Link, Session, Trouble, query};
+use super::link::{Link, Session, Trouble, Writes, query};
 use super::prepared::Connection;
 use super::rows::{Read, Rows, row};
 use super::spread::{self, Spread};
@@ -135,7 +135,9 @@ fn bring_up(client: &mut Connection) -> Result<usize, Trouble> {
     let sql = "-- update_schema
         update requite_schema s set version = n.version
         from unnest($1, $2) as n (only_row, version) where s.only_row = n.only_row";
-    session.write(sql, &Rows::of([row![1_i64, known]]))?;
+    let mut writes = Writes::default();
+    writes.all(sql, Rows::of([row![1_i64, known]]));
+    session.write(&writes)?;
     session.commit()?;
     if spread::is_spread(client)? {
         spread::spread(client)?;

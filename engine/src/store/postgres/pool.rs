@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use postgres::Config;
+use tokio_postgres::Config;
 
 use super::Address;
 use super::link::{self, Trouble};
@@ -118,7 +118,7 @@ impl Pool {
         drop(kept);
         // Gives its place back when there is no way to the database.
         let mut lease = Lease { pool: self, client: None };
-        lease.client = Some(link::connect(&self.config)?);
+        lease.client = Some(Connection::open(&self.config)?);
         Ok(lease)
     }
 

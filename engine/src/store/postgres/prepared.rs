@@ -13,10 +13,11 @@
 
 use std::collections::HashMap;
 
-use postgres::error::SqlState;
-use postgres::types::{ToSql, Type};
-use postgres::{Client, Row, SimpleQueryMessage, Statement};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Config, Row, SimpleQueryMessage, Statement};
 
+use super::client::{Client, Sent};
 use super::link::Trouble;
 use super::rows::Parameters;
 
@@ -33,6 +34,9 @@ const PLANNED_FIRST: u64 = 16;
 const MARKED: &str = "-- marked
     select current_setting('requite.connection', true)";
 
+/// A statement with its parameters.
+pub(super) type Asked<'s> = (&'s str, &'s Parameters<'s>);
+
 /// A connection to a database.
 pub(in crate::store) struct Connection {
     client: Client,
@@ -45,7 +49,8 @@ pub(in crate::store) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(mut client: Client) -> Result<Connection, Trouble> {
+    pub(super) fn open(config: &Config) -> Result<Connection, Trouble> {
+        let client = Client::connect(config)?;
         let mark = text(&client.simple_query(MARK)?);
         let statements = HashMap::new();
         Ok(Connection { client, mark, is_marked: false, transactions: 0, statements })
@@ -75,7 +80,7 @@ impl Connection {
     }
 
     /// Statements without parameters, in one go.
-    pub(super) fn run(&mut self, sql: &str) -> Result<(), postgres::Error> {
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(sql)
     }
 
@@ -85,11 +90,12 @@ impl Connection {
         sql: &str,
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>, Trouble> {
-        let done = match self.prepared(sql, parameters) {
-            Ok(Some(statement)) => self.client.query(&statement, &values(parameters)),
-            Ok(None) => self.client.query_typed(sql, parameters),
-            Err(cause) => Err(cause),
-        };
+        Ok(self.query_all(&[(sql, parameters)])?.pop().unwrap_or_default())
+    }
+
+    /// All rows of each statement, which are sent together.
+    pub(super) fn query_all(&mut self, asked: &[Asked<'_>]) -> Result<Vec<Vec<Row>>, Trouble> {
+        let done = self.sent(asked).and_then(|sent| self.client.query(&sent));
         done.map_err(|cause| self.trouble(cause))
     }
 
@@ -99,20 +105,31 @@ impl Connection {
         sql: &str,
         parameters: &Parameters<'_>,
     ) -> Result<u64, Trouble> {
-        let done = match self.prepared(sql, parameters) {
-            Ok(Some(statement)) => self.client.execute(&statement, &values(parameters)),
-            Ok(None) => self.client.execute_typed(sql, parameters),
-            Err(cause) => Err(cause),
-        };
+        Ok(self.execute_all(&[(sql, parameters)])?.pop().unwrap_or_default())
+    }
+
+    /// Runs statements that give no rows back, sent together. How many rows each changed.
+    pub(super) fn execute_all(&mut self, asked: &[Asked<'_>]) -> Result<Vec<u64>, Trouble> {
+        let done = self.sent(asked).and_then(|sent| self.client.execute(&sent));
         done.map_err(|cause| self.trouble(cause))
     }
 
-    /// The statement, prepared; `None` where it must be sent whole.
+    /// The statements as they are sent: prepared, unless they must be sent whole.
+    fn sent<'s>(&mut self, asked: &[Asked<'s>]) -> Result<Vec<Sent<'s>>, tokio_postgres::Error> {
+        let sent = asked.iter().map(|&(sql, parameters)| {
+            Ok(match self.prepared(sql, parameters)? {
+                Some(statement) => Sent::Prepared(statement, values(parameters)),
+                None => Sent::Whole(sql, parameters),
+            })
+        });
+        sent.collect()
+    }
+
     fn prepared(
         &mut self,
         sql: &str,
         parameters: &Parameters<'_>,
-    ) -> Result<Option<Statement>, postgres::Error> {
+    ) -> Result<Option<Statement>, tokio_postgres::Error> {
         if !self.is_marked {
             return Ok(None);
         }
@@ -123,12 +140,12 @@ impl Connection {
             return Ok(None);
         }
         let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
-        let statement = self.client.prepare_typed(sql, &types)?;
+        let statement = self.client.prepare(sql, &types)?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(Some(statement))
     }
 
-    fn trouble(&mut self, cause: postgres::Error) -> Trouble {
+    fn trouble(&mut self, cause: tokio_postgres::Error) -> Trouble {
         // 0A000: a table has changed so much that a statement's rows are others.
         let not_ours = [
             SqlState::DUPLICATE_PSTATEMENT,
@@ -174,7 +191,6 @@ fn text(messages: &[SimpleQueryMessage]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use postgres::{Client, NoTls};
     use requite_cluster::Cluster;
 
     use super::{Connection, End, PLANNED_FIRST};
@@ -186,8 +202,9 @@ mod tests {
 
     fn connection() -> Connection {
         let address = Cluster::shared().database();
-        let client = Client::connect(&address, NoTls).expect("the cluster answers");
-        Connection::new(client).expect("a marked session")
+        let config = address.parse().expect("an address");
+        Connection::open(&crate::store::postgres::link::prepared(config))
+            .expect("the cluster answers")
     }
 
     /// One transaction with one statement: how many statements its session has prepared.

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use postgres::Row;
-use postgres::types::{ToSql, Type};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 use requite_core::currency::Currency;
 use requite_core::money::Minor;

@@ -13,7 +13,7 @@ use requite_core::refund::Status;
 
 use self::books::{insert_payments, save_captures, save_heads, save_releases, take_names};
 
-use super::link::{Session, Trouble};
+use super::link::{Session, Trouble, Writes};
 use super::rows::{Cell, Rows, row};
 use crate::command::Reason;
 use crate::event::Event;
@@ -47,24 +47,31 @@ pub(super) fn save(
     changes: &Changes,
     before: &Before,
 ) -> Result<(), Trouble> {
-    insert_payments(session, &changes.registered)?;
-    save_heads(session, &changes.books, before)?;
-    save_releases(session, &changes.books)?;
-    save_captures(session, &changes.books)?;
-    insert_refunds(session, &changes.new_refunds)?;
-    update_refunds(session, &changes.refunds)?;
-    save_attempts(session, &changes.attempts, &changes.attempt_outcomes)?;
-    insert_events(session, &changes.events)?;
-    queue_deliveries(session, &changes.events)?;
-    insert_journal(session, &changes.journal)?;
-    save_counters(session, &changes.counters, before)?;
-    save_keys(session, &changes.keys, before)?;
-    insert_operations(session, &changes.operations)?;
-    insert_amendments(session, &changes.amendments)?;
-    insert_alarms(session, &changes.alarms)
+    session.write(&writes(changes, before)?)
 }
 
-fn insert_refunds(session: &mut Session<'_>, refunds: &[NewRefund]) -> Result<(), Trouble> {
+fn writes<'c>(changes: &'c Changes, before: &Before) -> Result<Writes<'c>, Trouble> {
+    let mut all = Writes::default();
+    let writes = &mut all;
+    insert_payments(writes, &changes.registered);
+    save_heads(writes, &changes.books, before)?;
+    save_releases(writes, &changes.books)?;
+    save_captures(writes, &changes.books)?;
+    insert_refunds(writes, &changes.new_refunds);
+    update_refunds(writes, &changes.refunds);
+    save_attempts(writes, &changes.attempts, &changes.attempt_outcomes);
+    insert_events(writes, &changes.events);
+    queue_deliveries(writes, &changes.events);
+    insert_journal(writes, &changes.journal);
+    save_counters(writes, &changes.counters, before);
+    save_keys(writes, &changes.keys, before);
+    insert_operations(writes, &changes.operations);
+    insert_amendments(writes, &changes.amendments);
+    insert_alarms(writes, &changes.alarms);
+    Ok(all)
+}
+
+fn insert_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [NewRefund]) {
     let sql = "-- insert_allocations
         insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
         select * from unnest($1, $2, $3, $4, $5)";
@@ -74,7 +81,7 @@ fn insert_refunds(session: &mut Session<'_>, refunds: &[NewRefund]) -> Result<()
             row![merchant, refund, ordinal, part.capture.bits(), part.amount.units()]
         })
     });
-    session.write(sql, &Rows::of(parts))?;
+    writes.all(sql, Rows::of(parts));
     let sql = "-- insert_refunds
         insert into refund (merchant_id, refund_id, payment_id, leg_id, amount_minor,
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
@@ -85,7 +92,7 @@ fn insert_refunds(session: &mut Session<'_>, refunds: &[NewRefund]) -> Result<()
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
             $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
             $33, $34)";
-    session.write(sql, &Rows::of(refunds.iter().map(refund_row)))
+    writes.all(sql, Rows::of(refunds.iter().map(refund_row)));
 }
 
 fn refund_row(new: &NewRefund) -> [Cell<'_>; 34] {
@@ -136,7 +143,7 @@ fn refund_row(new: &NewRefund) -> [Cell<'_>; 34] {
     ]
 }
 
-fn update_refunds(session: &mut Session<'_>, refunds: &[RefundChange]) -> Result<(), Trouble> {
+fn update_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [RefundChange]) {
     let sql = "-- update_refunds
         update refund r set status = n.status, attempt = n.attempt, sends = n.sends,
             looks = n.looks, call_no = n.call_no, next_action_at_ms = n.next_action_at_ms,
@@ -171,14 +178,14 @@ fn update_refunds(session: &mut Session<'_>, refunds: &[RefundChange]) -> Result
             record.heard_at_ms,
         ]
     });
-    session.write(sql, &Rows::of(rows))
+    writes.all(sql, Rows::of(rows));
 }
 
-fn save_attempts(
-    session: &mut Session<'_>,
-    attempts: &[NewAttempt],
-    outcomes: &[AttemptOutcome],
-) -> Result<(), Trouble> {
+fn save_attempts<'c>(
+    writes: &mut Writes<'c>,
+    attempts: &'c [NewAttempt],
+    outcomes: &'c [AttemptOutcome],
+) {
     let sql = "-- insert_attempts
         insert into attempt (merchant_id, refund_id, attempt, kind, call_no, prepared_at_ms)
         select * from unnest($1, $2, $3, $4, $5, $6)";
@@ -190,7 +197,7 @@ fn save_attempts(
         };
         row![key.merchant.bits(), key.refund.bits(), *attempt, kind, *call_no, *at_ms]
     });
-    session.write(sql, &Rows::of(rows))?;
+    writes.all(sql, Rows::of(rows));
     // An outcome may come twice, or for a call that another process made: the first one stands.
     let mut first = BTreeMap::new();
     for AttemptOutcome { key, attempt, outcome, at_ms } in outcomes {
@@ -205,10 +212,10 @@ fn save_attempts(
     let rows = first.iter().map(|((merchant, refund, attempt), (outcome, at_ms))| {
         row![merchant.bits(), refund.bits(), *attempt, *outcome, *at_ms]
     });
-    session.write_some(sql, &Rows::of(rows)).map(|_| ())
+    writes.some(sql, Rows::of(rows));
 }
 
-fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trouble> {
+fn insert_events<'c>(writes: &mut Writes<'c>, events: &'c [Event]) {
     let sql = "-- insert_events
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
             psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
@@ -232,12 +239,12 @@ fn insert_events(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trou
             event.about(),
         ]
     });
-    session.write(sql, &Rows::of(rows))
+    writes.all(sql, Rows::of(rows));
 }
 
 /// Puts new events on the way to every endpoint of their merchants. Where one is on its way already, its
 /// row is locked and moved on, so that whoever confirms it meanwhile does not take it away.
-fn queue_deliveries(session: &mut Session<'_>, events: &[Event]) -> Result<(), Trouble> {
+fn queue_deliveries<'c>(writes: &mut Writes<'c>, events: &'c [Event]) {
     let sql = "-- queue_deliveries
         insert into webhook_delivery (endpoint_id, payment_id, merchant_id, next_seq, last_seq,
             failures, next_try_at_ms)
@@ -250,10 +257,10 @@ fn queue_deliveries(session: &mut Session<'_>, events: &[Event]) -> Result<(), T
     let rows = rows.into_iter().map(|((merchant, payment), (first, last, at_ms))| {
         row![merchant.bits(), payment.bits(), first, last, at_ms]
     });
-    session.write_some(sql, &Rows::of(rows)).map(|_| ())
+    writes.some(sql, Rows::of(rows));
 }
 
-fn insert_journal(session: &mut Session<'_>, journal: &[JournalLine]) -> Result<(), Trouble> {
+fn insert_journal<'c>(writes: &mut Writes<'c>, journal: &'c [JournalLine]) {
     let sql = "-- insert_journal
         insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
             amount_minor)
@@ -270,14 +277,14 @@ fn insert_journal(session: &mut Session<'_>, journal: &[JournalLine]) -> Result<
             entry.amount.units(),
         ]
     });
-    session.write(sql, &Rows::of(rows))
+    writes.all(sql, Rows::of(rows));
 }
 
-fn save_counters(
-    session: &mut Session<'_>,
-    counters: &[((MerchantId, i64), u32)],
+fn save_counters<'c>(
+    writes: &mut Writes<'c>,
+    counters: &'c [((MerchantId, i64), u32)],
     before: &Before,
-) -> Result<(), Trouble> {
+) {
     let mut counters: Vec<_> = counters.to_vec();
     counters.sort_unstable();
     let (known, new): (Vec<_>, Vec<_>) =
@@ -288,21 +295,21 @@ fn save_counters(
     let sql = "-- insert_counters
         insert into reference_counter (merchant_id, day, last_no)
         select * from unnest($1, $2, $3)";
-    session.write(sql, &rows(new))?;
+    writes.all(sql, rows(new));
     let sql = "-- update_counters
         update reference_counter c set last_no = n.last_no
         from unnest($1, $2, $3) as n (merchant_id, day, last_no)
         where c.merchant_id = n.merchant_id and c.day = n.day";
-    session.write(sql, &rows(known))
+    writes.all(sql, rows(known));
 }
 
 /// A key that was free when the batch was read is inserted: if another lane has used it since, the
 /// batch is decided again, and now sees what it stands for.
-fn save_keys(
-    session: &mut Session<'_>,
-    keys: &[((MerchantId, [u8; 16]), KeyRecord)],
+fn save_keys<'c>(
+    writes: &mut Writes<'c>,
+    keys: &'c [((MerchantId, [u8; 16]), KeyRecord)],
     before: &Before,
-) -> Result<(), Trouble> {
+) {
     let mut keys: Vec<&((MerchantId, [u8; 16]), KeyRecord)> = keys.iter().collect();
     keys.sort_unstable_by_key(|(of, _)| *of);
     let mut new = Rows::default();
@@ -316,7 +323,7 @@ fn save_keys(
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
             answered_seq, answered_status, refusal, was_present)
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    session.write(sql, &new)?;
+    writes.all(sql, new);
     let sql = "-- update_keys
         update idempotency i set fingerprint = n.fingerprint, at_ms = n.at_ms,
             payment_id = n.payment_id, refund_id = n.refund_id, answered_seq = n.answered_seq,
@@ -325,7 +332,7 @@ fn save_keys(
             as n (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id, answered_seq,
                 answered_status, refusal, was_present)
         where i.merchant_id = n.merchant_id and i.key_hash = n.key_hash";
-    session.write(sql, &known)
+    writes.all(sql, known);
 }
 
 fn key_row<'a>(merchant: MerchantId, hash: [u8; 16], record: &KeyRecord) -> [Cell<'a>; 10] {
@@ -361,10 +368,7 @@ fn key_row<'a>(merchant: MerchantId, hash: [u8; 16], record: &KeyRecord) -> [Cel
     ]
 }
 
-fn insert_operations(
-    session: &mut Session<'_>,
-    operations: &[NewOperation],
-) -> Result<(), Trouble> {
+fn insert_operations<'c>(writes: &mut Writes<'c>, operations: &'c [NewOperation]) {
     let sql = "-- insert_operations
         insert into operation (merchant_id, payment_id, seq, kind, is_final, face, given_id,
             external_identifier, reference_day, reference_no)
@@ -383,13 +387,10 @@ fn insert_operations(
             new.reference.map(|(_, number)| number),
         ]
     });
-    session.write(sql, &Rows::of(rows))
+    writes.all(sql, Rows::of(rows));
 }
 
-fn insert_amendments(
-    session: &mut Session<'_>,
-    amendments: &[NewAmendment],
-) -> Result<(), Trouble> {
+fn insert_amendments<'c>(writes: &mut Writes<'c>, amendments: &'c [NewAmendment]) {
     let sql = "-- insert_amendments
         insert into amendment (merchant_id, payment_id, seq, renames, external_identifier,
             metadata)
@@ -400,16 +401,16 @@ fn insert_amendments(
         let name = new.external_identifier.as_ref().and_then(Option::as_ref);
         row![merchant, payment, new.seq, renames, name, new.metadata.as_ref()]
     });
-    session.write(sql, &Rows::of(rows))?;
+    writes.all(sql, Rows::of(rows));
     let names = amendments.iter().filter_map(|new| {
         let name = new.external_identifier.as_ref()?.as_deref()?;
         Some((new.merchant, name, new.payment))
     });
-    take_names(session, names.collect())
+    take_names(writes, names.collect())
 }
 
 /// One that is raised again in the same moment is one.
-fn insert_alarms(session: &mut Session<'_>, alarms: &[NewAlarm]) -> Result<(), Trouble> {
+fn insert_alarms<'c>(writes: &mut Writes<'c>, alarms: &'c [NewAlarm]) {
     let mut alarms: Vec<&NewAlarm> = alarms.iter().collect();
     alarms.sort_by_key(|new| (new.key, new.at_ms));
     let sql = "-- insert_alarms
@@ -419,5 +420,5 @@ fn insert_alarms(session: &mut Session<'_>, alarms: &[NewAlarm]) -> Result<(), T
         let (merchant, refund) = (key.merchant.bits(), key.refund.bits());
         row![merchant, *at_ms, refund, alarm.word(), key.payment.bits()]
     });
-    session.write_some(sql, &Rows::of(rows)).map(|_| ())
+    writes.some(sql, Rows::of(rows));
 }

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use postgres::Row;
-use postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::link::Trouble;
 use super::prepared::Connection;
@@ -51,7 +51,7 @@ pub(in crate::store) fn cell(row: &Row, column: usize) -> Result<Cell<'_>> {
     fn read<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Result<Option<T>> {
         Ok(row.try_get(column).map_err(Trouble::from)?)
     }
-    let Some(kind) = row.columns().get(column).map(postgres::Column::type_) else {
+    let Some(kind) = row.columns().get(column).map(tokio_postgres::Column::type_) else {
         return Err(SqlFault::Corrupt(format!("no column {column}")));
     };
     let cell = match *kind {

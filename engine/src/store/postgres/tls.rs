@@ -6,8 +6,8 @@
 
 use std::sync::OnceLock;
 
-use postgres::Config;
-use postgres::config::{Host, SslMode};
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Puts a definite answer in place of "as the server likes", which is no safe one: whoever sits between

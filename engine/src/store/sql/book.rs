@@ -82,8 +82,13 @@ pub(in crate::store) fn book(
         select p.currency, p.exponent,
             p.cancelled_at_ms is not null or p.fault_code is not null, p.connector,
             p.connector_payment, p.connector_settings, p.fingerprint, h.seq, h.hash, h.calls,
-            h.updated_at_ms, h.newest_refund
+            h.updated_at_ms, h.newest_refund,
+            case when a.seq is null then p.external_identifier else a.external_identifier end,
+            p.order_ref
         from payment p join payment_head h using (merchant_id, payment_id)
+        left join amendment a on a.merchant_id = p.merchant_id and a.payment_id = p.payment_id
+            and a.seq = (select max(b.seq) from amendment b where b.merchant_id = p.merchant_id
+                and b.payment_id = p.payment_id and b.renames = 1)
         where p.merchant_id = ?1 and p.payment_id = ?2";
     let key = params![blob(merchant.bits()), blob(payment.bits())];
     let legs = legs(connection, merchant, payment)?;
@@ -99,6 +104,8 @@ pub(in crate::store) fn book(
             connector: row.get(3)?,
             connector_payment: row.get(4)?,
             connector_settings: row.get(5)?,
+            external_identifier: row.get(12)?,
+            order: row.get(13)?,
             registration_fingerprint: row.get(6)?,
         })
     })

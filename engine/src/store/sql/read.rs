@@ -55,6 +55,14 @@ impl Reads for SqlReads {
         self.snapshot(|connection| payment_view(connection, merchant, payment, as_of))
     }
 
+    fn payments_as_told(
+        &self,
+        merchant: MerchantId,
+        payments: &[PaymentId],
+    ) -> Result<Vec<PaymentView>, ReadFault> {
+        self.snapshot(|connection| payment_views(connection, merchant, payments, Some(u32::MAX)))
+    }
+
     fn refund(
         &self,
         merchant: MerchantId,
@@ -109,7 +117,7 @@ impl Reads for SqlReads {
     ) -> Result<Vec<PaymentView>, ReadFault> {
         self.snapshot(|connection| {
             let ids = lists::payment_ids(connection, merchant, filter)?;
-            payment_views(connection, merchant, &ids)
+            payment_views(connection, merchant, &ids, None)
         })
     }
 
@@ -284,7 +292,7 @@ impl Reads for SqlReads {
     ) -> Result<Vec<PaymentView>, ReadFault> {
         self.snapshot(|connection| {
             let ids = order::payment_ids(connection, merchant, order)?;
-            payment_views(connection, merchant, &ids)
+            payment_views(connection, merchant, &ids, None)
         })
     }
 

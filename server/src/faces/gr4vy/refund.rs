@@ -186,9 +186,8 @@ fn created(
 
 /// A refund as of its answer, so that a replay equals the first answer byte for byte.
 async fn shown(desk: &Desk, reply: &RefundReply) -> Result<Refund, Failure> {
-    let made = reply.refund;
-    let shown = desk.refund_after(made, reply.as_of).await;
-    let shown = shown.map_err(|Unseen| Failure::Unshown(*reply))?;
+    let shown = desk.refund_after(reply).await;
+    let shown = shown.map_err(|Unseen| Failure::Unshown(reply.clone()))?;
     Ok(Refund::new(shown.external_identifier.as_deref(), &shown.refund))
 }
 

@@ -35,6 +35,18 @@ pub(super) async fn find(
     found.await.map_err(Failure::Read)
 }
 
+/// The payment that was registered with `text` as one of its names.
+pub(super) async fn registered(
+    desk: &Desk,
+    merchant: MerchantId,
+    text: String,
+) -> Result<Option<Named>, Failure> {
+    let alias = text.clone();
+    let found = desk.glance(move |reads| reads.payment_named(merchant, &alias)).await;
+    let found = found.map_err(Failure::Read)?;
+    Ok(found.map(|payment| Named { payment, charge: text }))
+}
+
 /// Reads our spellings of a payment.
 pub(super) fn decode(text: &str) -> Option<PaymentId> {
     parse_prefixed("ch_", text)

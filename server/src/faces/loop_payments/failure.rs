@@ -48,7 +48,7 @@ pub(super) enum Failure {
     UnshownPayment(PaymentId),
     /// The refund was asked for, and is not what a 201 may tell.
     Unmade {
-        reply: RefundReply,
+        reply: Box<RefundReply>,
         unmade: Unmade,
     },
 }

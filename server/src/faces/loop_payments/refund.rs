@@ -1,5 +1,7 @@
 //! `POST /v1/admin/refunds` and `POST /v1/refunds`.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,7 +9,7 @@ use requite_core::decide::{Amount, Ask, Refusal, Target};
 use requite_core::id::{RefundId, uuid_text};
 use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
 use requite_engine::key::{Key, Lifetime};
-use requite_engine::read::RefundView;
+use requite_engine::read::RefundOfPayment;
 use serde::Serialize;
 
 use super::auth;
@@ -15,7 +17,7 @@ use super::charge::{self, Named};
 use super::failure::{Failure, Unmade, unmade};
 use super::wire::{self, CreateRefund, Route};
 use crate::access::{Actor, Caller};
-use crate::desk::{Desk, Unseen, key, refund_headers};
+use crate::desk::{Desk, key, refund_headers};
 
 #[derive(Serialize)]
 struct OfCharge {
@@ -40,7 +42,7 @@ pub(super) async fn create_by_charge(
     request: Request,
 ) -> Result<Response, Failure> {
     let made = create(&desk, request, Route::Charge).await?;
-    let refund = &made.refund;
+    let refund = &made.shown.refund;
     Ok(made.respond(&OfCharge {
         refund_id: charge::refund_id(refund.id),
         payment_id: charge::payment_id(refund.payment),
@@ -56,7 +58,7 @@ pub(super) async fn create_by_payment(
     request: Request,
 ) -> Result<Response, Failure> {
     let made = create(&desk, request, Route::Payment).await?;
-    let refund = &made.refund;
+    let refund = &made.shown.refund;
     Ok(made.respond(&OfPayment {
         refund_id: charge::refund_id(refund.id),
         payment_id: charge::payment_id(refund.payment),
@@ -69,7 +71,7 @@ pub(super) async fn create_by_payment(
 struct Made {
     named: Named,
     reply: RefundReply,
-    refund: RefundView,
+    shown: Arc<RefundOfPayment>,
 }
 
 impl Made {
@@ -83,23 +85,42 @@ impl Made {
 async fn create(desk: &Desk, mut request: Request, route: Route) -> Result<Made, Failure> {
     let actor = auth::actor(desk, Caller::of(&request)).await?;
     let wish = wire::create_refund(&mut request, route).await?;
-    let named = charge::find(desk, actor.merchant, wish.named.clone()).await?;
+    let (named, reply) = ask(desk, &actor, &wish, route).await?;
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(error) => return Err(explain(desk, &actor, &named, error).await),
+    };
+    let shown = desk.refund_after(&reply).await;
+    let Ok(shown) = shown else {
+        return Err(Failure::Unmade { reply: Box::new(reply), unmade: Unmade::Unshown });
+    };
+    match unmade(reply.status, shown.refund.fault.as_ref()) {
+        Some(unmade) => Err(Failure::Unmade { reply: Box::new(reply), unmade }),
+        None => Ok(Made { named, reply, shown }),
+    }
+}
+
+/// Asks the engine: for the payment whose id is spelt, else for the one that has it as another name.
+async fn ask(
+    desk: &Desk,
+    actor: &Actor,
+    wish: &CreateRefund,
+    route: Route,
+) -> Result<(Named, Result<RefundReply, CommandError>), Failure> {
+    if let Some(payment) = charge::decode(&wish.named) {
+        let named = Named { payment, charge: charge::charge_id(payment) };
+        let reply = desk.refund(asked(desk, actor, &named, wish, route)).await;
+        if !matches!(reply, Err(CommandError::PaymentUnknown)) {
+            return Ok((named, reply));
+        }
+    }
+    let named = charge::registered(desk, actor.merchant, wish.named.clone()).await?;
     let named = named.ok_or(match route {
         Route::Charge => Failure::ChargeUnknown,
         Route::Payment => Failure::PaymentUnknown,
     })?;
-    let asked = asked(desk, &actor, &named, &wish, route);
-    let reply = match desk.refund(asked).await {
-        Ok(reply) => reply,
-        Err(error) => return Err(explain(desk, &actor, &named, error).await),
-    };
-    let shown = desk.refund_after(reply.refund, reply.as_of).await;
-    let shown = shown.map_err(|Unseen| Failure::Unmade { reply, unmade: Unmade::Unshown })?;
-    let refund = shown.refund;
-    match unmade(reply.status, refund.fault.as_ref()) {
-        Some(unmade) => Err(Failure::Unmade { reply, unmade }),
-        None => Ok(Made { named, reply, refund }),
-    }
+    let reply = desk.refund(asked(desk, actor, &named, wish, route)).await;
+    Ok((named, reply))
 }
 
 fn asked(

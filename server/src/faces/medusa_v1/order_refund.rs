@@ -315,9 +315,9 @@ fn stopped(
     let told = headers(done, false);
     match part {
         Ok(reply) => {
-            let mut all = done.to_vec();
+            let (mut all, is_replay) = (done.to_vec(), reply.is_replay);
             all.push(reply);
-            failed().with(headers(&all, reply.is_replay))
+            failed().with(headers(&all, is_replay))
         }
         // With its key the same request goes on where this one stopped; without, it would begin anew.
         Err(error) if is_first => failure::refused(error, &shown, &shown),

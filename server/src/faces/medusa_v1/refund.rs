@@ -4,6 +4,8 @@
 //! anything else, also an unknown outcome, is 200 with the refund: its money is reserved and the
 //! client must not ask again (A5).
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -160,21 +162,21 @@ async fn read_back(
     face: &Face,
     reply: &RefundReply,
     is_expanded: bool,
-) -> Result<(RefundOfPayment, Option<PaymentView>), Unseen> {
+) -> Result<(Arc<RefundOfPayment>, Option<PaymentView>), Unseen> {
     let of = reply.refund;
     if is_expanded {
         let payment = face.desk.payment_after(of.merchant, of.payment, reply.as_of).await?;
         let shown = RefundOfPayment::of(&payment, payment.refund(of.refund).ok_or(Unseen)?);
-        return Ok((shown, Some(payment)));
+        return Ok((Arc::new(shown), Some(payment)));
     }
-    Ok((face.desk.refund_after(of, reply.as_of).await?, None))
+    Ok((face.desk.refund_after(reply).await?, None))
 }
 
 /// The answer to a refund that was made. `None`: nobody knows what it is.
 fn answer(
     wish: &Wish,
     reply: &RefundReply,
-    read: Option<(RefundOfPayment, Option<PaymentView>)>,
+    read: Option<(Arc<RefundOfPayment>, Option<PaymentView>)>,
 ) -> Option<Answer> {
     let (refund, surroundings) = match read {
         Some((shown, payment)) => (Refund::of(shown.order.as_deref(), &shown.refund), payment),

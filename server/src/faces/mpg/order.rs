@@ -3,9 +3,7 @@
 use axum::http::HeaderMap;
 use axum::response::Response;
 use requite_core::id::{MerchantId, PaymentId, uuid_text};
-use requite_engine::read::{
-    MerchantView, OperationKind, OperationView, PaymentView, ReadFault, Reads,
-};
+use requite_engine::read::{MerchantView, OperationKind, OperationView, PaymentView, ReadFault};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -80,22 +78,13 @@ pub(super) async fn read(
     as_of: Option<u32>,
 ) -> Result<Option<Order>, Failure> {
     let shows_allocation = desk.settings().mpg_shows_allocation;
-    let found =
-        desk.glance(move |reads| found(reads, (merchant, payment, as_of), shows_allocation));
-    found.await.map_err(Failure::Read)
-}
-
-fn found(
-    reads: &dyn Reads,
-    (merchant, payment, as_of): (MerchantId, PaymentId, Option<u32>),
-    shows_allocation: bool,
-) -> Result<Option<Order>, ReadFault> {
-    let Some(payment) = reads.payment(merchant, payment, as_of)? else {
+    let Some(payment) = desk.payment(merchant, payment, as_of).await.map_err(Failure::Read)? else {
         return Ok(None);
     };
-    let merchant = reads.merchant(merchant)?;
+    let merchant = desk.merchant(merchant).await.map_err(Failure::Read)?;
     let gone = || ReadFault::Store("a payment's merchant is not on the books".to_owned());
-    Ok(Some(Order::new(&payment, &merchant.ok_or_else(gone)?, shows_allocation)))
+    let merchant = merchant.ok_or_else(gone).map_err(Failure::Read)?;
+    Ok(Some(Order::new(&payment, &merchant, shows_allocation)))
 }
 
 /// The answer to a request that changed an order: 200, the order as after event `as_of` (or as it
@@ -107,12 +96,12 @@ pub(super) async fn answer(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let shows_allocation = desk.settings().mpg_shows_allocation;
-    let of = (merchant, order, as_of);
-    let shown = desk.read_back(move |reads| found(reads, of, shows_allocation)).await;
-    let Ok(shown) = shown else {
+    let payment = desk.payment_after(merchant, order, as_of).await;
+    let merchant = desk.merchant(merchant).await;
+    let (Ok(payment), Ok(Some(merchant))) = (payment, merchant) else {
         return Err(Failure::Unshown(headers));
     };
-    let mut response = wire::ok(&shown);
+    let mut response = wire::ok(&Order::new(&payment, &merchant, shows_allocation));
     response.headers_mut().extend(headers);
     Ok(response)
 }

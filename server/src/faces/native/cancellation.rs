@@ -72,7 +72,7 @@ async fn answer(desk: &Desk, reply: &RefundReply, cancels: &[Status]) -> Respons
         }
     };
     let place = format!("/api/refunds/{}", uuid_text(reply.refund.refund.bits()));
-    let response = match desk.refund_after(reply.refund, reply.as_of).await {
+    let response = match desk.refund_after(reply).await {
         Ok(shown) => json_answer(status, view::refund(&shown.refund)),
         Err(Unseen) => Failure::unshown(&place).into_response(),
     };

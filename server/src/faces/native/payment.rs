@@ -93,7 +93,7 @@ pub(super) async fn shown(
     view.ok_or_else(|| Failure::not_found("payment"))
 }
 
-/// The payment that a text names: by an alias, or by its id in any spelling. `None` is unknown.
+/// The payment that a text names: by its id in any spelling, or by an alias. `None` is unknown.
 pub(super) async fn named(
     desk: &Desk,
     merchant: MerchantId,
@@ -103,9 +103,12 @@ pub(super) async fn named(
     if text.is_empty() || text.len() > registration::REFERENCE_BYTES_MAX {
         return Ok(None);
     }
-    let alias = text.to_owned();
-    let found = desk.glance(move |reads| reads.payment_named(merchant, &alias)).await?;
-    Ok(found.or(bits))
+    let text = text.to_owned();
+    let found = desk.glance(move |reads| match bits {
+        Some(id) if reads.has_payment(merchant, id)? => Ok(Some(id)),
+        _ => reads.payment_named(merchant, &text),
+    });
+    Ok(found.await?.or(bits))
 }
 
 /// As [`named`]; unknown names are refused. An id that is spelt well may be nobody's still.

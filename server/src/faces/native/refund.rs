@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use requite_core::decide::{Amount, Ask, Target};
 use requite_core::id::{LegId, PaymentId, ReasonId, RefundId, uuid_text};
-use requite_engine::command::{Details, Reason, RefundReply, RefundRequest, Wait};
+use requite_engine::command::{CommandError, Details, Reason, RefundReply, RefundRequest, Wait};
 use requite_engine::read::RefundFilter;
 
 use super::failure::{self, Failure};
@@ -98,54 +98,71 @@ pub(super) async fn create(
     let key_text = wire::key_text(request.headers())?;
     let bytes = wire::body(&mut request, REFUND_BODY_MAX).await?;
     let wish = wish(&bytes)?;
-    let payment = payment::the(&desk, actor.merchant, &id).await?;
-    let asked = asked(&desk, actor, payment, wish, key_text);
-    let reply = desk.refund(asked).await.map_err(failure::of_command)?;
-    Ok(answer(&desk, &reply).await)
+    let asker = Asker { desk, actor, wish, key_text };
+    let reply = asker.ask(&id).await?;
+    Ok(answer(&asker.desk, &reply).await)
 }
 
-fn asked(
-    desk: &Desk,
+/// Who asks for what.
+struct Asker {
+    desk: Desk,
     actor: Actor,
-    payment: PaymentId,
     wish: Wish,
     key_text: Option<String>,
-) -> RefundRequest {
-    let payment_text = uuid_text(payment.bits());
-    let key = |text: &str| wire::key(text, &["refunds", &payment_text], &wish.meaning);
-    RefundRequest {
-        merchant: actor.merchant,
-        payment,
-        keys: key_text.as_deref().map(key).into_iter().collect(),
-        ask: Ask {
-            refund: RefundId::new(desk.ids().next()),
-            target: wish.target,
-            amount: wish.amount.map_or(Amount::Remaining, Amount::Minor),
-            currency: None,
-            at_ms: desk.now_ms(),
-        },
-        details: Details {
-            face: FACE.to_owned(),
-            actor: actor.name,
-            reason_code: None,
-            reason_text: wish.reason,
-            reason: wish.reason_id.map_or(Reason::None, Reason::Kept),
-            note: wish.note,
-            external_identifier: wish.external_identifier,
-            given_id: None,
-            key_text,
-            metadata: wish.metadata,
-            wants_reference: false,
-        },
-        wait: Wait::Outcome,
-        answers_unknown: true,
+}
+
+impl Asker {
+    /// Asks the engine: for the payment whose id `text` spells, else for the one that it is another name of.
+    async fn ask(&self, text: &str) -> Result<RefundReply, Failure> {
+        if let Some(bits) = spelling::payment_bits(text) {
+            let reply = self.desk.refund(self.request(PaymentId::new(bits))).await;
+            if !matches!(reply, Err(CommandError::PaymentUnknown)) {
+                return reply.map_err(failure::of_command);
+            }
+        }
+        let payment = payment::the(&self.desk, self.actor.merchant, text).await?;
+        let reply = self.desk.refund(self.request(payment)).await;
+        reply.map_err(failure::of_command)
+    }
+
+    fn request(&self, payment: PaymentId) -> RefundRequest {
+        let Asker { desk, actor, wish, key_text } = self;
+        let payment_text = uuid_text(payment.bits());
+        let key = |text: &str| wire::key(text, &["refunds", &payment_text], &wish.meaning);
+        RefundRequest {
+            merchant: actor.merchant,
+            payment,
+            keys: key_text.as_deref().map(key).into_iter().collect(),
+            ask: Ask {
+                refund: RefundId::new(desk.ids().next()),
+                target: wish.target,
+                amount: wish.amount.map_or(Amount::Remaining, Amount::Minor),
+                currency: None,
+                at_ms: desk.now_ms(),
+            },
+            details: Details {
+                face: FACE.to_owned(),
+                actor: actor.name.clone(),
+                reason_code: None,
+                reason_text: wish.reason.clone(),
+                reason: wish.reason_id.map_or(Reason::None, Reason::Kept),
+                note: wish.note.clone(),
+                external_identifier: wish.external_identifier.clone(),
+                given_id: None,
+                key_text: key_text.clone(),
+                metadata: wish.metadata.clone(),
+                wants_reference: false,
+            },
+            wait: Wait::Outcome,
+            answers_unknown: true,
+        }
     }
 }
 
 async fn answer(desk: &Desk, reply: &RefundReply) -> Response {
     let of = reply.refund;
     let location = format!("/api/refunds/{}", uuid_text(of.refund.bits()));
-    let mut response = match desk.refund_after(of, reply.as_of).await {
+    let mut response = match desk.refund_after(reply).await {
         Ok(shown) => located(StatusCode::CREATED, view::refund(&shown.refund), &location),
         Err(Unseen) => Failure::unshown(&location).into_response(),
     };

@@ -7,15 +7,12 @@ use requite_core::payment::Sums;
 
 use super::Before;
 use crate::command::Registration;
-use crate::store::postgres::link::{Session, Trouble};
+use crate::store::postgres::link::{Trouble, Writes};
 use crate::store::postgres::rows::{Cell, Rows, corrupt, row};
 use crate::store::{Book, BookChange};
 
-pub(super) fn insert_payments(
-    session: &mut Session<'_>,
-    registered: &[Registration],
-) -> Result<(), Trouble> {
-    let mut registered: Vec<&Registration> = registered.iter().collect();
+pub(super) fn insert_payments<'c>(writes: &mut Writes<'c>, registered: &'c [Registration]) {
+    let mut registered: Vec<&'c Registration> = registered.iter().collect();
     registered.sort_by_key(|new| (new.merchant, new.payment));
     let sql = "-- insert_payments
         insert into payment (merchant_id, payment_id, currency, exponent, connector,
@@ -24,7 +21,7 @@ pub(super) fn insert_payments(
             fault_text)
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
             $16, $17)";
-    session.write(sql, &Rows::of(registered.iter().map(|new| payment_row(new))))?;
+    writes.all(sql, Rows::of(registered.iter().map(|new| payment_row(new))));
     let sql = "-- insert_legs
         insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
         select * from unnest($1, $2, $3, $4, $5)";
@@ -35,13 +32,13 @@ pub(super) fn insert_payments(
             row![new.merchant.bits(), new.payment.bits(), number, leg.id.bits(), amount]
         })
     }));
-    session.write(sql, &rows)?;
-    insert_aliases(session, &registered)?;
+    writes.all(sql, rows);
+    insert_aliases(writes, &registered);
     let names = registered.iter().filter_map(|new| {
         let name = new.external_identifier.as_ref()?;
         Some((new.merchant, name.as_str(), new.payment))
     });
-    take_names(session, names.collect())
+    take_names(writes, names.collect())
 }
 
 fn payment_row(new: &Registration) -> [Cell<'_>; 17] {
@@ -67,8 +64,8 @@ fn payment_row(new: &Registration) -> [Cell<'_>; 17] {
     ]
 }
 
-fn insert_aliases(session: &mut Session<'_>, registered: &[&Registration]) -> Result<(), Trouble> {
-    let mut aliases: Vec<(MerchantId, &str, PaymentId)> = Vec::new();
+fn insert_aliases<'c>(writes: &mut Writes<'c>, registered: &[&'c Registration]) {
+    let mut aliases: Vec<(MerchantId, &'c str, PaymentId)> = Vec::new();
     for new in registered {
         let own = new.aliases.iter().chain(&new.connector_payment);
         aliases.extend(own.map(|alias| (new.merchant, alias.as_str(), new.payment)));
@@ -81,15 +78,15 @@ fn insert_aliases(session: &mut Session<'_>, registered: &[&Registration]) -> Re
     let rows = aliases
         .iter()
         .map(|(merchant, alias, payment)| row![merchant.bits(), *alias, payment.bits()]);
-    session.write_some(sql, &Rows::of(rows)).map(|_| ())
+    writes.some(sql, Rows::of(rows));
 }
 
 /// Names belong to the payment that had them first, for ever. One that another payment has taken
 /// since rolls the batch back.
-pub(super) fn take_names(
-    session: &mut Session<'_>,
-    mut names: Vec<(MerchantId, &str, PaymentId)>,
-) -> Result<(), Trouble> {
+pub(super) fn take_names<'c>(
+    writes: &mut Writes<'c>,
+    mut names: Vec<(MerchantId, &'c str, PaymentId)>,
+) {
     names.sort_unstable();
     names.dedup();
     let sql = "-- take_names
@@ -99,12 +96,12 @@ pub(super) fn take_names(
             set payment_id = excluded.payment_id where r.payment_id = excluded.payment_id";
     let rows =
         names.iter().map(|(merchant, name, payment)| row![merchant.bits(), *name, payment.bits()]);
-    session.write(sql, &Rows::of(rows))
+    writes.all(sql, Rows::of(rows));
 }
 
-pub(super) fn save_heads(
-    session: &mut Session<'_>,
-    books: &[BookChange],
+pub(super) fn save_heads<'c>(
+    writes: &mut Writes<'c>,
+    books: &'c [BookChange],
     before: &Before,
 ) -> Result<(), Trouble> {
     let mut new = Rows::default();
@@ -129,7 +126,7 @@ pub(super) fn save_heads(
         insert into payment_head (merchant_id, payment_id, seq, hash, calls, updated_at_ms,
             newest_refund)
         select * from unnest($1, $2, $3, $4, $5, $6, $7)";
-    session.write(sql, &new)?;
+    writes.all(sql, new);
     let sql = "-- update_heads
         update payment_head h
         set seq = n.seq, hash = n.hash, calls = n.calls, updated_at_ms = n.updated_at_ms,
@@ -139,16 +136,17 @@ pub(super) fn save_heads(
                 newest_refund)
         where h.merchant_id = n.merchant_id and h.payment_id = n.payment_id
             and h.seq = n.was_seq";
-    session.write(sql, &moved)?;
+    writes.all(sql, moved);
     let sql = "-- insert_changes
         insert into payment_change (merchant_id, updated_at_ms, payment_id)
         select * from unnest($1, $2, $3) on conflict do nothing";
-    session.write_some(sql, &changed).map(|_| ())
+    writes.some(sql, changed);
+    Ok(())
 }
 
-pub(super) fn save_releases(
-    session: &mut Session<'_>,
-    books: &[BookChange],
+pub(super) fn save_releases<'c>(
+    writes: &mut Writes<'c>,
+    books: &'c [BookChange],
 ) -> Result<(), Trouble> {
     let mut new = Rows::default();
     let mut by_leg: BTreeMap<(MerchantId, PaymentId, i64), i64> = BTreeMap::new();
@@ -166,7 +164,7 @@ pub(super) fn save_releases(
         insert into release (merchant_id, payment_id, release_id, leg_no, seq, amount_minor,
             released_at_ms)
         select * from unnest($1, $2, $3, $4, $5, $6, $7)";
-    session.write(sql, &new)?;
+    writes.all(sql, new);
     let sql = "-- release_legs
         update leg l set released_minor = l.released_minor + n.amount_minor
         from unnest($1, $2, $3, $4) as n (merchant_id, payment_id, leg_no, amount_minor)
@@ -175,12 +173,13 @@ pub(super) fn save_releases(
     let rows = by_leg.iter().map(|(&(merchant, payment, leg_no), &amount)| {
         row![merchant.bits(), payment.bits(), leg_no, amount]
     });
-    session.write(sql, &Rows::of(rows))
+    writes.all(sql, Rows::of(rows));
+    Ok(())
 }
 
-pub(super) fn save_captures(
-    session: &mut Session<'_>,
-    books: &[BookChange],
+pub(super) fn save_captures<'c>(
+    writes: &mut Writes<'c>,
+    books: &'c [BookChange],
 ) -> Result<(), Trouble> {
     let mut new = Rows::default();
     let mut changed = Rows::default();
@@ -223,7 +222,7 @@ pub(super) fn save_captures(
             voided_minor, refunded_minor, reserved_minor, disputed_minor, excess_minor,
             captured_at_ms)
         select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    session.write(sql, &new)?;
+    writes.all(sql, new);
     let sql = "-- update_captures
         update capture c set voided_minor = n.voided, refunded_minor = n.refunded,
             reserved_minor = n.reserved, disputed_minor = n.disputed, excess_minor = n.excess
@@ -231,7 +230,8 @@ pub(super) fn save_captures(
             as n (merchant_id, payment_id, capture_id, voided, refunded, reserved, disputed, excess)
         where c.merchant_id = n.merchant_id and c.payment_id = n.payment_id
             and c.capture_id = n.capture_id";
-    session.write(sql, &changed)
+    writes.all(sql, changed);
+    Ok(())
 }
 
 fn leg_number(book: &Book, leg: LegId) -> Result<i64, Trouble> {

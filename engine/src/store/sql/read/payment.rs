@@ -8,7 +8,6 @@ use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
 use requite_core::money::Minor;
 use requite_core::payment::LegKind;
 use requite_core::refund::Status;
-use requite_core::schedule;
 
 use super::super::book::{currency, fault_of, minor, status};
 use super::super::story::{OWN_OF_ALL, STORY};
@@ -36,16 +35,17 @@ pub(super) fn payment_view(
     Ok(views(connection, Moment { merchant, payments: &[payment], as_of })?.pop())
 }
 
-/// Payments as they are, in this order. The number of statements does not depend on how many they are, up to
-/// [`TOGETHER_MAX`].
+/// Payments as they are, or as they were after their event of this number, in this order. The number of
+/// statements does not depend on how many they are, up to [`TOGETHER_MAX`].
 pub(super) fn payment_views(
     connection: Sql<'_>,
     merchant: MerchantId,
     payments: &[PaymentId],
+    as_of: Option<u32>,
 ) -> Result<Vec<PaymentView>> {
     let mut all = Vec::with_capacity(payments.len());
     for payments in payments.chunks(TOGETHER_MAX) {
-        all.extend(views(connection, Moment { merchant, payments, as_of: None })?);
+        all.extend(views(connection, Moment { merchant, payments, as_of })?);
     }
     Ok(all)
 }
@@ -307,7 +307,7 @@ fn as_they_were(
     let all = refunds.0.values_mut().flatten();
     let mut places: HashMap<u128, &mut RefundView> =
         all.map(|refund| (refund.id.bits(), refund)).collect();
-    places.values_mut().for_each(|refund| forget(refund));
+    places.values_mut().for_each(|refund| refund.forget());
     at.each(connection, &sql, |row| match places.get_mut(&id(row, 0)?) {
         Some(refund) => retell(refund, row),
         None => Ok(()),
@@ -338,7 +338,7 @@ pub(super) fn refund_as_of(
         return Ok(None);
     }
     if let Some(seq) = as_of {
-        forget(&mut refund);
+        refund.forget();
         let sql = "-- events_of_refund
             select about, status, psp_refund, fault_code, fault_text, at_ms from event
             where merchant_id = ?1 and about = ?2 and payment_id = ?3 and seq <= ?4 and kind = 4
@@ -352,29 +352,9 @@ pub(super) fn refund_as_of(
     Ok(Some(RefundOfPayment { refund, external_identifier, order }))
 }
 
-/// What only its events tell of a refund, before any of them is read.
-fn forget(refund: &mut RefundView) {
-    (refund.sent_at_ms, refund.unknown_at_ms, refund.sends) = (None, None, 0);
-}
-
 /// What the columns of `refund_events` tell of a refund from that event on.
 fn retell(refund: &mut RefundView, row: &Row<'_>) -> Result<()> {
-    let at_ms: i64 = row.get(5)?;
-    refund.status = status(row, 1)?;
-    refund.psp_refund = row.get(2)?;
-    refund.fault = fault_of(row, 3, 4)?;
-    refund.updated_at_ms = at_ms;
-    match refund.status {
-        // Each refund call is committed with an event of its own.
-        Status::Dispatched => {
-            refund.sent_at_ms = refund.sent_at_ms.or(Some(at_ms));
-            refund.sends = refund.sends.saturating_add(1);
-        }
-        Status::Unknown => refund.unknown_at_ms = refund.unknown_at_ms.or(Some(at_ms)),
-        _ => {}
-    }
-    refund.next_action_at_ms = schedule::next_action_at(refund.status, 0, at_ms);
-    refund.settled_at_ms = (!refund.status.is_open()).then_some(at_ms);
+    refund.retell((status(row, 1)?, row.get(2)?), fault_of(row, 3, 4)?, row.get(5)?);
     Ok(())
 }
 

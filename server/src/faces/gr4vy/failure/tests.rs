@@ -26,6 +26,7 @@ fn reply() -> RefundReply {
         status: Status::Ready,
         as_of: None,
         is_replay: false,
+        shown: None,
     }
 }
 
