@@ -372,7 +372,13 @@ impl Model {
                 continue;
             };
             let verdict = if is_certain { Some(verdict) } else { self.which(request, verdict) };
-            if let Some(Verdict::Repeat(refund)) = verdict {
+            let joined = match &verdict {
+                Some(Verdict::Either(joined, _)) if self.is_bound_now(request) == Some(true) => {
+                    Some(joined.as_ref())
+                }
+                verdict => verdict.as_ref(),
+            };
+            if let Some(&Verdict::Repeat(refund)) = joined {
                 self.news.insert(refund);
                 self.bind_free(request, refund);
             }
@@ -401,13 +407,17 @@ impl Model {
         let Err(refusal) = self.judge(request) else {
             return Some(joined);
         };
+        match self.is_bound_now(request) {
+            Some(false) => None,
+            // Bound by this request, or by a later one of the batch with the same key.
+            Some(true) | None => Some(Verdict::Either(Box::new(joined), refusal)),
+        }
+    }
+
+    fn is_bound_now(&self, request: &RefundRequest) -> Option<bool> {
         let kept = request.keys.iter().filter(|key| key.lifetime == Lifetime::Kept);
         let mut bound = kept.filter_map(|key| self.bound_now.get(&(request.merchant, key.hash)));
-        match bound.next() {
-            Some(true) => Some(joined),
-            Some(false) => None,
-            None => Some(Verdict::Either(Box::new(joined), refusal)),
-        }
+        bound.next().copied()
     }
 
     /// What binds a key, and whether that is certain.
