@@ -273,6 +273,8 @@ pub enum Obstacle {
     NoAnswer,
     /// It is not paid yet, and there is less left for it.
     DoesNotFit,
+    /// It does not say whether it is one of ours, and one of this amount has no name at the PSP yet.
+    Unnamed,
 }
 
 /// Why a notice cannot be right.
@@ -284,8 +286,6 @@ pub enum Oddity {
     OtherCurrency,
     /// Another amount than the refund's.
     OtherAmount,
-    /// It may be any of several open refunds.
-    Ambiguous,
     /// Nothing of the payment was captured here.
     NotCaptured,
     /// It says nothing of the refund.

@@ -339,17 +339,31 @@ fn a_second_payment_under_our_own_key_is_seen() {
     bench.check();
 }
 
-/// A PSP whose notices have no room for a key: the one open refund of the amount is meant.
+/// A PSP whose notices have no room for a key, and that cannot be asked: an open refund of the amount may be meant,
+/// or one that somebody made there by hand. Nothing is settled on a guess: once ours has its name, it is known.
 #[test]
-fn without_a_key_the_one_open_refund_of_the_amount_is_meant() {
+fn without_a_key_a_notice_waits_until_the_open_refund_of_its_amount_has_its_name() {
     let unmarked = || Notice { mark: Mark::Unstated, ..believed("succeeded", 5) };
     let mut bench = with_refund(lost());
-    assert_eq!(told(&mut bench, unmarked()), Noticed::Settled(of(1)));
-    assert_eq!((bench.statuses(), left(&bench)), (vec![Status::Succeeded], 6_000));
+    assert_eq!(told(&mut bench, unmarked()), Noticed::Later(Obstacle::Unnamed));
+    assert_eq!((bench.statuses(), left(&bench)), (vec![Status::Unknown], 6_000));
+    let named = believed("succeeded", 6);
+    assert_eq!(told(&mut bench, named), Noticed::Settled(of(1)));
+    assert_eq!(told(&mut bench, unmarked()), Noticed::Known(of(1)));
+    let by_hand = Outcome::Succeeded { psp_refund: Some("re_by_hand".to_owned()) };
+    let by_hand = Notice { outcome: by_hand, ..unmarked() };
+    assert_eq!(told(&mut bench, by_hand), Noticed::External(of(900)));
+    assert_eq!(left(&bench), 2_000);
+    bench.check();
+}
+
+#[test]
+fn a_notice_that_may_be_of_any_of_several_open_refunds_waits() {
+    let unmarked = || Notice { mark: Mark::Unstated, ..believed("succeeded", 5) };
     let mut bench = with_refund(lost());
     bench.start(request(2, 4_000));
     bench.answer(lost());
-    assert_eq!(told(&mut bench, unmarked()), Noticed::Odd(Oddity::Ambiguous));
+    assert_eq!(told(&mut bench, unmarked()), Noticed::Later(Obstacle::Unnamed));
     let other = Notice { amount: minor(1_000), ..unmarked() };
     assert_eq!(told(&mut bench, other), Noticed::External(of(900)));
     bench.check();

@@ -185,11 +185,13 @@ fn after(noticed: Noticed) -> Step {
         Noticed::Later(Obstacle::DoesNotFit) => {
             Step::Later("it is not paid yet, and less is left".to_owned())
         }
+        Noticed::Later(Obstacle::Unnamed) => {
+            Step::Later("it may be of an open refund of this amount, which has no name yet".to_owned())
+        }
         Noticed::Odd(oddity) => quarantined(match oddity {
             Oddity::OtherAccount => "the payment is at another account",
             Oddity::OtherCurrency => "its currency is not the payment's",
             Oddity::OtherAmount => "its amount is not the refund's",
-            Oddity::Ambiguous => "it may be any of several open refunds",
             Oddity::NotCaptured => "nothing of the payment was captured here",
             Oddity::Untold => "it says nothing of the refund",
         }),

@@ -14,7 +14,7 @@ use super::{Expected, Kept, Model, Of};
 enum Meant {
     This(RefundRef),
     NoneOfOurs,
-    Several,
+    Unclear,
 }
 
 impl Model {
@@ -30,7 +30,7 @@ impl Model {
             return Expected::Noticed(Noticed::Odd(Oddity::OtherCurrency));
         }
         match self.meant(of, notice) {
-            Meant::Several => Expected::Noticed(Noticed::Odd(Oddity::Ambiguous)),
+            Meant::Unclear => Expected::Noticed(Noticed::Later(Obstacle::Unnamed)),
             Meant::NoneOfOurs => Expected::Noticed(self.made_elsewhere(notice)),
             Meant::This(refund) if self.refunds[&refund].amount != notice.amount.units() => {
                 Expected::Noticed(Noticed::Odd(Oddity::OtherAmount))
@@ -64,9 +64,10 @@ impl Model {
                     let is_nameless = kept.psp_refund.is_none() && kept.status.is_open();
                     is_nameless && kept.amount == notice.amount.units()
                 });
+                let can_be_asked = notice.trust != Trust::Evidence;
                 match (fitting.next(), fitting.next()) {
-                    (Some((refund, _)), None) => Meant::This(*refund),
-                    (Some(_), Some(_)) => Meant::Several,
+                    (Some((refund, _)), None) if can_be_asked => Meant::This(*refund),
+                    (Some(_), _) => Meant::Unclear,
                     (None, _) => Meant::NoneOfOurs,
                 }
             }

@@ -25,7 +25,9 @@ enum Match {
     Elsewhere {
         is_twice: bool,
     },
-    Ambiguous,
+    /// It may be one of ours that the PSP has given no name yet, or none of ours. Once ours has its name, it is
+    /// known.
+    Unclear,
 }
 
 impl Batch<'_> {
@@ -33,7 +35,7 @@ impl Batch<'_> {
         let noticed = match self.odd(notice) {
             Some(oddity) => Noticed::Odd(oddity),
             None => match self.matched(notice) {
-                Match::Ambiguous => Noticed::Odd(Oddity::Ambiguous),
+                Match::Unclear => Noticed::Later(Obstacle::Unnamed),
                 Match::Elsewhere { is_twice } => self.book_external(notice, is_twice),
                 Match::Known(refund) => match self.hear(refund, notice) {
                     Ok(noticed) => noticed,
@@ -84,9 +86,11 @@ impl Batch<'_> {
                     is_it && is_nameless(record)
                 });
                 match (open.next(), open.next()) {
-                    (Some((key, _)), None) => Match::Known(*key),
-                    (Some(_), Some(_)) => Match::Ambiguous,
                     (None, _) => Match::Elsewhere { is_twice: false },
+                    // A look-up will tell. A notice that is evidence itself may be of a refund that somebody
+                    // made there by hand, and nothing is settled on a guess.
+                    (Some((key, _)), None) if notice.trust != Trust::Evidence => Match::Known(*key),
+                    _ => Match::Unclear,
                 }
             }
         }
