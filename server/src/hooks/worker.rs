@@ -185,9 +185,9 @@ fn after(noticed: Noticed) -> Step {
         Noticed::Later(Obstacle::DoesNotFit) => {
             Step::Later("it is not paid yet, and less is left".to_owned())
         }
-        Noticed::Later(Obstacle::Unnamed) => {
-            Step::Later("it may be of an open refund of this amount, which has no name yet".to_owned())
-        }
+        Noticed::Later(Obstacle::Unnamed) => Step::Later(
+            "it may be of an open refund of this amount, which has no name yet".to_owned(),
+        ),
         Noticed::Odd(oddity) => quarantined(match oddity {
             Oddity::OtherAccount => "the payment is at another account",
             Oddity::OtherCurrency => "its currency is not the payment's",
