@@ -49,6 +49,8 @@ def registered(number):
 
 
 PAYMENTS = [registered(number) for number in range(PAYMENTS_COUNT)]
+# What can be taken or let go.
+HELD = [payment for payment in PAYMENTS if not payment["captures"]]
 NAMES = [f"order_{number}" for number in range(PAYMENTS_COUNT)]
 REFUNDS = [
     ask(f"/api/payments/{payment['id']}/refunds", {"amount": 5, "reason": "damaged"})["id"]
@@ -150,6 +152,8 @@ def named(path, name, value, method):
         return chosen(value, NAMES)
     if word == "return-reasons":
         return chosen(value, RETURN_REASONS)
+    if path.endswith(("/capture", "/captures", "/void")):
+        return chosen(value, [payment["ids"][spelling] for payment in HELD])
     if word in ("payments", "transactions", "orders"):
         return chosen(value, [payment["ids"][spelling] for payment in PAYMENTS])
     if word == "refunds":

@@ -13,7 +13,8 @@ insert into payment_change select merchant_id, updated_at_ms, payment_id from pa
 drop index payment_updated;
 alter table payment_head set (fillfactor = 80);
 
--- A payment's refunds are found from the newest on, each by the one that came after it.
+-- Each refund names the one before it, and a head its newest. Here an index finds them as well, for to walk from one
+-- to the next takes long in PostgreSQL.
 alter table payment_head add column newest_refund bytea check (octet_length(newest_refund) = 16);
 alter table refund add column previous_refund bytea check (octet_length(previous_refund) = 16);
 update refund r set previous_refund = b.previous
@@ -25,7 +26,6 @@ update payment_head h set newest_refund = n.refund_id
 from (select distinct on (merchant_id, payment_id) merchant_id, payment_id, refund_id
     from refund order by merchant_id, payment_id, asked_seq desc) n
 where n.merchant_id = h.merchant_id and n.payment_id = h.payment_id;
-drop index refund_payment;
 
 -- Events lie with what they are about: those of a refund (kinds 4, 8 and 9) side by side, a payment's others as well.
 alter table event drop constraint event_pkey;

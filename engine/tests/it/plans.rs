@@ -39,8 +39,15 @@ fn no_statement_reads_more_than_its_payment() {
         "count_waiting_messages",
         "alarms",
     ];
-    let parts = ["REFUND_COLUMNS", "REFUND_JOINS", "OWN", "OWN_OF_ALL", "STORY"];
-    let parts = parts.map(|name| (format!("{{{name}}}"), constant(&sources, name)));
+    let parts = [
+        ("{REFUND_COLUMNS}", "REFUND_COLUMNS"),
+        ("{REFUND_JOINS}", "REFUND_JOINS"),
+        ("{own}", "OWN"),
+        ("{own_of_all}", "OWN_OF_ALL"),
+        ("{story}", "STORY"),
+    ];
+    let mut parts = parts.map(|(mark, name)| (mark, constant(&sources, name))).to_vec();
+    parts.push(("{is_own}", "in (select refund_id from own)".to_owned()));
     let mut planned = 0;
     for (name, statement) in sources.iter().flat_map(|source| statements(source)) {
         if lists.contains(&name.as_str()) {

@@ -58,9 +58,11 @@ impl Desk {
             if let Ok(Ok(Some(view))) = found.await
                 && Some(view.seq) == as_of
             {
+                // A long one would be read twice for every answer.
                 #[cfg(debug_assertions)]
-                if let Ok(alone) =
-                    self.glance(move |reads| reads.payment(merchant, payment, as_of)).await
+                if view.refunds.len() < 32
+                    && let Ok(alone) =
+                        self.glance(move |reads| reads.payment(merchant, payment, as_of)).await
                 {
                     assert_eq!(alone.as_ref(), Some(&view), "read alone it is another payment");
                 }
@@ -101,8 +103,11 @@ impl Desk {
             let read = self.read_back(move |reads| reads.refund_as_of(refund, as_of));
             return read.await.map(Arc::new);
         };
+        // Of a store elsewhere that would be as many reads as answers.
         #[cfg(debug_assertions)]
-        if let Ok(read) = self.glance(move |reads| reads.refund_as_of(refund, as_of)).await {
+        if self.0.reads.is_near()
+            && let Ok(read) = self.glance(move |reads| reads.refund_as_of(refund, as_of)).await
+        {
             assert_eq!(read.as_ref(), Some(shown.as_ref()), "the books show another refund");
         }
         Ok(Arc::clone(shown))

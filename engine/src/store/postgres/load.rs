@@ -307,17 +307,9 @@ fn told(told: &BTreeSet<(MerchantId, PaymentId, String)>) -> Rows<'_> {
 
 const BY_PSP_REFUND: &str = "-- refunds_by_psp_refund
         select r.merchant_id, r.payment_id, r.refund_id
-        from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund),
-            lateral (with recursive own (refund_id, previous_refund, psp_refund) as (
-                    select n.refund_id, n.previous_refund, n.psp_refund from payment_head h
-                    join refund n on n.merchant_id = h.merchant_id and n.refund_id = h.newest_refund
-                    where h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
-                    union all
-                    select n.refund_id, n.previous_refund, n.psp_refund from own o
-                    join refund n on n.merchant_id = w.merchant_id
-                        and n.refund_id = o.previous_refund)
-                select w.merchant_id, w.payment_id, o.refund_id from own o
-                where o.psp_refund = w.psp_refund) as r";
+        from unnest($1, $2, $3) as w (merchant_id, payment_id, psp_refund)
+        join refund r on r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
+            and r.psp_refund = w.psp_refund";
 
 const EXTERNALS: &str = "-- external_refunds
         select r.merchant_id, r.payment_id, r.refund_id
@@ -334,20 +326,9 @@ fn nameless(wanted: &Wanted) -> Rows<'_> {
 const NAMELESS: &str = "-- nameless_refunds
         select o.merchant_id, o.payment_id, o.refund_id
         from unnest($1, $2, $3) as w (merchant_id, payment_id, max),
-            lateral (with recursive own (refund_id, previous_refund, is_wanted) as (
-                    select n.refund_id, n.previous_refund,
-                        (n.psp_refund is null or n.status = 6)
-                            and n.next_action_at_ms is not null
-                    from payment_head h
-                    join refund n on n.merchant_id = h.merchant_id and n.refund_id = h.newest_refund
-                    where h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
-                    union all
-                    select n.refund_id, n.previous_refund,
-                        (n.psp_refund is null or n.status = 6)
-                            and n.next_action_at_ms is not null
-                    from own o join refund n on n.merchant_id = w.merchant_id
-                        and n.refund_id = o.previous_refund)
-                select w.merchant_id, w.payment_id, r.refund_id from own r where r.is_wanted
+            lateral (select r.merchant_id, r.payment_id, r.refund_id from refund r
+                where r.merchant_id = w.merchant_id and r.payment_id = w.payment_id
+                    and (r.psp_refund is null or r.status = 6) and r.next_action_at_ms is not null
                 order by r.refund_id limit w.max) as o";
 
 /// `$3` is the payment: the same rows are asked for the refunds themselves.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use super::book;
-use super::story::{OWN, STORY};
+use super::story::{own, story};
 use super::{Readers, Result, Row, Sql, SqlFault, blob, corrupt, id, params};
 use crate::audit::{History, Report, Violation};
 use crate::command::RefundRef;
@@ -95,9 +95,10 @@ fn history(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Res
 }
 
 fn events(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Event>> {
+    let story = story(connection);
     let sql = format!(
         "-- events
-        {STORY}
+        {story}
         select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status, e.psp_refund, e.fault_code,
             e.fault_text, e.actor, e.at_ms, e.hash
         from story s cross join event e
@@ -113,9 +114,10 @@ fn journal(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<JournalLine>> {
+    let story = story(connection);
     let sql = format!(
         "-- journal
-        {STORY}
+        {story}
         select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, j.about
         from story s cross join event e cross join journal j
         where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
@@ -135,9 +137,10 @@ fn refunds(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<RefundRecord>> {
+    let own = own(connection);
     let sql = format!(
         "-- refund_ids
-        {OWN}
+        {own}
         select refund_id from own order by refund_id"
     );
     let key = params![blob(merchant.bits()), blob(payment.bits())];
@@ -154,9 +157,10 @@ fn sends(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<BTreeMap<RefundId, u32>> {
+    let own = own(connection);
     let sql = format!(
         "-- sends
-        {OWN}
+        {own}
         select o.refund_id, count(*) from own o cross join attempt a
         where a.merchant_id = ?1 and a.refund_id = o.refund_id and a.kind = 1 group by o.refund_id"
     );

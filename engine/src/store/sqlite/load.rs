@@ -5,7 +5,7 @@ use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use crate::command::RefundRef;
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
 use crate::store::sql::book::{book, refund, status};
-use crate::store::sql::story::OWN;
+use crate::store::sql::story::own;
 use crate::store::sql::{Params, Result, Row, Sql, blob, corrupt, id, params};
 use crate::store::{Loaded, NAMELESS_MAX, Wanted};
 
@@ -110,9 +110,10 @@ fn made(merchant: MerchantId, row: &Row<'_>) -> Result<KeyOutcome> {
 type Of = (MerchantId, PaymentId);
 
 fn by_psp_refund(connection: Sql<'_>, of: Of, told: &str) -> Result<Vec<RefundRef>> {
+    let own = own(connection);
     let sql = format!(
         "-- refunds_by_psp_refund
-        {OWN}
+        {own}
         select r.refund_id from own cross join refund r
         where r.merchant_id = ?1 and r.refund_id = own.refund_id and r.psp_refund = ?3"
     );
@@ -127,9 +128,10 @@ fn externals(connection: Sql<'_>, of: Of, told: &str) -> Result<Vec<RefundRef>> 
 }
 
 fn nameless(connection: Sql<'_>, of: Of) -> Result<Vec<RefundRef>> {
+    let own = own(connection);
     let sql = format!(
         "-- nameless_refunds
-        {OWN}
+        {own}
         select r.refund_id from own cross join refund r
         where r.merchant_id = ?1 and r.refund_id = own.refund_id
             and (r.psp_refund is null or r.status = 6) and r.next_action_at_ms is not null

@@ -6,7 +6,7 @@ use requite_core::id::{CaptureId, MerchantId, PaymentId};
 use requite_core::journal::Account;
 
 use super::super::book::{self, status};
-use super::super::story::STORY;
+use super::super::story::story;
 use super::super::{Result, Row, Sql, blob, id, params};
 use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
 
@@ -16,9 +16,10 @@ pub(super) fn events(
     payment: PaymentId,
     page: &HistoryPage,
 ) -> Result<Vec<EventView>> {
+    let story = story(connection);
     let oldest_first = format!(
         "-- event_views
-        {STORY}
+        {story}
         select * from (
             select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status,
                 e.psp_refund, e.fault_code, e.fault_text, e.actor, e.at_ms, e.hash,
@@ -29,7 +30,7 @@ pub(super) fn events(
     );
     let newest_first = format!(
         "-- event_views_newest
-        {STORY}
+        {story}
         select * from (
             select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status,
                 e.psp_refund, e.fault_code, e.fault_text, e.actor, e.at_ms, e.hash,
@@ -68,9 +69,10 @@ fn lines(
     payment: PaymentId,
     page: &HistoryPage,
 ) -> Result<Vec<JournalView>> {
+    let story = story(connection);
     let oldest_first = format!(
         "-- journal_views
-        {STORY}
+        {story}
         select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
             coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
         from story s cross join event e cross join journal j
@@ -81,7 +83,7 @@ fn lines(
     );
     let newest_first = format!(
         "-- journal_views_newest
-        {STORY}
+        {story}
         select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
             coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
         from story s cross join event e cross join journal j
@@ -116,9 +118,10 @@ fn accounts(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<AccountsView>> {
+    let story = story(connection);
     let sql = format!(
         "-- account_views
-        {STORY}
+        {story}
         select j.capture_id, j.debit, j.credit, cast(sum(j.amount_minor) as bigint)
         from story s cross join event e cross join journal j
         where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2

@@ -247,10 +247,10 @@ pub(super) fn refunds(
 ) -> Result<Vec<RefundView>> {
     let mut only = Conditions::of("r.merchant_id = ?", merchant);
     if let Some(payment) = filter.payment {
-        of_payments(&mut only, merchant, ("h.payment_id = ?", bytes(payment.bits())));
+        of_payments(connection, &mut only, merchant, ("h.payment_id = ?", bytes(payment.bits())));
     }
     if let Some(order) = filter.order.clone() {
-        of_payments(&mut only, merchant, (OF_ORDER, Given::Text(order)));
+        of_payments(connection, &mut only, merchant, (OF_ORDER, Given::Text(order)));
     }
     only.maybe("p.customer = ?", filter.customer.clone());
     only.maybe("p.connector = ?", filter.connector.clone());
@@ -297,8 +297,21 @@ const OF_ORDER: &str = "h.payment_id in (select n.payment_id from payment n
     where n.merchant_id = h.merchant_id and n.order_ref = ?)";
 
 /// Only refunds of some payments, found from their heads on ([`super::super::story`]).
-fn of_payments(only: &mut Conditions, merchant: MerchantId, (which, value): (&str, Given)) {
+fn of_payments(
+    connection: Sql<'_>,
+    only: &mut Conditions,
+    merchant: MerchantId,
+    (which, value): (&str, Given),
+) {
     let merchant = bytes(merchant.bits());
+    if let Sql::Postgres(_) = connection {
+        let sql = format!(
+            "r.payment_id in (select h.payment_id from payment_head h
+                where h.merchant_id = ? and {which})"
+        );
+        only.add(&sql, [merchant, value]);
+        return;
+    }
     let sql = format!(
         "r.refund_id in (
             with recursive own (refund_id, previous_refund) as (

@@ -2,7 +2,7 @@
 //!
 //! A page of payments is read with the statements of one: each tells of all of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
 use requite_core::money::Minor;
@@ -10,7 +10,7 @@ use requite_core::payment::LegKind;
 use requite_core::refund::Status;
 
 use super::super::book::{currency, fault_of, minor, status};
-use super::super::story::{OWN_OF_ALL, STORY};
+use super::super::story::{is_own, own_of_all, story};
 use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, params};
 use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
 use crate::command::RefundRef;
@@ -183,9 +183,10 @@ fn heads(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<PaymentView>> {
 /// payment's own time: the time by which lists are ordered. Captures of a registration have no operation
 /// row.
 fn updated_at(connection: Sql<'_>, of: &PaymentView, seq: u32) -> Result<i64> {
+    let story = story(connection);
     let sql = format!(
         "-- updated_at
-        {STORY}
+        {story}
         select e.kind > 2 or e.at_ms > (select f.at_ms from event f
                 where f.merchant_id = ?1 and f.about = ?2 and f.seq = 1)
             or (e.kind = 2 and exists (select 1 from operation p
@@ -269,11 +270,12 @@ fn aliases(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<String>> {
 }
 
 fn refunds_of(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<RefundView>> {
+    let (own_of_all, is_own) = (own_of_all(connection), is_own(connection));
     let sql = format!(
         "-- refunds_of
-        {OWN_OF_ALL}
-        {REFUND_COLUMNS} from own cross join refund r {REFUND_JOINS}
-        where r.merchant_id = ?1 and r.refund_id = own.refund_id and r.asked_seq <= ?2
+        {own_of_all}
+        {REFUND_COLUMNS} from refund r {REFUND_JOINS}
+        where r.merchant_id = ?1 and r.refund_id {is_own} and r.asked_seq <= ?2
         order by r.payment_id, r.asked_seq"
     );
     let mut gathered = Gathered(HashMap::new());
@@ -295,12 +297,13 @@ fn as_they_were(
     at: Moment<'_>,
     refunds: &mut Gathered<RefundView>,
 ) -> Result<()> {
+    let (own_of_all, is_own) = (own_of_all(connection), is_own(connection));
     let sql = format!(
         "-- refund_events
-        {OWN_OF_ALL}
+        {own_of_all}
         select e.about, e.status, e.psp_refund, e.fault_code, e.fault_text, e.at_ms
-        from own cross join event e
-        where e.merchant_id = ?1 and e.about = own.refund_id and e.payment_id = own.payment_id
+        from event e
+        where e.merchant_id = ?1 and e.about {is_own} and e.payment_id in (?3, ...)
             and e.seq <= ?2 and e.kind = 4
         order by e.payment_id, e.seq"
     );
@@ -430,23 +433,23 @@ fn given_back(
 ) -> Result<GivenBack> {
     let succeeded = refunds.0.values().flatten();
     let succeeded = succeeded.filter(|refund| refund.status == Status::Succeeded);
-    let succeeded: HashSet<u128> = succeeded.map(|refund| refund.id.bits()).collect();
+    let succeeded: HashMap<u128, PaymentId> =
+        succeeded.map(|refund| (refund.id.bits(), refund.payment)).collect();
     let mut given = GivenBack::new();
     if succeeded.is_empty() {
         return Ok(given);
     }
+    let (own_of_all, is_own) = (own_of_all(connection), is_own(connection));
     let sql = format!(
         "-- parts
-        {OWN_OF_ALL}
-        select own.payment_id, a.refund_id, a.capture_id, a.amount_minor
-        from own cross join allocation a
-        where a.merchant_id = ?1 and a.refund_id = own.refund_id"
+        {own_of_all}
+        select a.refund_id, a.capture_id, a.amount_minor from allocation a
+        where a.merchant_id = ?1 and a.refund_id {is_own}"
     );
     at.each(connection, &sql, |row| {
-        if succeeded.contains(&id(row, 1)?) {
-            let of = (PaymentId::new(id(row, 0)?), CaptureId::new(id(row, 2)?));
-            let sum = given.entry(of).or_default();
-            *sum = sum.checked_add(minor(row, 3)?).unwrap_or(*sum);
+        if let Some(&payment) = succeeded.get(&id(row, 0)?) {
+            let sum = given.entry((payment, CaptureId::new(id(row, 1)?))).or_default();
+            *sum = sum.checked_add(minor(row, 2)?).unwrap_or(*sum);
         }
         Ok(())
     })?;
