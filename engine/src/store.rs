@@ -9,10 +9,6 @@ pub mod sqlite;
 
 pub use self::sql::{SqlReads, SqlRegistry};
 
-/// The name of what marks a copy of a store, kept beside the secrets: since when it is served, in milliseconds
-/// since 1970 as eight bytes, zero until then.
-pub(crate) const RESTORED: &str = "restored";
-
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
@@ -27,6 +23,10 @@ use crate::event::Event;
 use crate::key::KeyRecord;
 use crate::psp::CallKind;
 use crate::read::OperationKind;
+
+/// The name of what marks a copy of a store, kept beside the secrets: since when it is served, in milliseconds
+/// since 1970 as eight bytes, zero until then.
+pub(crate) const RESTORED: &str = "restored";
 
 /// What a batch needs to see. Ordered, so that row locks are always taken in the same order.
 #[derive(Clone, Debug, Default)]

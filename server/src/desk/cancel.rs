@@ -1,7 +1,7 @@
 //! Asking a PSP to cancel a refund.
 
 use requite_engine::command::{
-    Cancellation, Command, CommandError, NotCancelled, RefundReply, Reply,
+    Cancellation, Command, CommandError, NotCancelled, RefundReply, Reply, Wait,
 };
 
 use super::Desk;
@@ -15,15 +15,8 @@ impl Desk {
         request: Cancellation,
     ) -> Result<Result<RefundReply, NotCancelled>, CommandError> {
         let refund = request.refund;
-        let mut reply = self.submit(Command::Cancel(Box::new(request)));
-        let answer = match tokio::time::timeout(self.settings().wait, &mut reply).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                drop(self.submit(Command::Expire { refund }));
-                reply.await
-            }
-        };
-        match answer.unwrap_or(Err(CommandError::Stopping))? {
+        let command = Command::Cancel(Box::new(request));
+        match self.outcome(refund, command, Wait::Outcome).await? {
             Reply::Refund(reply) => Ok(Ok(reply)),
             Reply::NotCancelled(why) => Ok(Err(why)),
             other => unreachable!("a cancellation is answered as one, not {other:?}"),

@@ -65,8 +65,19 @@ impl Desk {
     ) -> Result<Reply, CommandError> {
         let (merchant, payment) = (request.merchant, request.payment);
         let refund = RefundRef { merchant, payment, refund: request.ask.refund };
+        self.outcome(refund, command, request.wait).await
+    }
+
+    /// What a command about a refund is answered. Whoever wants its outcome waits [`super::Settings::wait`] at
+    /// most; then they hear how it stands.
+    pub(super) async fn outcome(
+        &self,
+        refund: RefundRef,
+        command: Command,
+        wait: Wait,
+    ) -> Result<Reply, CommandError> {
         let mut reply = self.submit(command);
-        let in_time = match request.wait {
+        let in_time = match wait {
             Wait::Outcome => tokio::time::timeout(self.settings().wait, &mut reply).await.ok(),
             Wait::Acceptance => Some((&mut reply).await),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use super::book;
-use super::story::{own, story};
+use super::story::{STORY, own};
 use super::{Readers, Result, Row, Sql, SqlFault, blob, corrupt, id, params};
 use crate::audit::{History, Report, Violation};
 use crate::command::RefundRef;
@@ -95,10 +95,10 @@ fn history(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Res
 }
 
 fn events(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Event>> {
-    let story = story(connection);
+    let own = own(connection);
     let sql = format!(
         "-- events
-        {story}
+        {own}{STORY}
         select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status, e.psp_refund, e.fault_code,
             e.fault_text, e.actor, e.at_ms, e.hash
         from story s cross join event e
@@ -114,10 +114,10 @@ fn journal(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<JournalLine>> {
-    let story = story(connection);
+    let own = own(connection);
     let sql = format!(
         "-- journal
-        {story}
+        {own}{STORY}
         select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, j.about
         from story s cross join event e cross join journal j
         where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2

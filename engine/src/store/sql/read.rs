@@ -352,6 +352,11 @@ impl Reads for SqlReads {
     }
 }
 
+/// How rows behind a page compare with its last, and their order.
+fn direction(newest_first: bool) -> (&'static str, &'static str) {
+    if newest_first { ("<", "desc") } else { (">", "asc") }
+}
+
 fn merchant_view(row: &Row<'_>) -> Result<MerchantView> {
     Ok(MerchantView {
         id: MerchantId::new(id(row, 0)?),

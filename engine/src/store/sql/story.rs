@@ -35,14 +35,6 @@ pub(in crate::store) fn is_own(connection: Sql<'_>) -> &'static str {
     }
 }
 
-/// Begins a statement: `story` holds what the events of the payment `?2` are about.
-pub(in crate::store) fn story(connection: Sql<'_>) -> &'static str {
-    match connection {
-        Sql::Sqlite(_) => STORY,
-        Sql::Postgres(_) => INDEXED_STORY,
-    }
-}
-
 const OWN: &str = "with recursive own (refund_id, previous_refund) as (
         select r.refund_id, r.previous_refund from payment_head h cross join refund r
         where h.merchant_id = ?1 and h.payment_id = ?2
@@ -61,14 +53,8 @@ const OWN_OF_ALL: &str = "with recursive
         select r.payment_id, r.refund_id, r.previous_refund from own o cross join refund r
         where r.merchant_id = ?1 and r.refund_id = o.previous_refund)";
 
-const STORY: &str = "with recursive own (refund_id, previous_refund) as (
-        select r.refund_id, r.previous_refund from payment_head h cross join refund r
-        where h.merchant_id = ?1 and h.payment_id = ?2
-            and r.merchant_id = ?1 and r.refund_id = h.newest_refund
-        union all
-        select r.refund_id, r.previous_refund from own o cross join refund r
-        where r.merchant_id = ?1 and r.refund_id = o.previous_refund),
-    story (about) as (
+/// Behind [`own`]: `story` holds what the events of the payment `?2` are about.
+pub(in crate::store) const STORY: &str = ", story (about) as (
         select h.payment_id from payment_head h where h.merchant_id = ?1 and h.payment_id = ?2
         union all select refund_id from own)";
 
@@ -78,8 +64,3 @@ const INDEXED_OWN: &str = "with own as (
 const INDEXED_OWN_OF_ALL: &str = "with own as (
         select r.payment_id, r.refund_id from refund r
         where r.merchant_id = ?1 and r.payment_id in (?3, ...))";
-
-const INDEXED_STORY: &str = "with story (about) as (
-        select h.payment_id from payment_head h where h.merchant_id = ?1 and h.payment_id = ?2
-        union all
-        select r.refund_id from refund r where r.merchant_id = ?1 and r.payment_id = ?2)";

@@ -6,8 +6,9 @@ use requite_core::id::{CaptureId, MerchantId, PaymentId};
 use requite_core::journal::Account;
 
 use super::super::book::{self, status};
-use super::super::story::story;
+use super::super::story::{STORY, own};
 use super::super::{Result, Row, Sql, blob, id, params};
+use super::direction;
 use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
 
 pub(super) fn events(
@@ -16,30 +17,19 @@ pub(super) fn events(
     payment: PaymentId,
     page: &HistoryPage,
 ) -> Result<Vec<EventView>> {
-    let story = story(connection);
-    let oldest_first = format!(
+    let own = own(connection);
+    let (compare, order) = direction(page.newest_first);
+    let sql = format!(
         "-- event_views
-        {story}
+        {own}{STORY}
         select * from (
             select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status,
                 e.psp_refund, e.fault_code, e.fault_text, e.actor, e.at_ms, e.hash,
                 lag(e.hash) over (order by e.seq)
             from story s cross join event e
             where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2) as told
-        where seq > ?3 order by seq limit ?4"
+        where seq {compare} ?3 order by seq {order} limit ?4"
     );
-    let newest_first = format!(
-        "-- event_views_newest
-        {story}
-        select * from (
-            select e.seq, e.kind, coalesce(e.subject, e.about), e.amount_minor, e.status,
-                e.psp_refund, e.fault_code, e.fault_text, e.actor, e.at_ms, e.hash,
-                lag(e.hash) over (order by e.seq)
-            from story s cross join event e
-            where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2) as told
-        where seq < ?3 order by seq desc limit ?4"
-    );
-    let sql = if page.newest_first { newest_first } else { oldest_first };
     let (seq, _) = page.start();
     let view = |row: &Row<'_>| {
         Ok(EventView {
@@ -69,30 +59,19 @@ fn lines(
     payment: PaymentId,
     page: &HistoryPage,
 ) -> Result<Vec<JournalView>> {
-    let story = story(connection);
-    let oldest_first = format!(
+    let own = own(connection);
+    let (compare, order) = direction(page.newest_first);
+    let sql = format!(
         "-- journal_views
-        {story}
+        {own}{STORY}
         select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
             coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
         from story s cross join event e cross join journal j
         where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
             and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
-            and (j.seq, j.line) > (?3, ?4)
-        order by j.seq, j.line limit ?5"
+            and (j.seq, j.line) {compare} (?3, ?4)
+        order by j.seq {order}, j.line {order} limit ?5"
     );
-    let newest_first = format!(
-        "-- journal_views_newest
-        {story}
-        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
-            coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
-        from story s cross join event e cross join journal j
-        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
-            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
-            and (j.seq, j.line) < (?3, ?4)
-        order by j.seq desc, j.line desc limit ?5"
-    );
-    let sql = if page.newest_first { newest_first } else { oldest_first };
     let (seq, line) = page.start();
     let view = |row: &Row<'_>| {
         let has_status = row.get::<Option<u8>>(8)?.is_some();
@@ -118,10 +97,10 @@ fn accounts(
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Vec<AccountsView>> {
-    let story = story(connection);
+    let own = own(connection);
     let sql = format!(
         "-- account_views
-        {story}
+        {own}{STORY}
         select j.capture_id, j.debit, j.credit, cast(sum(j.amount_minor) as bigint)
         from story s cross join event e cross join journal j
         where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2

@@ -5,7 +5,7 @@ use requite_core::id::{MerchantId, PaymentId};
 use requite_core::schedule::{PEOPLE_PENDING, PEOPLE_UNKNOWN, PEOPLE_UNSENT};
 
 use super::super::{Bind, Result, Sql, Value, blob, id};
-use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
+use super::{REFUND_COLUMNS, REFUND_JOINS, direction, refund_view};
 use crate::read::{PAGE_MAX, PaymentFilter, RefundFilter, RefundView, Sort, Stage};
 
 /// What a condition is about.
@@ -98,10 +98,6 @@ impl Conditions {
 
 fn bytes(bits: u128) -> Given {
     Given::Id(blob(bits))
-}
-
-fn direction(newest_first: bool) -> (&'static str, &'static str) {
-    if newest_first { ("<", "desc") } else { (">", "asc") }
 }
 
 /// With the newest of its changes: the one that its head names.

@@ -10,7 +10,7 @@ use requite_core::payment::LegKind;
 use requite_core::refund::Status;
 
 use super::super::book::{currency, fault_of, minor, status};
-use super::super::story::{is_own, own_of_all, story};
+use super::super::story::{STORY, is_own, own, own_of_all};
 use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, params};
 use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
 use crate::command::RefundRef;
@@ -183,10 +183,10 @@ fn heads(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<PaymentView>> {
 /// payment's own time: the time by which lists are ordered. Captures of a registration have no operation
 /// row.
 fn updated_at(connection: Sql<'_>, of: &PaymentView, seq: u32) -> Result<i64> {
-    let story = story(connection);
+    let own = own(connection);
     let sql = format!(
         "-- updated_at
-        {story}
+        {own}{STORY}
         select e.kind > 2 or e.at_ms > (select f.at_ms from event f
                 where f.merchant_id = ?1 and f.about = ?2 and f.seq = 1)
             or (e.kind = 2 and exists (select 1 from operation p
