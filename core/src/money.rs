@@ -126,16 +126,10 @@ impl Decimal {
         if self.is_negative || self.digits.is_empty() || self.exceeds_max(currency) {
             return false;
         }
-        // Compare 2 × |self - whole| with one minor unit, all scaled to self's own decimals.
-        let extra = self.scale.saturating_sub(i64::from(currency.exponent()));
-        let Ok(extra) = u32::try_from(extra.max(0)) else {
-            return false;
-        };
-        let rounded = self.rounded_down(currency);
-        let Some(below) = rounded else { return false };
+        let Some(below) = self.rounded_down(currency) else { return false };
         let above = below.checked_add(Minor(1));
         // The part behind the last minor digit, as digits, decides which side is nearer.
-        let behind = self.behind(extra);
+        let behind = self.behind(currency);
         let first = behind.first().copied().unwrap_or(b'0');
         let is_half = first == b'5' && behind.iter().skip(1).all(|&digit| digit == b'0');
         let is_above = first >= b'5' && above == Some(whole);
@@ -155,12 +149,17 @@ impl Decimal {
     }
 
     fn is_whole(&self, currency: Currency) -> bool {
-        self.scale <= i64::from(currency.exponent())
+        self.decimals_beyond(currency) == 0
+    }
+
+    /// How many decimals more than the currency has; none when there are fewer.
+    fn decimals_beyond(&self, currency: Currency) -> usize {
+        // Negative is none; `exponent_of` keeps it far below any largest number.
+        usize::try_from(self.scale.saturating_sub(i64::from(currency.exponent()))).unwrap_or(0)
     }
 
     fn rounded_down(&self, currency: Currency) -> Option<Minor> {
-        let extra = self.scale.saturating_sub(i64::from(currency.exponent()));
-        let drop = usize::try_from(extra.max(0)).ok()?;
+        let drop = self.decimals_beyond(currency);
         let keep = self.digits.len().saturating_sub(drop);
         let kept = Decimal {
             is_negative: false,
@@ -170,11 +169,9 @@ impl Decimal {
         kept.trimmed().minor(currency).ok().flatten()
     }
 
-    /// The last `extra` decimals, with the zeros that the digits leave out in front.
-    fn behind(&self, extra: u32) -> Vec<u8> {
-        let Ok(extra) = usize::try_from(extra) else {
-            return Vec::new();
-        };
+    /// The decimals that the currency does not have, with the zeros that the digits leave out in front.
+    fn behind(&self, currency: Currency) -> Vec<u8> {
+        let extra = self.decimals_beyond(currency);
         let keep = self.digits.len().saturating_sub(extra);
         let zeros = extra.saturating_sub(self.digits.len()).min(DIGITS_MAX);
         std::iter::repeat_n(b'0', zeros).chain(self.digits.iter().copied().skip(keep)).collect()

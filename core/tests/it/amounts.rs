@@ -91,6 +91,21 @@ fn an_echo_is_within_half_a_minor_unit_of_all_that_is_left() {
 }
 
 #[test]
+fn what_is_beyond_all_money_is_above_every_amount() {
+    for (text, expected) in [
+        ("90071992547409.91", false),
+        ("90071992547409.911", true),
+        // Sixteen whole digits, and more than the largest amount.
+        ("95000000000000.001", true),
+        ("1e21", true),
+        ("-1e21", false),
+    ] {
+        let read = Decimal::parse(text).expect("a number");
+        assert_eq!(read.is_above(minor(MINOR_MAX), currency("USD")), expected, "{text}");
+    }
+}
+
+#[test]
 fn major_units_are_written_as_javascript_writes_them() {
     for (units, code, short, padded) in [
         (1050, "USD", "10.5", "10.50"),

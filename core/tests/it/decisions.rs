@@ -1,10 +1,11 @@
 use requite_core::decide::{
-    Amount, Ask, BookingRefusal, Plan, Refusal, Target, capture, decide, extend, release,
+    Amount, Ask, BookingRefusal, Plan, Refusal, Target, capture, decide, extend, is_provisional,
+    release,
 };
 use requite_core::id::{CaptureId, LegId, PaymentId};
 use requite_core::journal::{Account, Entry};
 use requite_core::money::Decimal;
-use requite_core::payment::{LegKind, Payment};
+use requite_core::payment::{CAPTURES_MAX, LegKind, Overdrawn, Payment};
 use requite_core::refund::Status;
 
 use crate::support::{Taken, ask, currency, leg, minor, payment};
@@ -96,6 +97,38 @@ fn refuses_in_the_documented_order() {
     }
 }
 
+/// A refusal rests on what is perhaps not known yet where, and only where, all that open refunds hold
+/// would make room for it.
+#[test]
+fn a_refusal_that_open_refunds_cause_may_fall_with_them() {
+    let legs = vec![
+        leg(1, LegKind::PaymentMethod, 10_000, &[(10_000, 3_000, 6_000)]),
+        leg(2, LegKind::GiftCard, 500, &[(500, 500, 0)]),
+    ];
+    let mixed = Payment::new(PaymentId::new(7), currency("USD"), false, legs).expect("sound");
+    let held = payment("USD", 10_000, &[(10_000, 3_000, 7_000)]);
+    let card = |amount| Ask { target: Target::Leg(LegId::new(2)), ..ask(amount) };
+    let nowhere = Ask { target: Target::Leg(LegId::new(99)), ..ask(Amount::Remaining) };
+    let yen = Ask { currency: Some(currency("JPY")), ..ask(Amount::Minor(1)) };
+    for (payment, ask, expected) in [
+        (&held, ask(Amount::Minor(1)), true),
+        (&held, ask(Amount::Remaining), true),
+        (&mixed, ask(Amount::Minor(1_001)), true),
+        (&mixed, ask(Amount::Minor(7_000)), true),
+        (&mixed, ask(Amount::Minor(7_001)), false),
+        (&mixed, ask(Amount::Minor(i64::MAX)), false),
+        (&mixed, ask(Amount::Whole), false),
+        (&mixed, card(Amount::Minor(1)), false),
+        (&mixed, nowhere, false),
+        (&mixed, yen, false),
+        (&mixed, ask(Amount::Minor(0)), false),
+        (&mixed, ask(major("0.001")), false),
+    ] {
+        let refusal = decide(payment, &ask, false).expect_err("none of them fits");
+        assert_eq!(is_provisional(payment, &ask, &refusal), expected, "{ask:?} {refusal:?}");
+    }
+}
+
 #[test]
 fn a_refund_is_split_over_captures_oldest_first() {
     let payment = payment("USD", 10_000, &[(3_000, 1_000, 0), (500, 500, 0), (5_000, 0, 0)]);
@@ -135,8 +168,11 @@ fn a_gift_card_is_refunded_by_its_own_leg() {
         leg(2, LegKind::GiftCard, 2_500, &[(2_500, 0, 0)]),
     ];
     let payment = Payment::new(PaymentId::new(7), currency("EUR"), false, legs).expect("sound");
-    let listed: Vec<LegId> = payment.legs().iter().map(|leg| leg.id()).collect();
-    assert_eq!(listed, [LegId::new(1), LegId::new(2)]);
+    let listed: Vec<_> = payment.legs().iter().map(|leg| (leg.id(), leg.kind())).collect();
+    assert_eq!(
+        listed,
+        [(LegId::new(1), LegKind::PaymentMethod), (LegId::new(2), LegKind::GiftCard)]
+    );
     assert_eq!(decide(&payment, &ask(Amount::Remaining), false), Err(Refusal::NothingLeft));
     let card = Ask { target: Target::Leg(LegId::new(2)), ..ask(Amount::Remaining) };
     let plan = decide(&payment, &card, false).expect("the card has all of it");
@@ -162,6 +198,29 @@ fn captures_and_releases_share_what_was_authorised() {
         capture(&less, id, None),
         Err(BookingRefusal::ExceedsCapturable { asked: None, capturable: minor(0) })
     );
+}
+
+#[test]
+fn nothing_is_booked_on_a_cancelled_payment() {
+    let legs = vec![leg(1, LegKind::PaymentMethod, 900, &[])];
+    let gone = Payment::new(PaymentId::new(7), currency("EUR"), true, legs).expect("a payment");
+    let refused = BookingRefusal::Cancelled;
+    assert_eq!(capture(&gone, CaptureId::new(1), Some(1)), Err(refused));
+    assert_eq!(release(&gone, Some(1)), Err(refused));
+    assert_eq!(extend(&gone, Some(1)), Err(refused));
+}
+
+#[test]
+fn a_payment_has_so_many_captures_and_not_one_more() {
+    let mut full = payment("EUR", 10_000, &vec![(1, 0, 0); CAPTURES_MAX - 1]);
+    let id = CaptureId::new(9_999);
+    let leg = full.primary().id();
+    assert!(capture(&full, id, Some(1)).is_ok());
+    full.open_capture(leg, id).expect("one more");
+    let next = CaptureId::new(10_000);
+    assert_eq!(capture(&full, next, Some(1)), Err(BookingRefusal::TooMany));
+    assert_eq!(full.open_capture(leg, next), None);
+    assert_eq!(full.primary().captures().len(), CAPTURES_MAX);
 }
 
 #[test]
@@ -196,4 +255,36 @@ fn what_is_let_go_of_a_capture_is_not_refundable() {
     open.release(leg, minor(4_000)).expect("it was not taken");
     assert_eq!((open.primary().released(), open.primary().capturable()), (minor(4_000), minor(0)));
     assert_eq!(open.release(leg, minor(1)), None);
+}
+
+#[test]
+fn disputed_money_is_held_until_it_is_let_go() {
+    let mut open = payment("SAR", 10_000, &[(6_000, 0, 0)]);
+    let capture = open.primary().captures()[0].id;
+    let entry = |debit, credit, units| Entry::new(capture, debit, credit, minor(units));
+    let hold = |units| entry(Account::Refundable, Account::Disputed, units);
+    let let_go = |units| entry(Account::Disputed, Account::Refundable, units);
+    open.post(&[hold(4_000)]).expect("it is there");
+    assert_eq!(open.primary().refundable(), minor(2_000));
+    let before = open.clone();
+    for beyond in [hold(2_001), let_go(4_001)] {
+        assert_eq!(open.post(&[beyond]), Err(Overdrawn(beyond)));
+        assert_eq!(open, before);
+    }
+    open.post(&[let_go(4_000)]).expect("it was held");
+    assert_eq!(open.primary().captures()[0].balance.sums().disputed, minor(0));
+    assert_eq!(open.primary().refundable(), minor(6_000));
+}
+
+#[test]
+fn no_entry_takes_more_than_was_authorised() {
+    let mut full = payment("SAR", 1_000, &[(900, 0, 0)]);
+    let (leg, id) = (full.primary().id(), CaptureId::new(500));
+    full.open_capture(leg, id).expect("few captures");
+    let take = |units| Entry::new(id, Account::PspClearing, Account::Refundable, minor(units));
+    let before = full.clone();
+    assert_eq!(full.post(&[take(101)]), Err(Overdrawn(take(101))));
+    assert_eq!(full, before, "all entries or none");
+    full.post(&[take(100)]).expect("the rest");
+    assert_eq!(full.primary().captured(), minor(1_000));
 }

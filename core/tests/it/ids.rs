@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use requite_core::id::{
-    base62_text, parse_base62, parse_prefixed, parse_ulid, parse_uuid, prefixed_text, ulid_text,
-    uuid_text,
+    PaymentId, RefundId, base62_text, parse_base62, parse_prefixed, parse_ulid, parse_uuid,
+    prefixed_text, ulid_text, uuid_text,
 };
 
 #[test]
@@ -16,6 +16,16 @@ fn one_id_has_three_spellings() {
     assert_eq!(base62_text(other), "7jZXl4gBUNl0CnaLEnfXbt");
     assert_eq!(base62_text(0), "0");
     assert_eq!(parse_uuid("0191F5A7-44D3-7430-8739-2D80821416BF"), Some(bits));
+}
+
+/// Faces spell ids; for developers there is one spelling, which says what it is the id of.
+#[test]
+fn an_id_tells_developers_what_it_names() {
+    let bits = 0x0191_f5a7_44d3_7430_8739_2d80_8214_16bf;
+    let (payment, refund) = (PaymentId::new(bits), RefundId::new(bits));
+    assert_eq!((payment.bits(), refund.bits()), (bits, bits));
+    assert_eq!(format!("{payment:?}"), "PaymentId(0191f5a7-44d3-7430-8739-2d80821416bf)");
+    assert_eq!(format!("{refund:?}"), "RefundId(0191f5a7-44d3-7430-8739-2d80821416bf)");
 }
 
 #[test]
