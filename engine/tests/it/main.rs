@@ -29,4 +29,5 @@ mod shown;
 mod spread;
 mod statements;
 mod support;
+mod together;
 mod views;

@@ -107,7 +107,7 @@ impl Place {
         folder.path().join("requite.db")
     }
 
-    pub(crate) fn store(&self) -> Box<dyn Store> {
+    pub(crate) fn store(&self) -> Box<dyn Store + Send> {
         match self {
             Place::File(_) => Box::new(Sqlite::open(&self.path(), Open::Existing).expect("ours")),
             Place::Database { address, .. } => Box::new(Postgres::new(address)),
@@ -178,7 +178,7 @@ impl Place {
 }
 
 pub(crate) struct Bench {
-    lane: Option<Lane<Box<dyn Store>>>,
+    lane: Option<Lane<Box<dyn Store + Send>>>,
     pub place: Place,
     pub sent: Vec<Instruction>,
 }
@@ -204,7 +204,7 @@ impl Bench {
         self.lane = Some(Lane::new(self.place.store(), TestConnectors));
     }
 
-    pub(crate) fn lane(&mut self) -> &mut Lane<Box<dyn Store>> {
+    pub(crate) fn lane(&mut self) -> &mut Lane<Box<dyn Store + Send>> {
         self.lane.as_mut().expect("restart made one")
     }
 

@@ -12,6 +12,7 @@ mod differential;
 mod hooks;
 mod input;
 mod native;
+mod once;
 mod operation;
 mod people;
 mod power;

@@ -115,7 +115,7 @@ fn answered(server: &Server, request: &Request) -> crate::support::Response {
 
 /// How often something is done; a variable asks for more. On PostgreSQL, where a killed server's calls are
 /// left alone until they are over, it has a name of its own and less is usual.
-fn times(name: &str, usual: usize) -> usize {
+pub(crate) fn times(name: &str, usual: usize) -> usize {
     let (name, usual) = match requite_cluster::is_postgres() {
         true => (format!("{name}_POSTGRES"), usual.div_ceil(5)),
         false => (name.to_owned(), usual),
