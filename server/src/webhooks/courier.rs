@@ -6,12 +6,15 @@
 //! is an alarm, and waits to be sent again by hand. A crash between a receiver's answer and the note tells
 //! the event twice, with the same id.
 //!
+//! Messages that take long are worth no more room than they need: an endpoint that is not known to answer soon is
+//! told one payment's events at a time, and all such endpoints together have a share of the room ([`Calls`]).
+//!
 //! Several nodes tell beside each other: a payment's events to an endpoint are claimed for [`CLAIM_MS`], told
 //! and noted within it by one of them, and due again after it if that one died.
 //!
 //! Start at [`Courier::run`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,6 +34,11 @@ const TICK: Duration = Duration::from_millis(200);
 /// Messages under way at once, and to one endpoint.
 const CALLS_MAX: usize = 256;
 const ENDPOINT_CALLS_MAX: usize = 4;
+/// The same for endpoints that are not known to answer soon.
+const SLOW_CALLS_MAX: usize = 128;
+const SLOW_ENDPOINT_CALLS_MAX: usize = 1;
+/// How long a message takes at most, on the average of a delivery, at an endpoint that answers soon.
+const SOON_MS: i64 = 1_000;
 /// Events of one payment that are told before it is noted.
 const EVENTS_MAX: u32 = 16;
 /// How long a payment's events are this node's to tell: as long as they wait when it dies.
@@ -52,8 +60,83 @@ pub(crate) struct Courier {
     voices: &'static [(&'static str, Voice)],
 }
 
-/// Which deliveries are under way, in which task, and until when they are ours.
-type UnderWay = HashMap<Id, (u128, PaymentId, i64)>;
+/// A delivery under way.
+struct Call {
+    endpoint: u128,
+    payment: PaymentId,
+    first_seq: u32,
+    /// It is ours to tell until then.
+    until_ms: i64,
+}
+
+/// Deliveries under way, and for which endpoints there is room for more.
+#[derive(Default)]
+struct Calls {
+    tasks: JoinSet<Progress>,
+    under_way: HashMap<Id, Call>,
+    /// Endpoints whose last delivery went soon, arrived or not.
+    prompt: HashSet<u128>,
+    /// Whose turn it is to be the first.
+    turn: usize,
+}
+
+impl Calls {
+    fn busy(&self, endpoint: u128) -> usize {
+        self.under_way.values().filter(|call| call.endpoint == endpoint).count()
+    }
+
+    /// Deliveries to an endpoint that may begin now. What hangs never takes the room of those that answer.
+    fn room(&self, endpoint: u128) -> usize {
+        let room = CALLS_MAX.saturating_sub(self.under_way.len());
+        let busy = self.busy(endpoint);
+        if self.prompt.contains(&endpoint) {
+            return ENDPOINT_CALLS_MAX.saturating_sub(busy).min(room);
+        }
+        let is_slow = |call: &&Call| !self.prompt.contains(&call.endpoint);
+        let slow = self.under_way.values().filter(is_slow).count();
+        let share = SLOW_CALLS_MAX.saturating_sub(slow).min(room);
+        SLOW_ENDPOINT_CALLS_MAX.saturating_sub(busy).min(share)
+    }
+
+    fn is_under_way(&self, row: &Delivery) -> bool {
+        let of = (row.endpoint, row.payment);
+        self.under_way.values().any(|call| (call.endpoint, call.payment) == of)
+    }
+
+    /// In whose order room is given: another one is the first each time.
+    fn in_turn(&mut self, mut due: Vec<EndpointView>) -> Vec<EndpointView> {
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn.checked_rem(due.len()).unwrap_or_default();
+        due.rotate_left(first);
+        due
+    }
+
+    fn begin(&mut self, told: impl Future<Output = Progress> + Send + 'static, call: Call) {
+        self.under_way.insert(self.tasks.spawn(told).id(), call);
+    }
+
+    /// How far ended deliveries got, as far as they are ours to note: one that took longer is another node's by
+    /// now, which tells it again.
+    fn end(&mut self, ended: Vec<(Id, Option<Progress>)>, now_ms: i64) -> Vec<Progress> {
+        let mut ours = Vec::new();
+        for (task, progress) in ended {
+            let Some(call) = self.under_way.remove(&task) else { continue };
+            let Some(progress) = progress else { continue };
+            let began_ms = call.until_ms.saturating_sub(CLAIM_MS);
+            // The one that did not arrive is one more than those that did.
+            let messages = i64::from(progress.next_seq.saturating_sub(call.first_seq).max(1));
+            if now_ms.saturating_sub(began_ms) <= SOON_MS.saturating_mul(messages) {
+                self.prompt.insert(call.endpoint);
+            } else {
+                self.prompt.remove(&call.endpoint);
+            }
+            if now_ms < call.until_ms {
+                ours.push(progress);
+            }
+        }
+        ours
+    }
+}
 
 impl Courier {
     pub(crate) fn new(
@@ -66,55 +149,39 @@ impl Courier {
 
     /// Delivers until `is_stopping`. What is under way then is told again after the next start.
     pub(crate) async fn run(self: Arc<Courier>, is_stopping: Arc<AtomicBool>) {
-        let mut calls = JoinSet::new();
-        let mut under_way = UnderWay::new();
+        let mut calls = Calls::default();
         while !is_stopping.load(Ordering::Acquire) {
-            if let Err(fault) = self.start_due(&mut calls, &mut under_way).await {
+            if let Err(fault) = self.start_due(&mut calls).await {
                 tracing::warn!(%fault, "what is to be told cannot be read");
                 tokio::time::sleep(TICK).await;
             }
-            let ended = ended(&mut calls).await;
-            let now_ms = self.desk.now_ms();
-            // One that took longer is another node's by now, which tells it again.
-            let is_ours = |task| under_way.get(task).is_some_and(|of| now_ms < of.2);
-            let ours = ended.iter().filter(|(task, _)| is_ours(task));
-            let progress: Vec<Progress> = ours.filter_map(|(_, told)| told.clone()).collect();
+            let ended = ended(&mut calls.tasks).await;
+            let progress = calls.end(ended, self.desk.now_ms());
             if !progress.is_empty() {
                 self.note(progress).await;
-            }
-            for (task, _) in ended {
-                under_way.remove(&task);
             }
         }
     }
 
-    async fn start_due(
-        self: &Arc<Courier>,
-        calls: &mut JoinSet<Progress>,
-        under_way: &mut UnderWay,
-    ) -> Result<(), ReadFault> {
+    async fn start_due(self: &Arc<Courier>, calls: &mut Calls) -> Result<(), ReadFault> {
         let now_ms = self.desk.now_ms();
         let due = self.desk.read(move |reads| reads.endpoints_due(now_ms)).await?;
-        for endpoint in due {
+        for endpoint in calls.in_turn(due) {
             let id = endpoint.id;
-            let busy = under_way.values().filter(|of| of.0 == id).count();
-            let room = CALLS_MAX.saturating_sub(calls.len());
-            let room = ENDPOINT_CALLS_MAX.saturating_sub(busy).min(room);
+            let room = calls.room(id);
             if room == 0 {
                 continue;
             }
             // Those under way may be due as well.
-            let most = u32::try_from(room.saturating_add(busy)).unwrap_or(u32::MAX);
+            let most = u32::try_from(room.saturating_add(calls.busy(id))).unwrap_or(u32::MAX);
             let rows = self.desk.read(move |reads| reads.deliveries_due(id, now_ms, most)).await?;
-            let is_new =
-                |row: &Delivery| !under_way.values().any(|of| (of.0, of.1) == (id, row.payment));
-            let rows: Vec<Delivery> = rows.into_iter().filter(is_new).take(room).collect();
+            let rows = rows.into_iter().filter(|row| !calls.is_under_way(row)).take(room).collect();
             let until_ms = self.desk.now_ms().saturating_add(CLAIM_MS);
             for row in self.claim(rows, until_ms).await {
                 let (courier, endpoint) = (Arc::clone(self), endpoint.clone());
-                let of = (id, row.payment, until_ms);
+                let (payment, first_seq) = (row.payment, row.next_seq);
                 let told = async move { courier.deliver(&endpoint, &row, until_ms).await };
-                under_way.insert(calls.spawn(told).id(), of);
+                calls.begin(told, Call { endpoint: id, payment, first_seq, until_ms });
             }
         }
         Ok(())
@@ -280,6 +347,58 @@ fn next_try(failures: u32, since_ms: i64, now_ms: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Deliveries under way to so many endpoints that hang, and no task.
+    fn hanging(endpoints: u128) -> Calls {
+        let mut calls = Calls::default();
+        for endpoint in 0..endpoints {
+            while calls.room(endpoint) > 0 {
+                let payment = PaymentId::new(endpoint);
+                let call = Call { endpoint, payment, first_seq: 1, until_ms: CLAIM_MS };
+                calls.begin(std::future::pending(), call);
+            }
+        }
+        calls
+    }
+
+    #[tokio::test]
+    async fn endpoints_that_hang_take_one_place_each_and_never_all_of_them() {
+        let mut calls = hanging(1_000);
+        assert_eq!(calls.under_way.len(), SLOW_CALLS_MAX);
+        let good = 5_000;
+        assert_eq!(calls.room(good), 0, "not known to answer yet");
+        calls.prompt.insert(good);
+        assert_eq!(calls.room(good), ENDPOINT_CALLS_MAX);
+        calls.prompt.extend(0..10_000);
+        assert_eq!(calls.room(good), ENDPOINT_CALLS_MAX);
+    }
+
+    #[tokio::test]
+    async fn whoever_answers_soon_is_told_more_at_once_and_whoever_does_not_less() {
+        let told = |next_seq| Progress {
+            endpoint: 1,
+            payment: PaymentId::new(1),
+            next_seq,
+            failures: 0,
+            failing_since_ms: None,
+            next_try_at_ms: None,
+            problem: None,
+        };
+        // Messages, the time that they took, and the room afterwards.
+        for (next_seq, took_ms, room) in
+            [(2, 0, 4), (2, 1_000, 4), (2, 1_001, 1), (5, 4_000, 4), (5, 4_001, 1), (1, 15_000, 1)]
+        {
+            let mut calls = hanging(1);
+            calls.prompt.insert(2);
+            let task = *calls.under_way.keys().next().expect("one call");
+            let noted = calls.end(vec![(task, Some(told(next_seq)))], took_ms);
+            assert_eq!((noted.len(), calls.room(0)), (1, room), "{next_seq} {took_ms}");
+        }
+        let mut late = hanging(1);
+        let task = *late.under_way.keys().next().expect("one call");
+        assert_eq!(late.end(vec![(task, Some(told(2)))], CLAIM_MS), [], "it is another's by now");
+        assert!(late.under_way.is_empty());
+    }
 
     #[test]
     fn an_event_is_tried_for_three_days_and_once_after_them() {

@@ -80,7 +80,7 @@ fn a_thousand_copies_of_a_request_at_once_are_one_refund_and_one_answer() {
     let rounds = times("REQUITE_KEY_ROUNDS", FACES.len());
     let scripts = [
         ("manual", json!([])),
-        ("sandbox", json!(["approve"])),
+        ("sandbox", json!(["hang:300"])),
         ("sandbox", json!(["pending:approve"])),
         ("sandbox", json!(["decline:51"])),
     ];
