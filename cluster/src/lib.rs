@@ -56,6 +56,7 @@ while read -r word; do
         start) start "$@" ;;
         fast) end INT ;;
         immediate) end QUIT ;;
+        kill) end KILL ;;
     esac
 done
 end QUIT
@@ -77,6 +78,8 @@ pub enum Stop {
     Fast,
     /// As if the machine had crashed, but for what is on its way to the disk.
     Immediate,
+    /// With kill -9, and nobody is told.
+    Kill,
 }
 
 impl Cluster {
@@ -111,13 +114,8 @@ impl Cluster {
 
     /// `files` are put where PostgreSQL looks for them.
     fn make(port: u16, settings: &[&str], files: &[(&str, &str)]) -> Result<Cluster, String> {
-        let programs = programs()?;
-        let folder = tempfile::Builder::new().prefix("requite-pg-").tempdir();
-        let folder = folder.map_err(|cause| format!("no folder: {cause}"))?.keep();
-        let user = other_user()?;
-        if let Some((uid, gid)) = user {
-            chown(&folder, Some(uid), Some(gid)).map_err(|cause| format!("no folder: {cause}"))?;
-        }
+        let (programs, user) = (programs()?, other_user()?);
+        let folder = own_folder(user)?;
         let data = folder.join("data");
         let mut initdb = as_user(&programs.join("initdb"), user);
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", USER]);
@@ -130,7 +128,13 @@ impl Cluster {
             place(&data.join(name), text, user)
                 .map_err(|cause| format!("{name} cannot be written: {cause}"))?;
         }
-        let mut keeper = as_user(Path::new("/bin/sh"), user);
+        Cluster::run(folder, port, settings)
+    }
+
+    /// Starts the server on the data in a folder of its own.
+    fn run(folder: PathBuf, port: u16, settings: &[&str]) -> Result<Cluster, String> {
+        let (programs, data) = (programs()?, folder.join("data"));
+        let mut keeper = as_user(Path::new("/bin/sh"), other_user()?);
         keeper.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(programs.join("postgres"));
         keeper.arg("-D").arg(&data).args(["-c", "listen_addresses="]);
         keeper.arg("-c").arg(format!("unix_socket_directories={}", folder.display()));
@@ -143,6 +147,52 @@ impl Cluster {
         let cluster = Cluster { folder, port, keeper: Mutex::new(keeper), databases };
         cluster.wait_until_ready()?;
         Ok(cluster)
+    }
+
+    /// A copy that follows this cluster. From now on this one confirms no commit that the copy does not have.
+    pub fn standby(&self) -> Result<Cluster, String> {
+        let (programs, user) = (programs()?, other_user()?);
+        let folder = own_folder(user)?;
+        // Where the programs are links, those that are not linked lie beside what they lead to.
+        let postgres = fs::canonicalize(programs.join("postgres"));
+        let postgres = postgres.map_err(|cause| format!("no postgres: {cause}"))?;
+        let mut copy = as_user(&postgres.with_file_name("pg_basebackup"), user);
+        copy.args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "-U", USER, "-h"]);
+        copy.arg(&self.folder).args(["-p", &self.port.to_string(), "-D"]).arg(folder.join("data"));
+        let copied = copy.current_dir(&folder).output();
+        let copied = copied.map_err(|cause| format!("pg_basebackup: {cause}"))?;
+        if !copied.status.success() {
+            return Err(format!("pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr)));
+        }
+        let standby = Cluster::run(folder, PORT, &[])?;
+        self.obeys("alter system set synchronous_standby_names = '*'")?;
+        self.obeys("select pg_reload_conf()")?;
+        self.until("select count(*) from pg_stat_replication where sync_state = 'sync'", 1)?;
+        Ok(standby)
+    }
+
+    /// Makes a standby take over, and waits until it writes. Nobody is to wait for a standby of its own.
+    pub fn promote(&self) -> Result<(), String> {
+        self.obeys("select pg_promote(true, 60)")?;
+        self.until("select count(*) from (select pg_is_in_recovery()) r(it) where not it", 1)
+    }
+
+    fn obeys(&self, sql: &str) -> Result<(), String> {
+        let mut client = self.client("postgres").map_err(|cause| cause.to_string())?;
+        client.batch_execute(sql).map_err(|cause| format!("{sql}: {cause}"))
+    }
+
+    fn until(&self, sql: &str, expected: i64) -> Result<(), String> {
+        let since = Instant::now();
+        let mut client = self.client("postgres").map_err(|cause| cause.to_string())?;
+        while since.elapsed() < READY_MAX {
+            let row = client.query_one(sql, &[]).map_err(|cause| format!("{sql}: {cause}"))?;
+            if row.get::<_, i64>(0) == expected {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(format!("{sql}: never {expected}"))
     }
 
     /// Makes an empty database and returns its address.
@@ -168,6 +218,11 @@ impl Cluster {
         format!("postgres://{USER}@{host}:{}/{database}", self.port)
     }
 
+    /// Where it keeps its data and its socket.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The socket that clients connect to.
     pub fn socket(&self) -> PathBuf {
         self.folder.join(format!(".s.PGSQL.{}", self.port))
@@ -191,6 +246,7 @@ impl Cluster {
         self.tell(match how {
             Stop::Fast => "fast",
             Stop::Immediate => "immediate",
+            Stop::Kill => "kill",
         });
     }
 
@@ -228,6 +284,16 @@ impl Drop for Cluster {
             eprintln!("the cluster's keeper: {cause}");
         }
     }
+}
+
+/// An empty folder of the user that the server runs as.
+fn own_folder(user: Option<(u32, u32)>) -> Result<PathBuf, String> {
+    let folder = tempfile::Builder::new().prefix("requite-pg-").tempdir();
+    let folder = folder.map_err(|cause| format!("no folder: {cause}"))?.keep();
+    if let Some((uid, gid)) = user {
+        chown(&folder, Some(uid), Some(gid)).map_err(|cause| format!("no folder: {cause}"))?;
+    }
+    Ok(folder)
 }
 
 /// The folder with PostgreSQL's programs: of `PATH`, or Debian's newest.
