@@ -26,6 +26,12 @@ pub enum Point {
     CallLeave,
     /// A call was handed to its connector.
     CallLeft,
+    /// A connection to the PSP is there, and nothing was sent on it.
+    CallConnected,
+    /// The PSP has begun to answer.
+    CallHead,
+    /// The PSP's answer is here, and nobody has read it.
+    CallAnswered,
     /// An outcome is here, and nowhere else.
     OutcomeHere,
     /// The sweep found refunds whose time has come.
@@ -34,6 +40,16 @@ pub enum Point {
     RecoveryFound,
     /// What was asked for is done, and is about to be read for its answer.
     ReadBack,
+    /// The answer to a client is made, and nothing of it was sent.
+    ClientAnswer,
+    /// What PSPs told is claimed to be worked on.
+    InboxClaimed,
+    /// A PSP's list is claimed to be read.
+    ListClaimed,
+    /// Events are claimed to be told to a merchant.
+    OutboxClaimed,
+    /// A merchant has confirmed an event, and it is not noted.
+    OutboxTold,
     /// Before a migration's statements.
     Migration,
     /// Migrated, and not committed.
@@ -42,7 +58,7 @@ pub enum Point {
 
 impl Point {
     /// Every point with its name.
-    pub const LISTED: [(Point, &'static str); 15] = [
+    pub const LISTED: [(Point, &'static str); 23] = [
         (Point::StoreBegin, "store.begin"),
         (Point::StoreRead, "store.read"),
         (Point::StoreWrite, "store.write"),
@@ -52,10 +68,18 @@ impl Point {
         (Point::LaneAnswered, "lane.answered"),
         (Point::CallLeave, "call.leave"),
         (Point::CallLeft, "call.left"),
+        (Point::CallConnected, "call.connected"),
+        (Point::CallHead, "call.head"),
+        (Point::CallAnswered, "call.answered"),
         (Point::OutcomeHere, "outcome.here"),
         (Point::SweepFound, "sweep.found"),
         (Point::RecoveryFound, "recovery.found"),
         (Point::ReadBack, "read.back"),
+        (Point::ClientAnswer, "client.answer"),
+        (Point::InboxClaimed, "inbox.claimed"),
+        (Point::ListClaimed, "list.claimed"),
+        (Point::OutboxClaimed, "outbox.claimed"),
+        (Point::OutboxTold, "outbox.told"),
         (Point::Migration, "migration"),
         (Point::Migrated, "migrated"),
     ];

@@ -22,6 +22,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
+use requite_engine::fault::{Point, pass};
 use tokio::time::Instant;
 
 use super::exchange::{ANSWER_BYTES_MAX, Answer, Ask, Heard, fault};
@@ -62,6 +63,7 @@ impl Body for Prompt {
         if Instant::now() > self.leaves_by {
             return Poll::Ready(Some(Err(TooLate)));
         }
+        pass(Point::CallConnected);
         Poll::Ready(self.body.take().map(|body| Ok(Frame::data(body))))
     }
 
@@ -110,7 +112,10 @@ impl Transport {
         let given = capture_connection(&mut request);
         let answered = async {
             let response = self.client.request(request).await.map_err(|error| failed(&error))?;
-            read(response).await
+            pass(Point::CallHead);
+            let answer = read(response).await;
+            pass(Point::CallAnswered);
+            answer
         };
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(answer)) => Heard::Answer(answer),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use requite_engine::command::{Noticed, Oddity};
+use requite_engine::fault::{self, Point};
 use requite_engine::inbox::Sweep;
 
 use super::doors::{Door, Doors};
@@ -45,6 +46,7 @@ pub(crate) async fn sweep(desk: Desk, doors: Arc<Doors>, lists: Lists, every_ms:
             if door.kind.has_list()
                 && let Some(sweep) = claim(&desk, &door, every_ms).await
             {
+                fault::pass(Point::ListClaimed);
                 let now_ms = desk.now_ms();
                 let near_ms = sweep.since_ms.saturating_sub(OVERLAP_MS);
                 read(&desk, &door, &lists, (near_ms, now_ms)).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_engine::command::{self, Mark, Noticed, Obstacle, Oddity};
+use requite_engine::fault::{self, Point};
 use requite_engine::inbox::{MessageEnd, MessageState, MessageView};
 use tokio::task::JoinSet;
 
@@ -68,6 +69,9 @@ pub(super) async fn turn(desk: &Desk, doors: &Arc<Doors>) -> bool {
         None => Vec::new(),
     };
     let is_any = !due.is_empty();
+    if is_any {
+        fault::pass(Point::InboxClaimed);
+    }
     let mut working = JoinSet::new();
     for message in due {
         let (desk, doors) = (desk.clone(), Arc::clone(doors));

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use requite_engine::fault::{self, Point};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -218,6 +219,7 @@ async fn answer(
         tracing::error!("a request without a checked head was refused");
         unchecked()
     };
+    fault::pass(Point::ClientAnswer);
     if flow.leaving().is_some() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

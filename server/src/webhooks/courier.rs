@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use requite_core::id::{PaymentId, uuid_text};
+use requite_engine::fault::{self, Point};
 use requite_engine::outbox::{Delivery, EndpointView, Progress};
 use requite_engine::read::{HistoryPage, ReadFault};
 use tokio::task::{Id, JoinSet};
@@ -178,6 +179,7 @@ impl Courier {
             let rows = rows.into_iter().filter(|row| !calls.is_under_way(row)).take(room).collect();
             let until_ms = self.desk.now_ms().saturating_add(CLAIM_MS);
             for row in self.claim(rows, until_ms).await {
+                fault::pass(Point::OutboxClaimed);
                 let (courier, endpoint) = (Arc::clone(self), endpoint.clone());
                 let (payment, first_seq) = (row.payment, row.next_seq);
                 let told = async move { courier.deliver(&endpoint, &row, until_ms).await };
@@ -231,6 +233,7 @@ impl Courier {
             }
             match self.tell(endpoint, row, seq).await {
                 Ok(()) => {
+                    fault::pass(Point::OutboxTold);
                     progress.next_seq = seq.saturating_add(1);
                     (progress.failures, progress.failing_since_ms) = (0, None);
                     progress.next_try_at_ms = Some(self.desk.now_ms());

@@ -1,13 +1,15 @@
 //! Receivers as they are in the world: some hang, drip, never end, redirect or hang up (F39), and one is
 //! down for days (F38, `REQUITE_EVENTS` asks for more events).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use super::*;
+use crate::torture::times;
 
 /// Longest wait for what is bound to come: more than twice the longest call.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -158,4 +160,69 @@ fn receivers_that_hang_drip_and_never_end_hold_up_nobody_else() {
     assert!(!redirects.heard().is_empty());
     let peak = house.server.memory_peak_kib();
     assert!(peak < 256 * 1024, "{peak} KiB");
+}
+
+/// Events of each payment: registered, captured, and two for each of four refunds.
+const EVENTS: usize = 10;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A receiver hangs up on everybody for three days of the clock. Then everything is delivered: each payment's
+/// events in order, each with the id under which it was tried before.
+#[test]
+fn a_receiver_that_was_down_for_three_days_is_told_everything_in_order() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = Some(folder.path().join("clock"));
+    let server = Server::start(Options { clock, ..options() });
+    let shop = Shop::open(&server.cli(), "Shop");
+    let house = House { server, shop };
+    let is_up = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&is_up);
+    let receiver = Receiver::open(move |_, _| match answers.load(Ordering::Acquire) {
+        true => Reply::Status("200 OK"),
+        false => Reply::Silence(Duration::ZERO),
+    });
+    house.endpoint(&receiver);
+    let count = times("REQUITE_EVENTS", 500).div_ceil(EVENTS);
+    let payments: Vec<String> = (0..count).map(|_| house.payment(&[])).collect();
+    for amount in 1..=4 {
+        payments.iter().for_each(|payment| house.refund(payment, amount));
+    }
+    let tried_since = |from: usize| {
+        let heard = receiver.heard();
+        heard[from..].iter().map(|message| about(message).0).collect::<BTreeSet<String>>().len()
+    };
+    for day in 0..3_u32 {
+        let before = receiver.heard().len();
+        house.server.set_clock(day * DAY + Duration::from_secs(u64::from(day)));
+        until("each payment's first event is tried", || tried_since(before) == count || day == 0);
+    }
+    let down = receiver.heard();
+    assert!(down.iter().all(|message| about(message).1 == 1), "later events wait for the first");
+    is_up.store(true, Ordering::Release);
+    house.server.set_clock(3 * DAY + Duration::from_secs(60));
+    until("everything is told", || {
+        let all = receiver.heard();
+        let told: BTreeSet<&str> = all.iter().map(|message| message.header("webhook-id")).collect();
+        told.len() == count * EVENTS
+    });
+    let all = receiver.heard();
+    let mut tried: BTreeMap<String, &str> = BTreeMap::new();
+    let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (place, message) in all.iter().enumerate() {
+        let (payment, number) = about(message);
+        if number == 1 {
+            let id = *tried.entry(payment.clone()).or_insert(message.header("webhook-id"));
+            assert_eq!(id, message.header("webhook-id"), "{payment}: another id");
+        }
+        if place >= down.len() {
+            told.entry(payment).or_default().push(number);
+        }
+    }
+    println!("{} events of {count} payments, after {} tries in vain", count * EVENTS, down.len());
+    assert_eq!(told.len(), count);
+    for (payment, mut numbers) in told {
+        // What was on its way when the receiver came back may be told twice.
+        numbers.dedup();
+        assert_eq!(numbers, (1..=10).collect::<Vec<u64>>(), "{payment}");
+    }
 }
