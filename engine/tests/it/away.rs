@@ -12,7 +12,7 @@ use requite_engine::store::postgres::Address;
 
 use crate::nodes::{Node, client, count, database};
 use crate::relay::{Relay, Way};
-use crate::support::{NOW, keyed, request, succeeded, told};
+use crate::support::{NOW, keyed, request, succeeded, times, told};
 
 fn through(relay: &Relay, text: &str) -> Node {
     Node::new(&Address::parse(&relay.address(text)).expect("an address"))
@@ -86,9 +86,11 @@ fn a_commit_of_which_nothing_can_be_heard_is_answered_as_that() {
     assert_eq!(count(&text, "select count(*) from refund"), 1);
 }
 
-/// F49: clients that try again under their keys, a database that is restarted without mercy.
+/// F49: clients that try again under their keys, a database that is restarted without mercy. `REQUITE_RESTARTS`
+/// asks for more.
 #[test]
 fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
+    let restarts = times("REQUITE_RESTARTS", 20);
     let cluster = Cluster::start(&["max_prepared_transactions=0"]).expect("a cluster");
     let text = cluster.database();
     let address = Address::parse(&text).expect("an address");
@@ -105,7 +107,7 @@ fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
                 let payment = requite_core::id::PaymentId::new(20 + part);
                 let mut number = 0_u128;
                 while !is_over.load(Ordering::Acquire) {
-                    let id = 10_000 * (part + 1) + number;
+                    let id = 10_000_000 * (part + 1) + number;
                     let key = format!("key-{id}");
                     until_done(&mut node, || requite_engine::command::RefundRequest {
                         payment,
@@ -116,7 +118,7 @@ fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
                 }
             });
         }
-        for round in 0..20 {
+        for round in 0..restarts {
             cluster.wait_until_ready().expect("it comes back");
             let before = made.load(Ordering::Acquire);
             while made.load(Ordering::Acquire) < before + 10 {
@@ -140,6 +142,7 @@ fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
     });
     let made = made.load(Ordering::Acquire);
     let count = |sql: &str| count(&text, sql);
+    println!("{restarts} restarts and ended sessions, {made} refunds");
     assert!(made >= 200, "each round saw ten refunds");
     assert_eq!(count("select count(*) from refund"), made);
     assert_eq!(count("select sum(refunded_minor)::bigint from capture"), made);

@@ -19,7 +19,7 @@ use requite_engine::store::postgres::{self, Address, OpenFault, Postgres};
 
 use crate::support::{
     Heard, MERCHANT, NOW, PAYMENT, key, keyed, only, registration, request, send_batch, succeeded,
-    told,
+    times, told,
 };
 
 /// A database with our schema, and the text of its address.
@@ -242,6 +242,9 @@ fn the_first_use_of_one_key_on_two_lanes_is_one_execution() {
     assert_eq!(count(&text, "select count(*) from refund"), i64::try_from(rounds).expect("few"));
 }
 
+/// How many transactions were tripped so far.
+const LAST_TRIPPED: &str = "select last_value from tripped";
+
 /// F52: every fifth transaction meets another one, some of them as late as their commit. All of them
 /// are tried again, and nothing happens twice.
 #[test]
@@ -263,25 +266,31 @@ fn f52_transactions_that_meet_others_are_tried_again_and_nothing_happens_twice()
                 initially deferred for each row execute function trip();",
         )
         .expect("a superuser may");
-    let refunds = 400_u128;
+    let refunds = u128::try_from(times("REQUITE_CONFLICTS", 400)).expect("a number");
     std::thread::scope(|scope| {
         for part in 0..2_u128 {
             let address = &address;
             scope.spawn(move || {
                 let mut node = Node::new(address);
                 node.register(20 + part, "manual");
-                let payment = PaymentId::new(20 + part);
                 for number in 0..refunds / 2 {
-                    let id = 10_000 + number * 2 + part;
+                    // A payment has room for so many.
+                    let payment = PaymentId::new(20 + part + 2 * (number / 1_000));
+                    if number > 0 && number % 1_000 == 0 {
+                        node.register(payment.bits(), "manual");
+                    }
+                    let id = 10_000_000 + number * 2 + part;
                     let wish = at_payment(keyed(id, 5, &format!("key-{id}")), payment);
                     node.refund(wish).expect("tried again until it is done");
                 }
             });
         }
     });
-    assert_eq!(count(&text, "select count(*) from refund"), 400);
-    assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 2_000);
-    assert!(count(&text, "select last_value from tripped") > 20, "the test tripped nobody");
+    let (made, tripped) = (i64::try_from(refunds).expect("few"), count(&text, LAST_TRIPPED));
+    println!("{made} refunds, {tripped} transactions met others");
+    assert_eq!(count(&text, "select count(*) from refund"), made);
+    assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 5 * made);
+    assert!(tripped > made / 20, "the test tripped nobody");
 }
 
 /// A payment's events are told by one node at a time, and by another when that one died.

@@ -377,6 +377,11 @@ pub(crate) fn key(text: &str, meaning: &str) -> Key {
     }
 }
 
+/// How often something is done; a variable asks for more.
+pub(crate) fn times(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |text| text.parse().expect("it is a number"))
+}
+
 /// [`request`] under a key whose meaning is its amount.
 pub(crate) fn keyed(refund: u128, amount: i64, text: &str) -> RefundRequest {
     let keys = vec![key(text, &amount.to_string())];

@@ -20,7 +20,7 @@ use requite_engine::store::Store;
 
 use crate::support::{
     Heard, MERCHANT, NOW, Place, TestConnectors, booking, declined, minor, only, registration,
-    request, send_batch, succeeded,
+    request, send_batch, succeeded, times,
 };
 
 /// Authorised; what of it is captured differs.
@@ -368,9 +368,8 @@ impl House {
 
 /// As many as asked for, in a batch and on two lanes in turn.
 fn meet(usual: usize, mut draw: impl FnMut(u128) -> Meeting) {
-    let asked = std::env::var("REQUITE_PAIRS").ok();
     let usual = if requite_cluster::is_postgres() { usual.div_ceil(4) } else { usual };
-    let count = asked.map_or(usual, |text| text.parse().expect("it is a number"));
+    let count = times("REQUITE_PAIRS", usual);
     let mut house = House::open();
     let mut next = 1_u128;
     while house.met < count {

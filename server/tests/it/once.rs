@@ -203,6 +203,44 @@ fn one_key_with_another_meaning_moves_nothing_and_elsewhere_it_is_another_key() 
     assert_eq!(house.server.cli().run(&["verify"], "").code, Some(0));
 }
 
+/// The answer was lost, the server was started again, and the client comes back a second, an hour and almost a
+/// day later (F31): the same bytes.
+#[test]
+fn a_key_that_comes_again_after_a_restart_gives_the_same_bytes_all_day() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = Some(folder.path().join("clock"));
+    let server = Server::start(Options { clock, ..Options::default() });
+    let shop = Shop::open(&server.cli(), "Shop");
+    let mut house = House { server, shop };
+    let scripts = [json!(["approve"]), json!(["decline:51"]), json!(["pending"])];
+    let mut firsts = Vec::new();
+    for face in FACES {
+        for (connector, script) in
+            scripts.iter().map(|script| ("sandbox", script)).chain([("manual", &Value::Null)])
+        {
+            let payment = house.payment(connector, script);
+            let request =
+                house.shop.refund(face, &payment, 700).header(KEY, &format!("all day {script}"));
+            let first = house.server.send(&request);
+            assert!(!is_repeat(&first), "{face:?}: {}", first.text());
+            // The payment moves on in between.
+            house.server.send(&house.shop.refund(face, &payment, 50));
+            firsts.push((face, request, first));
+        }
+    }
+    for (after, seconds) in [("a second", 1), ("an hour", 3_600), ("almost a day", 82_800)] {
+        house.server.kill9();
+        house.server.start_again();
+        house.server.set_clock(Duration::from_secs(seconds));
+        for (face, request, first) in &firsts {
+            let again = house.server.send(request);
+            assert!(is_repeat(&again), "{face:?} after {after}: {}", again.text());
+            let (again, first) = ((again.status, again.text()), (first.status, first.text()));
+            assert_eq!(again, first, "{face:?} after {after}");
+        }
+    }
+}
+
 /// A body in other words: what stands for the amount, and what stands around and between.
 struct Spelling {
     /// In minor units, and in major units for Medusa v2.

@@ -53,26 +53,59 @@ fn a_thousand_refunds_at_once_through_a_psp() {
     a_thousand_at_once("sandbox");
 }
 
-/// Clients that hang up in the middle change nothing: the refund goes on and its key finds it.
+/// Stages of a request at which its client leaves: fifteen while it is sent, the last of them when it is whole,
+/// and five while its answer comes.
+const STAGES: usize = 20;
+/// Bytes of the answer that are read before the client leaves at one of the last stages.
+const READ: [usize; 5] = [0, 1, 20, 120, 400];
+
+/// Sends as much of the request, or reads as much of its answer, and goes; every other time without a word.
+fn leave(server: &Server, request: &Request, stage: usize) {
+    use std::io::{Read as _, Write as _};
+
+    let mut stream = std::net::TcpStream::connect(server.addr).expect("it listens");
+    let wire = request.wire(server.addr);
+    let sent = (wire.len() * (stage + 1) / 15).min(wire.len());
+    stream.write_all(&wire[..sent]).expect("it reads");
+    if let Some(bytes) = stage.checked_sub(15) {
+        let mut read = vec![0; READ[bytes]];
+        stream.read_exact(&mut read).expect("an answer comes, and is longer");
+    }
+    if stage.is_multiple_of(2) {
+        drop(stream.shutdown(std::net::Shutdown::Both));
+    }
+}
+
+/// F8: clients that leave, at whatever stage, change nothing: a refund that was asked for goes on, one that was not
+/// is not made, and the key finds it. `REQUITE_LEAVERS` asks for more of them at each stage.
 #[test]
 fn a_client_that_hangs_up_does_not_cancel_its_refund() {
-    use std::io::Write as _;
-
     let server = Server::start(Options::default());
     let shop = Shop::open(&server.cli(), "Shop");
     let new = json!({"amount": 10_000, "currency": "USD", "connector": "sandbox",
         "captures": [{"amount": 10_000}]});
-    let payment = server.register(&shop.native, &new);
-    for (face, number) in FACES.into_iter().cycle().zip(0..50) {
-        let key = format!("left-{number}");
-        let request = shop.refund(face, &payment, 7).header("idempotency-key", &key);
-        let mut stream = std::net::TcpStream::connect(server.addr).expect("it listens");
-        stream.write_all(&request.wire(server.addr)).expect("sent whole");
-        drop(stream);
-        let again = answered(&server, &request);
-        assert!(face.accepted(&again), "{face:?}: {} {}", again.status, again.text());
+    let leavers = times("REQUITE_LEAVERS", FACES.len());
+    for stage in 0..STAGES {
+        let payment = server.register(&shop.native, &new);
+        for (face, number) in FACES.into_iter().cycle().zip(0..leavers) {
+            let key = format!("left-{stage}-{number}");
+            let request = shop.refund(face, &payment, 7).header("idempotency-key", &key);
+            leave(&server, &request, stage);
+            let is_whole = stage >= 14;
+            if is_whole {
+                let end = Instant::now() + Duration::from_secs(30);
+                while refunds_of(&server, &shop, &payment).len() <= number {
+                    assert!(Instant::now() < end, "{face:?}: what was asked for was not made");
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+            let again = answered(&server, &request);
+            assert!(face.accepted(&again), "{face:?}: {} {}", again.status, again.text());
+            let is_repeat = again.header("idempotent-replayed") == Some("true");
+            assert_eq!(is_repeat, is_whole, "{face:?}, stage {stage}");
+        }
+        assert_eq!(refunds_of(&server, &shop, &payment).len(), leavers, "one for each key");
     }
-    assert_eq!(refunds_of(&server, &shop, &payment).len(), 50, "one for each key");
     verify(&server);
 }
 

@@ -62,8 +62,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process dies at every named point between the client, the PSP, its webhooks and its list, and the
 /// merchant's receiver; and recovering, and sweeping. `REQUITE_FAULT_ROUNDS` asks for three times as many rounds.
+/// Each has a server of its own: what was killed often is looked up so rarely that nobody waits for it.
 #[test]
 fn killed_under_load_at_every_named_point_both_books_agree() {
+    for _ in 0..times("REQUITE_FAULT_ROUNDS", 1).div_ceil(3) {
+        killed_once_at_every_point();
+    }
+}
+
+fn killed_once_at_every_point() {
     let options = Options::default()
         .env("REQUITE_WEBHOOKS_ADDRESSES", "any")
         .env("REQUITE_PSP_SWEEP_MS", "300")
@@ -88,20 +95,18 @@ fn killed_under_load_at_every_named_point_both_books_agree() {
     let elsewhere = [Point::Migration, Point::Migrated];
     let points = Point::LISTED.iter().filter(|(point, _)| !elsewhere.contains(point));
     let points: Vec<&str> = points.map(|(_, name)| *name).collect();
-    let rounds = times("REQUITE_FAULT_ROUNDS", 1).div_ceil(3);
     let (mut missed, mut slowest) = (Vec::new(), Duration::ZERO);
     let Rig { server, shop, .. } = &mut rig;
     let load = Load::new(shop, payments);
     load.under(server.addr, 8, || {
-        for number in 0..rounds * points.len() {
-            let name = points[number % points.len()];
+        for (number, name) in points.iter().enumerate() {
             server.kill9();
             // Claims and recovery are rare; of the others it is another one each time.
             let is_rare = name.contains("found") || name.contains("claimed");
             let place = if is_rare { 1 } else { 1 + number % 5 };
             server.start_armed(&format!("{name}:{place}"));
             if !server.dies_within(PATIENCE) {
-                missed.push(name);
+                missed.push(*name);
                 server.kill9();
             }
             let since = Instant::now();
@@ -113,8 +118,7 @@ fn killed_under_load_at_every_named_point_both_books_agree() {
     assert_eq!(missed, Vec::<&str>::new(), "armed and never passed: nothing was tested");
     let acknowledged = load.acknowledged.into_inner().expect("no panic");
     println!(
-        "{} deaths at {} points, {} refunds acknowledged, ready after {slowest:?} at most",
-        rounds * points.len(),
+        "{} deaths at as many points, {} refunds acknowledged, ready after {slowest:?} at most",
         points.len(),
         acknowledged.len()
     );

@@ -40,7 +40,7 @@ impl Shop {
             // Longer than any test moves its clock.
             gr4vy_token: sign_gr4vy_token(
                 pem,
-                &Gr4vyClaims { lives_s: 43_200, ..Gr4vyClaims::default() },
+                &Gr4vyClaims { lives_s: 180_000, ..Gr4vyClaims::default() },
             ),
             loop_payments: cli.key(&merchant, "loop"),
             merchant,

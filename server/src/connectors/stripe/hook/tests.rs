@@ -99,7 +99,8 @@ fn what_is_forged_is_refused() {
     }
 }
 
-/// F34, in numbers: one change anywhere in what is signed or in the signature.
+/// F34, in numbers: one change anywhere in what is signed or in the signature. `REQUITE_FORGERIES` asks for
+/// more than ten thousand.
 #[test]
 fn of_ten_thousand_changed_deliveries_none_is_accepted() {
     let body = br#"{"id":"evt_1","type":"refund.updated","data":{"object":{"id":"re_1"}}}"#;
@@ -111,7 +112,9 @@ fn of_ten_thousand_changed_deliveries_none_is_accepted() {
         state ^= state << 17;
         usize::try_from(state % u64::try_from(below).expect("small")).expect("small")
     };
-    for _ in 0..10_000 {
+    let asked = std::env::var("REQUITE_FORGERIES").ok();
+    let forgeries = asked.map_or(10_000, |text| text.parse().expect("it is a number"));
+    for _ in 0..forgeries {
         let (mut header, mut body) = (good.clone().into_bytes(), body.to_vec());
         let is_header = draw(2) == 0;
         let target = if is_header { &mut header } else { &mut body };
