@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use requite_core::id::RefundId;
+use requite_core::id::{CaptureId, LegId, PaymentId, RefundId};
 use requite_core::journal::Account;
 use requite_core::refund::{Fault, Status};
 use requite_core::settle::{Alarm, Outcome};
 use requite_engine::command::{
-    Command, CommandError, EXTERNAL, Mark, Notice, Noticed, Obstacle, Oddity, Reply, Trust,
+    Command, CommandError, EXTERNAL, Mark, NewLeg, Notice, Noticed, Obstacle, Oddity, Registration,
+    Reply, Trust,
 };
 use requite_engine::inbox::{Inbox, ListPage};
 use requite_engine::psp::CallKind;
@@ -306,6 +307,35 @@ fn one_of_ours_that_was_taken_for_anothers_counts_once() {
         assert_eq!(told(&mut bench, notice(said("succeeded", "re_1"))), Noticed::Known(of(1)));
         bench.check();
     }
+}
+
+/// The PSP's ids are told apart by their payments: what was made elsewhere of another payment stays.
+#[test]
+fn a_refund_of_another_payment_with_the_same_id_is_no_twin() {
+    let mut bench = Bench::with_payment("psp");
+    let primary = NewLeg { id: LegId::new(60), amount: minor(10_000) };
+    let other = Registration {
+        payment: PaymentId::new(8),
+        external_identifier: None,
+        gift_cards: Vec::new(),
+        captures: vec![(CaptureId::new(160), minor(10_000))],
+        primary,
+        ..crate::support::registration("psp", &[])
+    };
+    bench.ask(Command::Register(Box::new(other))).expect("registered");
+    bench.start(request(1, 4_000));
+    let finding = requite_core::settle::Finding { attempt: 1, outcome: succeeded(), at_ms: NOW };
+    let elsewhere = Notice { payment: PaymentId::new(8), ..notice(said("succeeded", "re_1")) };
+    let heard = bench.batch(vec![
+        Command::Notice(Box::new(elsewhere)),
+        Command::Settle { refund: of(1), finding },
+    ]);
+    assert!(matches!(noticed(&heard[0]), Some(Noticed::External(_))));
+    let view = bench.reads().payment(MERCHANT, PaymentId::new(8), None);
+    let view = view.expect("readable").expect("registered");
+    let statuses: Vec<Status> = view.refunds.iter().map(|refund| refund.status).collect();
+    assert_eq!((statuses, bench.statuses()), (vec![Status::Succeeded], vec![Status::Succeeded]));
+    bench.check();
 }
 
 /// All of it in one batch, and the other way round.

@@ -156,6 +156,24 @@ fn a_declined_payment_is_kept_and_nothing_of_it_can_be_taken() {
     bench.check();
 }
 
+/// What is registered as declined, or as cancelled elsewhere, is so in the batch that registers it.
+#[test]
+fn what_is_off_is_off_from_its_first_batch_on() {
+    let fault = requite_core::refund::Fault { code: "51".to_owned(), text: String::new() };
+    let declined = Registration { decline: Some(fault), ..registration("manual", &[]) };
+    let cancelled = Registration { cancelled_at_ms: Some(NOW), ..registration("manual", &[]) };
+    for off in [declined, cancelled] {
+        let mut bench = Bench::new();
+        let off = Registration { gift_cards: Vec::new(), ..off };
+        let heard =
+            bench.batch(vec![Command::Register(Box::new(off)), booking(CAPTURE, 200, None)]);
+        let refusal = BookingRefusal::Cancelled;
+        let refused = Err(CommandError::BookingRefused { refusal, is_replay: false });
+        assert_eq!(crate::support::only(&heard[1]), Some(refused));
+        bench.check();
+    }
+}
+
 #[test]
 fn an_extension_is_written_down_and_holds_what_was_held() {
     let mut bench = authorized("manual");
