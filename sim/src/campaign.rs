@@ -143,6 +143,7 @@ impl Campaign {
             }
         }
         summary(out, &sum)?;
+        moves(out, &sum.tally)?;
         Ok(all_struck(out, &sum)? && (self.climate.is_some() || all_moved(out, &sum)?))
     }
 
@@ -240,6 +241,25 @@ fn summary(out: &mut dyn Write, sum: &Sum) -> Result<()> {
     )
 }
 
+/// How often each move between states was made, as a table for `docs/how-we-know.md`. Nothing stands where the
+/// states allow none, 0 where they do and none was made.
+fn moves(out: &mut dyn Write, tally: &Tally) -> Result<()> {
+    let words = Status::LISTED.iter().map(|(_, _, word)| format!(" {} |", word.replace('_', " ")));
+    writeln!(out, "| from, to |{}", words.collect::<String>())?;
+    writeln!(out, "|---|{}", "---:|".repeat(Status::LISTED.len()))?;
+    for (from, _, word) in &Status::LISTED {
+        write!(out, "| {} |", word.replace('_', " "))?;
+        for (to, _, to_word) in &Status::LISTED {
+            match from.may_become(*to) {
+                true => write!(out, " {} |", tally.count("move", &format!("{word} -> {to_word}")))?,
+                false => write!(out, " |")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 /// R10: a fault that never struck was not tested.
 fn all_struck(out: &mut dyn Write, sum: &Sum) -> Result<bool> {
     let Sum { tally, refunds, .. } = sum;
@@ -253,6 +273,9 @@ fn all_struck(out: &mut dyn Write, sum: &Sum) -> Result<bool> {
     for (group, what) in &missed {
         writeln!(out, "never happened: {group}: {what}")?;
     }
+    let struck: u64 = FAULTS.iter().map(|(group, what)| tally.count(group, what)).sum();
+    let kinds = FAULTS.len();
+    writeln!(out, "{} of {kinds} kinds of fault struck, {struck} times", kinds - missed.len())?;
     Ok(missed.is_empty())
 }
 
