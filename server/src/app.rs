@@ -23,13 +23,11 @@ use crate::connectors::account::Account;
 use crate::connectors::{self, Lists, ServerPsp};
 use crate::crypto::entropy::{Entropy, SystemEntropy};
 use crate::database::{Database, LaneStore};
-use crate::desk::{Collector, Desk, Ids, Parts, Settings};
+use crate::desk::{Collector, Desk, Ids, LOGIN_SECRET, Parts, Settings};
 use crate::hooks::{Arrivals, Doors, Hooks, sweep, worker};
 use crate::webhooks::courier::Courier;
 use crate::{faces, http};
 
-/// The name of the secret that signs the log-in tokens of the Medusa faces.
-const LOGIN_SECRET: &str = "login";
 /// How much longer a face waits for an outcome than a call to a PSP may take.
 const WAIT_BEYOND_CALL: Duration = Duration::from_millis(500);
 

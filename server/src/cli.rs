@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand};
 use requite_engine::store::sqlite::{OpenFault, UNSYNCED_EXIT};
 
 use crate::config::{self, Config, Flags};
-use output::Output;
+use crate::connectors::account::Unusable;
+use output::{Output, visible};
 
 mod backup;
 mod connector;
@@ -135,15 +136,15 @@ pub fn run() -> ExitCode {
     match command(line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Failed(error)) => {
-            eprintln!("requite: {error:#}");
+            eprintln!("requite: {}", visible(&format!("{error:#}")));
             failure(&error)
         }
         Err(Trouble::Usage(problem)) => {
-            eprintln!("requite: {problem}\nSee requite --help.");
+            eprintln!("requite: {}\nSee requite --help.", visible(&problem));
             ExitCode::from(2)
         }
         Err(Trouble::Settings(fault)) => {
-            eprintln!("requite: {fault}");
+            eprintln!("requite: {}", visible(&fault.to_string()));
             ExitCode::from(if fault.is_flag { 2 } else { SETTINGS_EXIT })
         }
     }
@@ -151,6 +152,10 @@ pub fn run() -> ExitCode {
 
 /// A store that cannot be used has exit codes of its own: whoever restarts a server must not do so for ever.
 fn failure(error: &anyhow::Error) -> ExitCode {
+    let is_key = |cause: &Unusable| cause.is_for_want_of_its_key();
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_key)) {
+        return ExitCode::from(SETTINGS_EXIT);
+    }
     let fault = error.chain().find_map(|cause| cause.downcast_ref::<OpenFault>());
     let code = match fault {
         Some(OpenFault::Served(_)) | None => return ExitCode::FAILURE,

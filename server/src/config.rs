@@ -234,8 +234,10 @@ const SETTINGS: &[Setting] = &[
     }),
 ];
 
-/// Variables that are ours and no settings.
-const OTHER_VARIABLES: [&str; 2] = ["REQUITE_CONFIG", SEALING_KEY];
+/// Variables that are ours and no settings. The last is one only in builds for tests.
+const OTHER_VARIABLES: [&str; 3] = ["REQUITE_CONFIG", SEALING_KEY, "REQUITE_FAULT"];
+/// Letters that a name may be away from one of ours to count as misspelt.
+const MISSPELT_MAX: usize = 2;
 /// Has the key that opens connector accounts: never in a file of settings, never on a command line.
 const SEALING_KEY: &str = "REQUITE_SEALING_KEY";
 
@@ -253,6 +255,9 @@ pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Fault> 
             is_flag: false,
         }),
     };
+    if let Some(fault) = unknown_variables().iter().find_map(|name| misspelt(name)) {
+        return Err(fault);
+    }
     let named = environment("REQUITE_CONFIG")?.map(PathBuf::from);
     let text = match file.map(Path::to_owned).or(named) {
         Some(path) => Some((file_text(&path)?, path.display().to_string())),
@@ -268,15 +273,45 @@ pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Fault> 
     Ok(config)
 }
 
-/// Names of variables that begin like ours and are none of ours: likely misspelt.
+/// Names of variables that begin like ours and are none of ours. Where a service is called requite, a cluster
+/// puts such names into every program's environment (`REQUITE_PORT`), so they are no faults by themselves.
 pub(crate) fn unknown_variables() -> Vec<String> {
-    let known = |name: &str| {
-        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|(key, _)| variable(key) == name)
-    };
+    let known = known_variables();
     std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.starts_with("REQUITE_") && !known(name))
+        .filter(|name| name.starts_with("REQUITE_") && !known.contains(name))
         .collect()
+}
+
+fn known_variables() -> Vec<String> {
+    let other =
+        OTHER_VARIABLES.iter().filter(|name| cfg!(debug_assertions) || **name != "REQUITE_FAULT");
+    let settings = SETTINGS.iter().map(|(key, _)| variable(key));
+    other.map(|name| (*name).to_owned()).chain(settings).collect()
+}
+
+/// A name that is nearly one of ours was meant to be it, and what it sets would be set without a word.
+fn misspelt(name: &str) -> Option<Fault> {
+    let distance = |known: &String| distance(known.as_bytes(), name.as_bytes());
+    let nearest = known_variables().into_iter().min_by_key(distance)?;
+    let problem = format!("there is no setting of this name; {nearest} is meant?");
+    (distance(&nearest) <= MISSPELT_MAX).then(|| fault(name.to_owned(), problem, false))
+}
+
+/// How many letters have to be put in, left out or changed to make one of the other (Levenshtein).
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, letter) in one.iter().enumerate() {
+        let (mut corner, mut left) = (above, above.saturating_add(1));
+        for (its, place) in other.iter().zip(1_usize..) {
+            let changed = corner.saturating_add(usize::from(letter != its));
+            corner = row[place];
+            row[place.saturating_sub(1)] = left;
+            left = changed.min(left.saturating_add(1)).min(corner.saturating_add(1));
+        }
+        row[other.len()] = left;
+    }
+    row[other.len()]
 }
 
 fn file_text(path: &Path) -> Result<String, Fault> {

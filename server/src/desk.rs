@@ -78,6 +78,9 @@ pub(crate) struct Settings {
     pub loop_collector: Collector,
 }
 
+/// The name of the store's secret that the log-in tokens of both Medusas are signed with.
+pub(crate) const LOGIN_SECRET: &str = "login";
+
 /// With whom a face registers payments of its own, as its dialect names no connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Collector {
@@ -168,6 +171,16 @@ impl Desk {
     /// The one place where passwords are checked: its limit on memory is the whole server's.
     pub(crate) fn passwords(&self) -> &PasswordChecks {
         &self.0.passwords
+    }
+
+    /// What log-in tokens are signed with: the store's own secret, and where there is a key outside, mixed with
+    /// it. `None`: the store has none.
+    pub(crate) async fn login_secret(&self) -> Result<Option<Vec<u8>>, ReadFault> {
+        let kept = self.read(|reads| reads.secret(LOGIN_SECRET)).await?;
+        Ok(kept.map(|kept| match &self.settings().sealing_key {
+            Some(key) => key.mixed(&kept).to_vec(),
+            None => kept,
+        }))
     }
 
     /// How often each credential may ask.

@@ -1,4 +1,5 @@
-//! What a command prints.
+//! What a command prints, and what goes to the log: whatever texts from outside stand in it, a terminal only
+//! ever gets what it shows, and a line that we did not begin is none ([`visible`]).
 
 use std::io::{self, Write};
 
@@ -25,7 +26,7 @@ impl Output {
         if self.is_json {
             writeln!(out, "{value}")?;
         } else {
-            writeln!(out, "{text}")?;
+            writeln!(out, "{}", visible_lines(text))?;
         }
         out.flush()
     }
@@ -36,7 +37,7 @@ impl Output {
             return Ok(());
         }
         let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
+        writeln!(out, "{}", visible_lines(text))?;
         out.flush()
     }
 
@@ -58,11 +59,38 @@ impl Output {
     }
 }
 
-/// Text from outside without control characters, for a terminal.
+/// Text from outside for a terminal, on one line: without control characters, without what ends a line, and
+/// without what changes the direction in which the rest is shown.
 pub(crate) fn visible(text: &str) -> String {
     let shown = text.chars().map(|character| match character {
         control if control.is_control() => '\u{fffd}',
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{fffd}'
+        }
+        '\u{2028}' | '\u{2029}' => '\u{fffd}',
         other => other,
     });
     shown.collect()
+}
+
+/// The same for a text of ours that has lines; what stands in them from outside went through [`visible`].
+pub(crate) fn visible_lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// Standard error for the log. An event comes as one piece that ends its line, and goes out as one line.
+#[derive(Debug)]
+pub(crate) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        io::stderr().lock().write_all(format!("{}{end}", visible(line)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

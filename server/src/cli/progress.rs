@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use super::output::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How often a line is written where there is no bar. What is done sooner writes none.
@@ -59,7 +60,7 @@ impl Progress {
 
     /// Prints a line to standard error above the bar.
     pub(crate) fn complain(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| eprintln!("{}", visible(line)));
     }
 
     pub(crate) fn end(self) {

@@ -3,7 +3,7 @@
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use super::output::Output;
+use super::output::{LogLines, Output};
 use super::{Done, Global, settings};
 use crate::app;
 use crate::config::{self, Config};
@@ -47,7 +47,7 @@ impl Serve {
 /// Sends logs to standard error from now on.
 pub(crate) fn start_log(config: &Config, output: Output) {
     let filter = EnvFilter::builder().parse(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| LogLines);
     let started =
         if output.is_json() { log.json().try_init() } else { log.with_ansi(false).try_init() };
     if let Err(error) = started {

@@ -115,6 +115,38 @@ fn a_fault_names_where_the_setting_was_given() {
 }
 
 #[test]
+fn a_name_that_is_nearly_a_settings_is_taken_for_it_and_a_stranger_s_is_not() {
+    for (name, meant) in [
+        ("REQUITE_LISTN", Some("REQUITE_LISTEN")),
+        ("REQUITE_LITSEN", Some("REQUITE_LISTEN")),
+        ("REQUITE_LIMITS_CONNECTION_MAX", Some("REQUITE_LIMITS_CONNECTIONS_MAX")),
+        ("REQUITE_SEALINGKEY", Some("REQUITE_SEALING_KEY")),
+        ("REQUITE_CONFG", Some("REQUITE_CONFIG")),
+        // What a cluster tells every program of a service that is called requite.
+        ("REQUITE_PORT", None),
+        ("REQUITE_SERVICE_HOST", None),
+        ("REQUITE_SERVICE_PORT", None),
+        ("REQUITE_SERVICE_PORT_HTTP", None),
+        ("REQUITE_PORT_8080_TCP", None),
+        ("REQUITE_PORT_8080_TCP_ADDR", None),
+        ("REQUITE_PORT_8080_TCP_PROTO", None),
+        ("REQUITE_NAME", None),
+    ] {
+        let fault = misspelt(name);
+        assert_eq!(fault.is_some(), meant.is_some(), "{name}: {fault:?}");
+        if let (Some(fault), Some(meant)) = (fault, meant) {
+            assert_eq!(fault.setting, name);
+            assert!(fault.problem.contains(&format!("{meant} is meant")), "{}", fault.problem);
+        }
+    }
+    for (one, other, letters) in
+        [("", "", 0), ("", "ab", 2), ("ab", "", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
+    {
+        assert_eq!(distance(one.as_bytes(), other.as_bytes()), letters, "{one} {other}");
+    }
+}
+
+#[test]
 fn every_setting_is_in_the_documentation() {
     let page = include_str!("../../../docs/settings.md");
     for (key, _) in SETTINGS {

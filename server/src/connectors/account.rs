@@ -134,6 +134,13 @@ pub(crate) enum Unusable {
     NoKey,
 }
 
+impl Unusable {
+    /// Another sealing key would open it: a setting is missing, or is another than it was.
+    pub(crate) fn is_for_want_of_its_key(&self) -> bool {
+        matches!(self, Unusable::NoKey | Unusable::Sealed(Unopened::OtherKey))
+    }
+}
+
 /// An opened account.
 pub(crate) struct Account {
     psp: Psp,

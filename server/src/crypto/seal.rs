@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use data_encoding::BASE64;
 
 use super::entropy::Entropy;
@@ -14,12 +15,15 @@ use super::secret::Secret;
 
 const VERSION: u8 = 1;
 const MARK_LEN: usize = 4;
+/// Sets the key that mixes apart from the one that seals.
+const MIXER: &[u8] = b"requite mixes this with secrets of the store";
 const HEAD_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
 
 /// The key that seals. Cheap to clone; never shown.
 #[derive(Clone)]
 pub(crate) struct SealingKey {
     key: Arc<LessSafeKey>,
+    mixer: hmac::Key,
     mark: [u8; MARK_LEN],
 }
 
@@ -32,7 +36,10 @@ impl fmt::Debug for SealingKey {
 /// Why something sealed does not open. The texts are for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unopened {
-    #[error("it was sealed with another key than this process has")]
+    #[error(
+        "it was sealed with another key than this process has; set REQUITE_SEALING_KEY or \
+         sealing_key_file to the one it was sealed with"
+    )]
     OtherKey,
     #[error("it was changed, or belongs to another account")]
     Changed,
@@ -47,7 +54,16 @@ impl SealingKey {
             .map_err(|_| format!("the sealing key has {} bytes; it must have 32", bytes.len()))?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
         let mark = digest.as_ref()[..MARK_LEN].try_into().expect("SHA-256 is longer");
-        Ok(SealingKey { key: Arc::new(LessSafeKey::new(key)), mark })
+        let mixer = hmac::sign(&hmac::Key::new(HMAC_SHA256, &bytes), MIXER);
+        let mixer = hmac::Key::new(HMAC_SHA256, mixer.as_ref());
+        Ok(SealingKey { key: Arc::new(LessSafeKey::new(key)), mixer, mark })
+    }
+
+    /// What a secret of the store is good for together with this key, and not without: whoever has a copy of
+    /// the store alone has nothing.
+    pub(crate) fn mixed(&self, secret: &[u8]) -> [u8; 32] {
+        let mixed = hmac::sign(&self.mixer, secret);
+        mixed.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     }
 
     /// `of` is what the secret belongs to; it opens for nothing else.
@@ -117,6 +133,15 @@ mod tests {
         }
         let again = key(1).seal(&secret, b"account 1", &entropy);
         assert_ne!(sealed, again, "each sealing has a nonce of its own");
+    }
+
+    #[test]
+    fn what_is_mixed_needs_both_the_key_and_the_secret() {
+        let mixed = key(1).mixed(b"secret");
+        assert_eq!(mixed, key(1).mixed(b"secret"));
+        for other in [key(2).mixed(b"secret"), key(1).mixed(b"secreT"), [1; 32]] {
+            assert_ne!(mixed, other);
+        }
     }
 
     #[test]

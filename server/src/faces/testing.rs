@@ -45,8 +45,8 @@ pub(super) const OTHER_SHOP: MerchantId = MerchantId::new(0x52);
 /// The merchants' tokens where a face takes a plain `Bearer` token ([`Shop::open_to_bearers`]).
 pub(super) const TOKEN: &str = "token_of_the_shop";
 pub(super) const OTHER_TOKEN: &str = "token_of_another_shop";
-/// What log-in tokens are signed with.
-pub(super) const LOGIN_SECRET: [u8; 32] = [7; 32];
+/// What the store keeps for log-in tokens.
+const LOGIN_SECRET: [u8; 32] = [7; 32];
 
 struct HandClock(AtomicI64);
 
@@ -135,6 +135,11 @@ pub(super) fn settings() -> Settings {
         duplicate_guard_ms: 0,
         loop_collector: Collector { connector: "bank", takes_at_once: true },
     }
+}
+
+/// What log-in tokens are signed with, where [`settings`] are used.
+pub(super) fn login_secret() -> [u8; 32] {
+    settings().sealing_key.expect("the settings have one").mixed(&LOGIN_SECRET)
 }
 
 impl Shop {

@@ -101,7 +101,7 @@ fn a_server_that_cannot_open_an_account_does_not_start() {
     };
     for (key, told) in [(None, "REQUITE_SEALING_KEY"), (Some("other"), "another key")] {
         let run = serve(key);
-        assert_eq!(run.code, Some(1), "{key:?}: {}", run.stderr);
+        assert_eq!(run.code, Some(78), "{key:?}: {}", run.stderr);
         assert!(run.stderr.contains("stripe") && run.stderr.contains(told), "{}", run.stderr);
     }
     assert_eq!(serve(Some("bad")).code, Some(78));

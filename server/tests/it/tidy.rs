@@ -116,8 +116,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "server/src/faces",
-        // Asks only whether JavaScript reads a number as infinity; no amount comes of it.
-        but: &["medusa_v1/wire.rs"],
+        // The one asks only whether JavaScript reads a number as infinity, no amount comes of it; the other
+        // tests how long answers take.
+        but: &["medusa_v1/wire.rs", "strangers/timing.rs"],
         banned: &["f64", "f32", "SystemTime", "Instant::now", "std::env"],
         why: "no float is near money, and time comes through the desk",
     },

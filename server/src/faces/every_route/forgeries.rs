@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::crypto::password;
 use crate::crypto::secret::Secret;
-use crate::faces::testing::{LOGIN_SECRET, OTHER_SHOP, SHOP};
+use crate::faces::testing::{OTHER_SHOP, SHOP, login_secret};
 
 /// The smallest number of forgeries for one face.
 const FORGERIES_MIN: usize = 40;
@@ -336,12 +336,13 @@ fn refund_of_all(face: &str, payment: u128) -> (String, String) {
 
 impl House {
     /// Somebody of the shop's who may log in to the Medusa faces.
-    fn person(&self) -> PersonId {
+    /// Somebody who can log in.
+    pub(super) fn person(&self, email: &str) -> PersonId {
         let hash = password::hash(&Secret::new("secret".to_owned()), &[1; 16]);
         let person = PersonView {
             id: PersonId::new(self.draw()),
             merchant: SHOP,
-            email: "a@shop.test".to_owned(),
+            email: email.to_owned(),
             password_hash: hash.expect("a short password"),
             created_at_ms: START_MS,
             updated_at_ms: START_MS,
@@ -443,14 +444,14 @@ async fn a_forged_signed_token_opens_no_face() {
     let good = [("authorization", format!("Bearer {}", gr4vy.good()))];
     let mut count = house.holds_against("gr4vy", forgeries, &good).await;
 
-    let person = house.person();
+    let person = house.person("a@shop.test");
     let merchant = uuid_text(SHOP.bits());
     let times = json!({"iat": NOW, "exp": NOW + 60});
     let v1 = json!({"user_id": prefixed_text("usr_", person.bits()), "domain": "admin",
         "merchant_id": merchant});
     let v2 = json!({"actor_id": prefixed_text("user_", person.bits()), "actor_type": "user",
         "merchant_id": merchant});
-    let ours = |parts: &str| hmac_sha256(&LOGIN_SECRET, parts.as_bytes());
+    let ours = |parts: &str| hmac_sha256(&login_secret(), parts.as_bytes());
     let theirs = |parts: &str| hmac_sha256(&[8; 32], parts.as_bytes());
     for (face, says, other) in [("medusa-v1", &v1, &v2), ("medusa-v2", &v2, &v1)] {
         let with = |says: &Value| {

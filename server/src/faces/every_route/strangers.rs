@@ -1,6 +1,8 @@
 //! Nobody learns of what is another's (decision A6): an id of another merchant's and an id of
 //! nothing get the same answer, to the byte, but for the id itself.
 
+mod timing;
+
 use requite_core::id::LegId;
 use requite_core::id::{PaymentId, prefixed_text, uuid_text};
 use requite_core::money::Minor;

@@ -27,9 +27,6 @@ use crate::session::{self, Kind};
 /// How long a log-in lasts, in seconds.
 const LOGIN_SECONDS: i64 = 24 * 60 * 60;
 
-/// The name of the secret that log-in tokens are signed with.
-const LOGIN_SECRET: &str = "login";
-
 pub(super) const USER_PREFIX: &str = "usr_";
 
 /// What log-ins need. Clones share it.
@@ -66,13 +63,22 @@ impl Asker {
 /// Who asks, if they may do what their route demands.
 ///
 /// # Errors
-/// As [`known`]; 403 without the scope.
+/// As [`known`]; 403 without the scope; 429 when they ask too often.
 pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
-    let actor = known(face, caller).await?.actor();
-    caller.admit(&face.desk, actor).map_err(Failure::barred)
+    asker(face, caller).await.map(|asker| asker.actor())
 }
 
-/// Who asks.
+/// The same, with what is known of them.
+///
+/// # Errors
+/// As [`actor`].
+pub(super) async fn asker(face: &Face, caller: Caller<'_>) -> Result<Asker, Failure> {
+    let asker = known(face, caller).await?;
+    caller.admit(&face.desk, asker.actor()).map_err(Failure::barred)?;
+    Ok(asker)
+}
+
+/// Who asks, whether they may or not.
 ///
 /// # Errors
 /// 401 without a good credential; 500 when the store cannot be read.
@@ -142,7 +148,7 @@ fn claims(person: &PersonView, now_seconds: i64) -> Map<String, Value> {
 /// The installation's key for log-in tokens. It never changes, so it is read once.
 async fn login_key(face: &Face) -> Result<Hs256Key, Failure> {
     let read = async || {
-        let secret = face.desk.read(|reads| reads.secret(LOGIN_SECRET)).await?;
+        let secret = face.desk.login_secret().await?;
         Hs256Key::new(&secret.unwrap_or_default()).ok_or_else(|| {
             tracing::error!("the store has no secret for log-ins: nobody can log in");
             Failure::unknown()

@@ -51,14 +51,14 @@ pub(super) async fn retrieve(
     State(face): State<Face>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let asker = auth::known(&face, Caller::of(&request)).await?;
+    let asker = auth::asker(&face, Caller::of(&request)).await?;
     let user = User::of(&asker);
     Ok(wire::json(StatusCode::OK, &Shown { user }))
 }
 
 /// `DELETE /admin/auth`: ends the session, if it is one that asks.
 pub(super) async fn end(State(face): State<Face>, request: Request) -> Result<Response, Failure> {
-    auth::known(&face, Caller::of(&request)).await?;
+    auth::asker(&face, Caller::of(&request)).await?;
     session::close(&face.desk, Kind::MedusaV1, request.headers()).await?;
     Ok(([(SET_COOKIE, session::forgotten())], wire::text("OK")).into_response())
 }

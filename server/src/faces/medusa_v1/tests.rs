@@ -22,7 +22,7 @@ use super::wire::payment_text;
 use crate::crypto::password;
 use crate::crypto::secret::Secret;
 use crate::desk::Settings;
-use crate::faces::testing::{self, Answer, LOGIN_SECRET, OTHER_SHOP, SHOP, START_MS};
+use crate::faces::testing::{self, Answer, OTHER_SHOP, SHOP, START_MS, login_secret};
 
 const TOKEN: &str = "mv1_shop";
 const OTHER_TOKEN: &str = "mv1_other";

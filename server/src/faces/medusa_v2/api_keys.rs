@@ -215,7 +215,7 @@ async fn secret_for(
     let Some(told) = key_text(headers)? else {
         return Ok(face.desk.mint(kind));
     };
-    let secret = face.desk.read(|reads| reads.secret(auth::LOGIN_SECRET)).await;
+    let secret = face.desk.login_secret().await;
     let secret = secret.map_err(Failure::Read)?.ok_or(Failure::Unauthorized)?;
     Ok(derive(kind, &secret, &[&key.bits().to_be_bytes(), told.as_bytes()]))
 }

@@ -20,8 +20,6 @@ use crate::session::{self, Kind};
 
 /// How this face's keys are listed in the registry.
 pub(super) const FACE: &str = "medusa-v2";
-/// Name of the secret that log-in tokens are signed with.
-pub(super) const LOGIN_SECRET: &str = "login";
 /// A log-in lasts a day, as in the original.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 /// The claim that says whose books the person sees. Ours: the original knows one merchant.
@@ -103,15 +101,20 @@ fn actor_of(person: &PersonView) -> Actor {
 /// Who asks, if they may do what their route demands.
 ///
 /// # Errors
-/// As [`known`]; 403 without the scope.
+/// As [`known`]; 403 without the scope; 429 when they ask too often.
 pub(super) async fn actor(face: &Face, caller: Caller<'_>) -> Result<Actor, Failure> {
     let actor = known(face, caller).await?;
     caller.admit(&face.desk, actor).map_err(Failure::Barred)
 }
 
 /// The log-in whose token a request carries, with its person as the books have them now.
-pub(super) async fn bearer(face: &Face, headers: &HeaderMap) -> Result<LogIn, Failure> {
-    log_in(face, &credential(headers)).await
+///
+/// # Errors
+/// As [`actor`].
+pub(super) async fn bearer(face: &Face, caller: Caller<'_>) -> Result<LogIn, Failure> {
+    let log_in = log_in(face, &credential(caller.headers)).await?;
+    caller.admit(&face.desk, actor_of(&log_in.person)).map_err(Failure::Barred)?;
+    Ok(log_in)
 }
 
 /// A log-in, as its token tells of it.
@@ -152,7 +155,7 @@ async fn log_in(face: &Face, credential: &Credential) -> Result<LogIn, Failure> 
 /// The installation's key for log-in tokens. It never changes, so it is read once.
 async fn login_key(face: &Face) -> Result<Hs256Key, Failure> {
     let read = async || {
-        let secret = face.desk.read(|reads| reads.secret(LOGIN_SECRET)).await;
+        let secret = face.desk.login_secret().await;
         let secret = secret.map_err(Failure::Read)?.unwrap_or_default();
         Hs256Key::new(&secret).ok_or_else(|| {
             tracing::error!("the store has no secret for log-ins: nobody can log in");

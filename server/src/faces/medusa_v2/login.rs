@@ -10,6 +10,7 @@ use super::failure::{Failure, json_response};
 use super::spelling::text;
 use super::wire::{BODY_MAX, Body};
 use super::{Face, auth};
+use crate::access::Caller;
 use crate::crypto::password::PasswordFault;
 use crate::crypto::secret::Secret;
 use crate::json::Json;
@@ -43,7 +44,7 @@ pub(super) async fn refresh(
     mut request: Request,
 ) -> Result<Response, Failure> {
     Body::take(&mut request, BODY_MAX).await?.json()?;
-    let log_in = auth::bearer(&face, request.headers()).await?;
+    let log_in = auth::bearer(&face, Caller::of(&request)).await?;
     granted(&face, log_in.person()).await
 }
 
@@ -53,7 +54,7 @@ pub(super) async fn open_session(
     mut request: Request,
 ) -> Result<Response, Failure> {
     Body::take(&mut request, BODY_MAX).await?.json()?;
-    let log_in = auth::bearer(&face, request.headers()).await?;
+    let log_in = auth::bearer(&face, Caller::of(&request)).await?;
     let opened =
         session::open(&face.desk, Kind::MedusaV2, log_in.person(), request.headers()).await;
     let cookie = opened.map_err(|SessionFault| Failure::Write(None))?;

@@ -36,6 +36,17 @@ pub(crate) struct Key {
     pub(crate) private_key_pem: Option<String>,
 }
 
+/// A program, in an environment without what is set for the tests themselves, or by whoever runs them.
+pub(super) fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REQUITE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 impl Cli {
     /// `database` as the `--database` option has it: `sqlite:PATH` or `postgres://...`.
     pub(crate) fn new(database: &str) -> Cli {
@@ -49,7 +60,7 @@ impl Cli {
 
     /// Runs `requite ARGS --database ...` with `input` on standard input.
     pub(crate) fn run(&self, args: &[&str], input: &str) -> Run {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_requite"))
+        let mut child = program(env!("CARGO_BIN_EXE_requite"))
             .args(args)
             .args(["--database", &self.database])
             .envs(self.env.iter().map(|(name, value)| (name, value)))

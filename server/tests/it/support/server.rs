@@ -33,6 +33,8 @@ pub(crate) struct Options {
     /// Stops the server's wall clock, and its database's, at this time (`2024-09-15 12:27:45`, UTC). Needs
     /// libfaketime.
     pub(crate) frozen_at: Option<String>,
+    /// Most files that the server may have open at once. `None`: as many as this process.
+    pub(crate) files_max: Option<usize>,
     /// A file for [`Server::set_clock`], which says what the server's wall clock is ahead of the machine's.
     /// Needs libfaketime.
     pub(crate) clock: Option<PathBuf>,
@@ -275,7 +277,15 @@ fn tell_time(database: &str, told: &str) {
 /// Starts the binary, and does not wait until it is ready.
 fn launch(options: &Options, database: &str, listen: &str, log: &Path) -> Child {
     let log_file = File::options().create(true).append(true).open(log).expect("a log file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_requite"));
+    let mut command = match options.files_max {
+        // Takes the program's place, so the process is the same.
+        Some(files) => {
+            let mut command = super::cli::program("prlimit");
+            command.arg(format!("--nofile={files}:{files}")).arg(env!("CARGO_BIN_EXE_requite"));
+            command
+        }
+        None => super::cli::program(env!("CARGO_BIN_EXE_requite")),
+    };
     command.args(["serve", "--listen", listen, "--database", database]).args(&options.args);
     command.envs(options.env.iter().map(|(name, value)| (name, value)));
     if let Some(time) = &options.frozen_at {

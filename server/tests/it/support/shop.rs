@@ -20,11 +20,11 @@ pub(crate) const FACES: [Face; 5] =
 pub(crate) struct Shop {
     pub(crate) merchant: Merchant,
     pub(crate) native: Key,
-    v1: Key,
-    v2: Key,
-    mpg: Key,
+    pub(crate) v1: Key,
+    pub(crate) v2: Key,
+    pub(crate) mpg: Key,
     gr4vy_token: String,
-    loop_payments: Key,
+    pub(crate) loop_payments: Key,
 }
 
 impl Shop {

@@ -53,7 +53,7 @@ async fn only_a_token_of_ours_for_somebody_who_exists_is_good() {
     let shop = Shop::open();
     let id = shop.payment(|_| ()).await;
     let person = shop.person(SHOP, "a@shop.test", "secret");
-    let ours = Hs256Key::new(&LOGIN_SECRET).expect("long enough");
+    let ours = Hs256Key::new(&login_secret()).expect("long enough");
     let theirs = Hs256Key::new(&[8; 32]).expect("long enough");
     let usr = |id: PersonId| prefixed_text("usr_", id.bits());
     let now = START_MS / 1000;

@@ -199,7 +199,7 @@ async fn a_session_lasts_ten_hours() {
 async fn a_genuine_token_of_nobody_is_worth_nothing() {
     use crate::crypto::jws::{Hs256Key, sign_hs256};
     let shop = Shop::open();
-    let key = Hs256Key::new(&crate::faces::testing::LOGIN_SECRET).expect("long enough");
+    let key = Hs256Key::new(&crate::faces::testing::login_secret()).expect("long enough");
     let merchant = requite_core::id::uuid_text(SHOP.bits());
     for (what, claims) in [
         (
