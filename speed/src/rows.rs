@@ -109,13 +109,19 @@ pub(crate) fn write(books: &Books, work: Work) -> anyhow::Result<serde_json::Val
         refund: payment::refund(number),
         known: Copy::new(one, number),
     };
-    let (rows, ns) = match &books.database {
-        Place::Sqlite(path) => sqlite::write(path, books.merchant, work, &sample)?,
+    // Besides new rows, those that change: a payment's head and its capture, which PostgreSQL has in one.
+    let (rows, changed, ns) = match &books.database {
+        Place::Sqlite(path) => {
+            let (rows, ns) = sqlite::write(path, books.merchant, work, &sample)?;
+            (rows, 2, ns)
+        }
         Place::Postgres(address, _) => {
-            postgres::write(address, (books.merchant, books.lanes()), work, &sample)?
+            let of = (books.merchant, books.lanes());
+            let (rows, ns) = postgres::write(address, of, work, &sample)?;
+            (rows, 1, ns)
         }
     };
-    Ok(json!({ "refunds": work.refunds, "batch": work.batch, "ns": ns, "rows": rows + 2 }))
+    Ok(json!({ "refunds": work.refunds, "batch": work.batch, "ns": ns, "rows": rows + changed }))
 }
 
 fn blob(bits: u128) -> Vec<u8> {

@@ -149,8 +149,8 @@ impl Postgres {
     ) -> Result<(), Failed> {
         let client = self.link.client()?;
         let mut session = Session::begin(client, BEGIN)?;
-        let loaded = load::load(&mut session, wanted)?;
-        let before = Before::of(&loaded);
+        let (loaded, places) = load::load(&mut session, wanted)?;
+        let before = Before::of(&loaded, places);
         let changes = decide(loaded);
         if changes.is_empty() {
             // Attempt outcomes alone change nothing that is worth a commit of their own.
@@ -224,7 +224,8 @@ fn is_there(
     // Waits for the transaction whose end nobody heard of, if it is running still.
     let sql = "-- wait_for_head
         select h.seq from unnest($1, $2) as w (merchant_id, payment_id)
-        join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+        join book h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
+            and h.line = 0
         for update of h";
     session.select(sql, &payment)?;
     let sql = "-- event_of_batch

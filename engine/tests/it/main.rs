@@ -1,8 +1,8 @@
 //! The lane over a real database: what is answered is on disk, and what is on disk adds up.
 //!
 //! Most of it runs on either store (`TEST_DATABASE=postgres`, see [`support::Place`]). `files` and `plans`
-//! are about SQLite, `away`, `nodes`, `pauses`, `spread` and `statements` about
-//! PostgreSQL.
+//! are about SQLite, `away`, `nodes`, `older`, `pauses`, `spread` and `statements`
+//! about PostgreSQL.
 
 mod audit;
 mod away;
@@ -15,6 +15,7 @@ mod inbox;
 mod keys;
 mod nodes;
 mod notices;
+mod older;
 mod operations;
 mod orders;
 mod pauses;

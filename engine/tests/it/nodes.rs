@@ -7,7 +7,7 @@ use requite_core::id::PaymentId;
 use requite_core::refund::{Fault, Status};
 use requite_core::settle::Finding;
 use requite_engine::command::{
-    Command, CommandError, RefundReply, RefundRequest, Registration, Reply,
+    Booking, Command, CommandError, RefundReply, RefundRequest, Registration, Reply,
 };
 use requite_engine::lane::Lane;
 use requite_engine::outbox::{Delivery, EndpointView, Outbox};
@@ -18,8 +18,8 @@ use requite_engine::store::Store as _;
 use requite_engine::store::postgres::{self, Address, OpenFault, Postgres};
 
 use crate::support::{
-    Heard, MERCHANT, NOW, PAYMENT, key, keyed, only, registration, request, send_batch, succeeded,
-    times, told,
+    Heard, MERCHANT, NOW, PAYMENT, booking, key, keyed, only, registration, request, send_batch,
+    succeeded, times, told,
 };
 
 /// A database with our schema, and the text of its address.
@@ -260,7 +260,7 @@ fn f52_transactions_that_meet_others_are_tried_again_and_nothing_happens_twice()
                 end if;
                 return null;
             end $$;
-            create trigger trip_early after update on payment_head
+            create trigger trip_early after update on book
                 for each statement execute function trip();
             create constraint trigger trip_late after insert on event deferrable
                 initially deferred for each row execute function trip();",
@@ -291,6 +291,39 @@ fn f52_transactions_that_meet_others_are_tried_again_and_nothing_happens_twice()
     assert_eq!(count(&text, "select count(*) from refund"), made);
     assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 5 * made);
     assert!(tripped > made / 20, "the test tripped nobody");
+}
+
+/// Two captures and a refund of both, asked one after the other while the payment is held. The refund's lane
+/// looked at the payment when it had one capture, and waits behind the lane that adds the other.
+#[test]
+fn who_waited_for_a_payment_sees_the_captures_that_came_meanwhile() {
+    let (text, address) = database();
+    let mut first = Node::new(&address);
+    let register = Registration { gift_cards: Vec::new(), ..registration("manual", &[6_000]) };
+    first.ask(Command::Register(Box::new(register))).expect("registered");
+    let mut admin = client(&text);
+    let mut held = admin.transaction().expect("a transaction");
+    held.query("select 1 from book for update", &[]).expect("nobody else has it");
+    let waiting = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    let until = |waiters: i64| {
+        let since = std::time::Instant::now();
+        while count(&text, waiting) < waiters {
+            assert!(since.elapsed().as_secs() < 20, "{waiters} lanes do not wait");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    std::thread::scope(|scope| {
+        let capture = booking(Booking::Capture { is_final: false }, 300, Some(4_000));
+        scope.spawn(|| first.ask(capture).expect("captured"));
+        until(1);
+        let refund = scope.spawn(|| Node::new(&address).refund(request(1, 10_000)));
+        until(2);
+        held.rollback().expect("it was held all the time");
+        let refund = refund.join().expect("no panic").expect("both captures are there");
+        assert_eq!(refund.status, Status::Succeeded);
+    });
+    assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 10_000);
 }
 
 /// A payment's events are told by one node at a time, and by another when that one died.

@@ -29,12 +29,10 @@ const APART: [&str; 8] = [
 ];
 
 /// Tables of the installation, not of a merchant's money.
-const MONEY: [&str; 16] = [
+const MONEY: [&str; 14] = [
     "payment",
-    "payment_head",
     "payment_change",
-    "leg",
-    "capture",
+    "book",
     "release",
     "refund",
     "allocation",
@@ -111,7 +109,7 @@ fn every_statement_names_its_merchant_and_keeps_nothing_beyond_its_transaction()
         .iter()
         .filter_map(|(_, sql)| sql.strip_prefix("-- ")?.split_whitespace().next())
         .collect();
-    for expected in ["lock_heads", "lock_keys", "update_captures", "insert_keys", "take_names"] {
+    for expected in ["lock_books", "lock_keys", "update_books", "insert_keys", "take_names"] {
         assert!(named.contains(&expected), "{expected} was not sent: {named:?}");
     }
     let mut broken = Vec::new();
@@ -219,7 +217,7 @@ type Scans = BTreeMap<String, (i64, i64)>;
 fn told_of(payments: i64, read: &mut impl FnMut() -> Scans) -> Scans {
     for _ in 0..1_000 {
         let told = read();
-        if told.get("payment_head").is_some_and(|(_, rows)| *rows >= payments) {
+        if told.get("book").is_some_and(|(_, rows)| *rows >= payments) {
             return told;
         }
         std::thread::sleep(Duration::from_millis(10));

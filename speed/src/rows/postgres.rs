@@ -65,7 +65,6 @@ fn value(row: &postgres::Row, at: usize) -> anyhow::Result<Value> {
 struct Loop<'a> {
     merchant: Vec<u8>,
     head: Statement,
-    capture: Statement,
     inserts: Vec<(Statement, Vec<&'a Row>)>,
 }
 
@@ -75,17 +74,12 @@ impl<'a> Loop<'a> {
         rows: &'a [Row],
         merchant: MerchantId,
     ) -> anyhow::Result<Loop<'a>> {
-        let sql = "update payment_head h set seq = n.seq, hash = $4, updated_at_ms = $5,
-                newest_refund = n.refund_id
+        let sql = "update book b set seq = n.seq, hash = $4, updated_at_ms = $5,
+                newest_refund = n.refund_id, refunded_minor = b.refunded_minor + 1
             from unnest($1::bytea[], $2::bytea[], $3::bigint[], $6::bytea[])
                 as n (merchant_id, payment_id, seq, refund_id)
-            where h.merchant_id = n.merchant_id and h.payment_id = n.payment_id";
+            where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = 0";
         let head = client.prepare(sql)?;
-        let sql = "update capture c set refunded_minor = c.refunded_minor + 1
-            from unnest($1::bytea[], $2::bytea[], $3::bytea[]) as n (merchant_id, payment_id, capture_id)
-            where c.merchant_id = n.merchant_id and c.payment_id = n.payment_id
-                and c.capture_id = n.capture_id";
-        let capture = client.prepare(sql)?;
         let mut inserts: Vec<(Statement, Vec<&Row>)> = Vec::new();
         for same in rows.chunk_by(|one, other| one.table == other.table) {
             let Row { table, columns, .. } = &same[0];
@@ -96,18 +90,18 @@ impl<'a> Loop<'a> {
                 _ => Type::TEXT_ARRAY,
             });
             let types: Vec<Type> = types.collect();
-            let places: Vec<String> = (1..=types.len()).map(|at| format!("${at}")).collect();
+            let places: Vec<String> =
+                (1..=types.len()).map(|at| format!("unnest(${at})")).collect();
             let (names, places) = (columns.join(", "), places.join(", "));
-            let sql = format!("insert into {table} ({names}) select * from unnest({places})");
+            let sql = format!("insert into {table} ({names}) select {places}");
             inserts.push((client.prepare_typed(&sql, &types)?, same.iter().collect()));
         }
-        Ok(Loop { merchant: merchant_blob(merchant), head, capture, inserts })
+        Ok(Loop { merchant: merchant_blob(merchant), head, inserts })
     }
 
     fn write(&self, client: &mut Client, copies: &[Copy]) -> anyhow::Result<()> {
         let merchants: Vec<&[u8]> = copies.iter().map(|_| self.merchant.as_slice()).collect();
         let payments: Vec<&[u8]> = copies.iter().map(|copy| copy.payment.as_slice()).collect();
-        let captures: Vec<&[u8]> = copies.iter().map(|copy| copy.capture.as_slice()).collect();
         let seqs: Vec<i64> = copies.iter().map(|copy| copy.seq + 1).collect();
         let hash: &[u8] = &[7; 32];
         let mut transaction = client.transaction()?;
@@ -115,7 +109,6 @@ impl<'a> Loop<'a> {
         let head: [&(dyn ToSql + Sync); 6] =
             [&merchants, &payments, &seqs, &hash, &payment::NOW_MS, &refunds];
         transaction.execute(&self.head, &head)?;
-        transaction.execute(&self.capture, &[&merchants, &payments, &captures])?;
         for (statement, rows) in &self.inserts {
             let columns: Vec<Column> = statement
                 .params()

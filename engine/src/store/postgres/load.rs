@@ -1,43 +1,43 @@
 //! What a batch wants to see: a few statements, however much it is.
 //!
-//! The order matters. Whoever changes anything of a payment holds the lock of its head, so what is
-//! read after the heads are locked stays as it is until the commit. Locks are taken heads first, then
+//! The order matters. Whoever changes anything of a payment holds the locks of its lines, so what is
+//! read with them and after them stays as it is until the commit. Locks are taken on books first, then
 //! counters, then keys, each sorted: two batches never wait for each other in a circle.
+
+mod books;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, ReasonId, RefundId};
-use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
 use requite_core::refund::{Allocation, Refund};
 use tokio_postgres::Row;
 
+use self::books::{LOCK_BOOKS, books};
 use super::link::{Session, Trouble};
 use super::rows::{Read, Rows, corrupt, row};
 use crate::command::{EXTERNAL, RefundRef};
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
-use crate::store::{Book, Loaded, NAMELESS_MAX, RefundRecord, Wanted};
+use crate::store::{Loaded, NAMELESS_MAX, RefundRecord, Wanted};
 
 type Of = (MerchantId, PaymentId);
 
-/// What the locked rows tell: the payment itself, which never changes, and the head of its history.
-struct Head {
-    seq: u32,
-    hash: [u8; 32],
-    calls: u32,
-    newest_refund: Option<RefundId>,
-    updated_at_ms: i64,
-    currency: Currency,
-    is_closed: bool,
-    connector: String,
-    connector_payment: Option<String>,
-    connector_settings: Option<String>,
-    external_identifier: Option<String>,
-    order: Option<String>,
-    fingerprint: [u8; 16],
+/// What there is of a payment in its table, besides what its books say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The number of its newest event.
+    pub seq: u32,
+    /// How many lines it has.
+    pub lines: u32,
+    /// The capture that lies in its head's line: its first.
+    pub capture: Option<CaptureId>,
 }
 
-pub(super) fn load(session: &mut Session<'_>, wanted: &Wanted) -> Result<Loaded, Trouble> {
+pub(super) type Places = HashMap<Of, Place>;
+
+pub(super) fn load(
+    session: &mut Session<'_>,
+    wanted: &Wanted,
+) -> Result<(Loaded, Places), Trouble> {
     let mut loaded = Loaded::default();
     let mut payments = wanted.payments.clone();
     for (merchant, text, payment) in named(session, wanted)? {
@@ -49,22 +49,19 @@ pub(super) fn load(session: &mut Session<'_>, wanted: &Wanted) -> Result<Loaded,
     let keys = Rows::of(wanted.keys.iter().map(|of| row![of.0.bits(), of.1]));
     let reasons = Rows::of(wanted.reasons.iter().map(|of| row![of.0.bits(), of.1.bits()]));
     let mut asked = vec![
-        (LOCK_HEADS, &payments),
+        (LOCK_BOOKS, &payments),
         (LOCK_COUNTERS, &counters),
         (LOCK_KEYS, &keys),
-        (LEGS, &payments),
-        (NAMES, &payments),
         (REASONS, &reasons),
     ];
     let told = [told(&wanted.psp_refunds), told(&wanted.externals), nameless(wanted)];
     asked.extend([BY_PSP_REFUND, EXTERNALS, NAMELESS].into_iter().zip(&told));
     let mut found = session.select_all(&asked)?.into_iter();
     let mut next = || found.next().unwrap_or_default();
-    let heads = heads(&next())?;
+    let places;
+    (loaded.books, places) = books(&next())?;
     loaded.counters = self::counters(&next())?;
     loaded.keys = self::keys(&next())?;
-    loaded.books = books(heads, legs(&next())?)?;
-    rename(&mut loaded.books, &next())?;
     for row in next() {
         loaded.reasons.insert((merchant(&row)?, ReasonId::new(row.id(1)?)));
     }
@@ -81,7 +78,7 @@ pub(super) fn load(session: &mut Session<'_>, wanted: &Wanted) -> Result<Loaded,
         refunds.iter().map(|of| row![of.merchant.bits(), of.refund.bits(), of.payment.bits()]),
     );
     loaded.refunds = self::refunds(session, &refunds)?;
-    Ok(loaded)
+    Ok((loaded, places))
 }
 
 const REASONS: &str = "-- reasons
@@ -117,39 +114,6 @@ fn named(
         Ok((merchant, row.text(2)?, payment))
     });
     named.collect()
-}
-
-const LOCK_HEADS: &str = "-- lock_heads
-        select h.merchant_id, h.payment_id, h.seq, h.hash, h.calls, p.currency, p.exponent,
-            case when p.cancelled_at_ms is null and p.fault_code is null then 0::bigint
-                else 1::bigint end,
-            p.connector, p.connector_payment, p.connector_settings, p.fingerprint,
-            p.external_identifier, p.order_ref, h.newest_refund, h.updated_at_ms
-        from unnest($1, $2) as w (merchant_id, payment_id)
-        join payment_head h on h.merchant_id = w.merchant_id and h.payment_id = w.payment_id
-        join payment p on p.merchant_id = w.merchant_id and p.payment_id = w.payment_id
-        order by h.merchant_id, h.payment_id for update of h";
-
-fn heads(rows: &[Row]) -> Result<HashMap<Of, Head>, Trouble> {
-    let heads = rows.iter().map(|row| {
-        let head = Head {
-            seq: row.count(2)?,
-            hash: row.bytes(3)?,
-            calls: row.count(4)?,
-            currency: row.currency(5, 6)?,
-            is_closed: row.flag(7)?,
-            connector: row.text(8)?,
-            connector_payment: row.maybe_text(9)?,
-            connector_settings: row.maybe_text(10)?,
-            fingerprint: row.bytes(11)?,
-            external_identifier: row.maybe_text(12)?,
-            order: row.maybe_text(13)?,
-            newest_refund: row.maybe_id(14)?.map(RefundId::new),
-            updated_at_ms: row.integer(15)?,
-        };
-        Ok((of(row)?, head))
-    });
-    heads.collect()
 }
 
 const LOCK_COUNTERS: &str = "-- lock_counters
@@ -201,101 +165,6 @@ fn made(merchant: MerchantId, row: &Row) -> Result<KeyOutcome, Trouble> {
         None => None,
     };
     Ok(KeyOutcome::Refund { refund, answered })
-}
-
-/// One that was registered after the heads were locked has legs and no head: registering it again will
-/// meet it.
-fn books(
-    heads: HashMap<Of, Head>,
-    mut legs: HashMap<Of, Vec<Leg>>,
-) -> Result<HashMap<Of, Book>, Trouble> {
-    let books = heads.into_iter().map(|(of, head)| {
-        let legs = legs.remove(&of).unwrap_or_default();
-        let payment = Payment::new(of.1, head.currency, head.is_closed, legs);
-        let book = Book {
-            payment: payment.ok_or_else(|| corrupt("a payment with impossible legs"))?,
-            seq: head.seq,
-            hash: head.hash,
-            calls: head.calls,
-            newest_refund: head.newest_refund,
-            updated_at_ms: head.updated_at_ms,
-            connector: head.connector,
-            connector_payment: head.connector_payment,
-            connector_settings: head.connector_settings,
-            external_identifier: head.external_identifier,
-            order: head.order,
-            registration_fingerprint: head.fingerprint,
-        };
-        Ok((of, book))
-    });
-    books.collect()
-}
-
-/// What payments were called since they were registered, the newest name last.
-const NAMES: &str = "-- names
-        select a.merchant_id, a.payment_id, a.external_identifier
-        from unnest($1, $2) as w (merchant_id, payment_id)
-        join amendment a on a.merchant_id = w.merchant_id and a.payment_id = w.payment_id
-            and a.renames = 1
-        order by a.merchant_id, a.payment_id, a.seq";
-
-fn rename(books: &mut HashMap<Of, Book>, rows: &[Row]) -> Result<(), Trouble> {
-    for row in rows {
-        if let Some(book) = books.get_mut(&of(row)?) {
-            book.external_identifier = row.maybe_text(2)?;
-        }
-    }
-    Ok(())
-}
-
-/// A row for each capture, and one for each leg without any.
-const LEGS: &str = "-- legs
-        select l.merchant_id, l.payment_id, l.leg_no, l.leg_id, l.amount_minor, l.released_minor,
-            c.capture_id, c.captured_minor, c.voided_minor, c.refunded_minor, c.reserved_minor,
-            c.disputed_minor, c.excess_minor
-        from unnest($1, $2) as w (merchant_id, payment_id)
-        join leg l on l.merchant_id = w.merchant_id and l.payment_id = w.payment_id
-        left join capture c on c.merchant_id = w.merchant_id and c.payment_id = w.payment_id
-            and c.leg_no = l.leg_no
-        order by l.merchant_id, l.payment_id, l.leg_no, c.seq";
-
-/// Legs with their captures.
-fn legs(rows: &[Row]) -> Result<HashMap<Of, Vec<Leg>>, Trouble> {
-    let mut legs: HashMap<Of, Vec<Leg>> = HashMap::new();
-    let mut rows = rows.iter().peekable();
-    while let Some(row) = rows.next() {
-        let (whose, number) = (of(row)?, row.integer(2)?);
-        let is_same = |next: &&Row| {
-            of(next).is_ok_and(|other| other == whose)
-                && next.integer(2).is_ok_and(|other| other == number)
-        };
-        let mut captures: Vec<Capture> = capture(row)?.into_iter().collect();
-        while let Some(next) = rows.next_if(is_same) {
-            captures.extend(capture(next)?);
-        }
-        let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
-        let leg = Leg::new(LegId::new(row.id(3)?), kind, row.minor(4)?, row.minor(5)?, captures);
-        let leg = leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))?;
-        legs.entry(whose).or_default().push(leg);
-    }
-    Ok(legs)
-}
-
-/// The capture that a leg's row tells of, if it does.
-fn capture(row: &Row) -> Result<Option<Capture>, Trouble> {
-    let Some(id) = row.maybe_id(6)? else {
-        return Ok(None);
-    };
-    let balance = Balance::new(Sums {
-        captured: row.minor(7)?,
-        voided: row.minor(8)?,
-        refunded: row.minor(9)?,
-        reserved: row.minor(10)?,
-        disputed: row.minor(11)?,
-        excess: row.minor(12)?,
-    });
-    let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
-    Ok(Some(Capture { id: CaptureId::new(id), balance }))
 }
 
 /// Refunds that a PSP means by its own ids of them.

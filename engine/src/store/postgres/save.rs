@@ -6,15 +6,18 @@
 
 mod books;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
 
-use self::books::{insert_payments, save_captures, save_heads, save_releases, take_names};
+use self::books::{
+    insert_payments, rename_books, save_books, save_captures, save_releases, take_names,
+};
 
 use super::link::{Session, Trouble, Writes};
-use super::rows::{Cell, Rows, row};
+use super::load::{Place, Places};
+use super::rows::{Cell, Rows, corrupt, row};
 use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
@@ -27,18 +30,24 @@ use crate::store::{
 
 /// What there was when the batch was read.
 pub(super) struct Before {
-    heads: HashMap<(MerchantId, PaymentId), u32>,
+    places: Places,
     keys: HashSet<(MerchantId, [u8; 16])>,
     counters: HashSet<(MerchantId, i64)>,
 }
 
 impl Before {
-    pub(super) fn of(loaded: &Loaded) -> Before {
+    pub(super) fn of(loaded: &Loaded, places: Places) -> Before {
         Before {
-            heads: loaded.books.iter().map(|(of, book)| (*of, book.seq)).collect(),
+            places,
             keys: loaded.keys.keys().copied().collect(),
             counters: loaded.counters.keys().copied().collect(),
         }
+    }
+
+    /// Where a payment is that was read.
+    fn place(&self, of: (MerchantId, PaymentId)) -> Result<Place, Trouble> {
+        let place = self.places.get(&of).copied();
+        place.ok_or_else(|| corrupt("no head of a payment that was read"))
     }
 }
 
@@ -54,9 +63,10 @@ fn writes<'c>(changes: &'c Changes, before: &Before) -> Result<Writes<'c>, Troub
     let mut all = Writes::default();
     let writes = &mut all;
     insert_payments(writes, &changes.registered);
-    save_heads(writes, &changes.books, before)?;
+    save_books(writes, &changes.books, before)?;
+    rename_books(writes, &changes.books, &changes.amendments);
     save_releases(writes, &changes.books)?;
-    save_captures(writes, &changes.books)?;
+    save_captures(writes, &changes.books, before)?;
     insert_refunds(writes, &changes.new_refunds);
     update_refunds(writes, &changes.refunds);
     save_attempts(writes, &changes.attempts, &changes.attempt_outcomes);
@@ -74,7 +84,7 @@ fn writes<'c>(changes: &'c Changes, before: &Before) -> Result<Writes<'c>, Troub
 fn insert_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [NewRefund]) {
     let sql = "-- insert_allocations
         insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
-        select * from unnest($1, $2, $3, $4, $5)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5)";
     let parts = refunds.iter().flat_map(|new| {
         new.record.refund.allocations.iter().zip(0_i64..).map(|(part, ordinal)| {
             let (merchant, refund) = (new.key.merchant.bits(), new.key.refund.bits());
@@ -87,16 +97,18 @@ fn insert_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [NewRefund]) {
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
-            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms,
-            previous_refund)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-            $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-            $33, $34)";
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms)
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12),
+            unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($18),
+            unnest($19), unnest($20), unnest($21), unnest($22), unnest($23), unnest($24),
+            unnest($25), unnest($26), unnest($27), unnest($28), unnest($29), unnest($30),
+            unnest($31), unnest($32), unnest($33)";
     writes.all(sql, Rows::of(refunds.iter().map(refund_row)));
 }
 
-fn refund_row(new: &NewRefund) -> [Cell<'_>; 34] {
-    let NewRefund { key, record, details, reference, asked_seq, asked_at_ms, previous } = new;
+fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
+    let NewRefund { key, record, details, reference, asked_seq, asked_at_ms, .. } = new;
     let refund = &record.refund;
     let parts = refund.allocations.iter();
     let allocated = parts.fold(0_i64, |sum, part| sum.saturating_add(part.amount.units()));
@@ -139,7 +151,6 @@ fn refund_row(new: &NewRefund) -> [Cell<'_>; 34] {
         *asked_at_ms,
         details.metadata.as_ref(),
         record.heard_at_ms,
-        previous.map(RefundId::bits),
     ]
 }
 
@@ -188,7 +199,7 @@ fn save_attempts<'c>(
 ) {
     let sql = "-- insert_attempts
         insert into attempt (merchant_id, refund_id, attempt, kind, call_no, prepared_at_ms)
-        select * from unnest($1, $2, $3, $4, $5, $6)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)";
     let rows = attempts.iter().map(|NewAttempt { key, attempt, kind, call_no, at_ms }| {
         let kind: i64 = match kind {
             CallKind::Send => 1,
@@ -219,7 +230,9 @@ fn insert_events<'c>(writes: &mut Writes<'c>, events: &'c [Event]) {
     let sql = "-- insert_events
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
             psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12),
+            unnest($13), unnest($14)";
     let rows = events.iter().map(|event| {
         let fault = event.fault.as_ref();
         row![
@@ -264,7 +277,8 @@ fn insert_journal<'c>(writes: &mut Writes<'c>, journal: &'c [JournalLine]) {
     let sql = "-- insert_journal
         insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
             amount_minor)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8)";
     let rows = journal.iter().map(|JournalLine { merchant, about, seq, line, entry, .. }| {
         row![
             merchant.bits(),
@@ -294,7 +308,7 @@ fn save_counters<'c>(
     };
     let sql = "-- insert_counters
         insert into reference_counter (merchant_id, day, last_no)
-        select * from unnest($1, $2, $3)";
+        select unnest($1), unnest($2), unnest($3)";
     writes.all(sql, rows(new));
     let sql = "-- update_counters
         update reference_counter c set last_no = n.last_no
@@ -322,7 +336,8 @@ fn save_keys<'c>(
     let sql = "-- insert_keys
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
             answered_seq, answered_status, refusal, was_present)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8), unnest($9), unnest($10)";
     writes.all(sql, new);
     let sql = "-- update_keys
         update idempotency i set fingerprint = n.fingerprint, at_ms = n.at_ms,
@@ -372,7 +387,8 @@ fn insert_operations<'c>(writes: &mut Writes<'c>, operations: &'c [NewOperation]
     let sql = "-- insert_operations
         insert into operation (merchant_id, payment_id, seq, kind, is_final, face, given_id,
             external_identifier, reference_day, reference_no)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8), unnest($9), unnest($10)";
     let rows = operations.iter().map(|new| {
         row![
             new.merchant.bits(),
@@ -394,7 +410,7 @@ fn insert_amendments<'c>(writes: &mut Writes<'c>, amendments: &'c [NewAmendment]
     let sql = "-- insert_amendments
         insert into amendment (merchant_id, payment_id, seq, renames, external_identifier,
             metadata)
-        select * from unnest($1, $2, $3, $4, $5, $6)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)";
     let rows = amendments.iter().map(|new| {
         let (merchant, payment) = (new.merchant.bits(), new.payment.bits());
         let renames = new.external_identifier.is_some();
@@ -415,7 +431,7 @@ fn insert_alarms<'c>(writes: &mut Writes<'c>, alarms: &'c [NewAlarm]) {
     alarms.sort_by_key(|new| (new.key, new.at_ms));
     let sql = "-- insert_alarms
         insert into alarm (merchant_id, at_ms, refund_id, alarm, payment_id)
-        select * from unnest($1, $2, $3, $4, $5) on conflict do nothing";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5) on conflict do nothing";
     let rows = alarms.iter().map(|NewAlarm { key, alarm, at_ms }| {
         let (merchant, refund) = (key.merchant.bits(), key.refund.bits());
         row![merchant, *at_ms, refund, alarm.word(), key.payment.bits()]

@@ -404,7 +404,8 @@ const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_
 /// What [`REFUND_COLUMNS`] are of, besides the refund.
 const REFUND_JOINS: &str =
     "join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
-    join leg l on l.merchant_id = r.merchant_id and l.leg_id = r.leg_id
+    join leg l on l.merchant_id = r.merchant_id and l.payment_id = r.payment_id
+        and l.leg_id = r.leg_id
     left join refund_reason q on q.merchant_id = r.merchant_id and q.reason_id = r.reason_id";
 
 fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<RefundView> {

@@ -1,6 +1,6 @@
 //! What a batch changes of payments: what was registered, heads, releases and captures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
 use requite_core::payment::Sums;
@@ -9,7 +9,7 @@ use super::Before;
 use crate::command::Registration;
 use crate::store::postgres::link::{Trouble, Writes};
 use crate::store::postgres::rows::{Cell, Rows, corrupt, row};
-use crate::store::{Book, BookChange};
+use crate::store::{Book, BookChange, NewAmendment, NewCapture};
 
 pub(super) fn insert_payments<'c>(writes: &mut Writes<'c>, registered: &'c [Registration]) {
     let mut registered: Vec<&'c Registration> = registered.iter().collect();
@@ -19,20 +19,10 @@ pub(super) fn insert_payments<'c>(writes: &mut Writes<'c>, registered: &'c [Regi
             connector_payment, connector_settings, external_identifier, order_ref, customer,
             description, profile, fingerprint, created_at_ms, cancelled_at_ms, fault_code,
             fault_text)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-            $16, $17)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12),
+            unnest($13), unnest($14), unnest($15), unnest($16), unnest($17)";
     writes.all(sql, Rows::of(registered.iter().map(|new| payment_row(new))));
-    let sql = "-- insert_legs
-        insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
-        select * from unnest($1, $2, $3, $4, $5)";
-    let rows = Rows::of(registered.iter().flat_map(|new| {
-        let legs = std::iter::once(&new.primary).chain(&new.gift_cards);
-        legs.zip(0_i64..).map(|(leg, number)| {
-            let amount = leg.amount.units();
-            row![new.merchant.bits(), new.payment.bits(), number, leg.id.bits(), amount]
-        })
-    }));
-    writes.all(sql, rows);
     insert_aliases(writes, &registered);
     let names = registered.iter().filter_map(|new| {
         let name = new.external_identifier.as_ref()?;
@@ -74,7 +64,7 @@ fn insert_aliases<'c>(writes: &mut Writes<'c>, registered: &[&'c Registration]) 
     aliases.dedup();
     let sql = "-- insert_aliases
         insert into alias (merchant_id, alias, payment_id)
-        select * from unnest($1, $2, $3) on conflict do nothing";
+        select unnest($1), unnest($2), unnest($3) on conflict do nothing";
     let rows = aliases
         .iter()
         .map(|(merchant, alias, payment)| row![merchant.bits(), *alias, payment.bits()]);
@@ -91,7 +81,7 @@ pub(super) fn take_names<'c>(
     names.dedup();
     let sql = "-- take_names
         insert into renamed as r (merchant_id, external_identifier, payment_id)
-        select * from unnest($1, $2, $3)
+        select unnest($1), unnest($2), unnest($3)
         on conflict (merchant_id, external_identifier) do update
             set payment_id = excluded.payment_id where r.payment_id = excluded.payment_id";
     let rows =
@@ -99,49 +89,168 @@ pub(super) fn take_names<'c>(
     writes.all(sql, Rows::of(rows));
 }
 
-pub(super) fn save_heads<'c>(
+/// Payments are changed where they were, and new ones are added with their gift cards.
+pub(super) fn save_books<'c>(
     writes: &mut Writes<'c>,
     books: &'c [BookChange],
     before: &Before,
 ) -> Result<(), Trouble> {
-    let mut new = Rows::default();
     let mut moved = Rows::default();
     let mut changed = Rows::default();
-    for BookChange { merchant, book, is_new, .. } in books {
-        let of = (*merchant, book.payment.id());
-        let (merchant, payment) = (of.0.bits(), of.1.bits());
-        let newest = book.newest_refund.map(RefundId::bits);
-        changed.push(row![merchant, book.updated_at_ms, payment]);
-        if *is_new {
-            let (seq, hash, calls) = (book.seq, book.hash, book.calls);
-            new.push(row![merchant, payment, seq, hash, calls, book.updated_at_ms, newest]);
-        } else {
-            let was = before.heads.get(&of).copied();
-            let was = was.ok_or_else(|| corrupt("no head of a payment that was read"))?;
-            let (seq, hash, calls) = (book.seq, book.hash, book.calls);
-            moved.push(row![merchant, payment, was, seq, hash, calls, book.updated_at_ms, newest]);
-        }
+    for change in books.iter().filter(|change| !change.is_new) {
+        moved.push(moved_row(change, before)?);
     }
-    let sql = "-- insert_heads
-        insert into payment_head (merchant_id, payment_id, seq, hash, calls, updated_at_ms,
-            newest_refund)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7)";
-    writes.all(sql, new);
-    let sql = "-- update_heads
-        update payment_head h
+    for BookChange { merchant, book, .. } in books {
+        changed.push(row![merchant.bits(), book.updated_at_ms, book.payment.id().bits()]);
+    }
+    insert_books(writes, books)?;
+    let sql = "-- update_books
+        update book b
         set seq = n.seq, hash = n.hash, calls = n.calls, updated_at_ms = n.updated_at_ms,
-            newest_refund = n.newest_refund
-        from unnest($1, $2, $3, $4, $5, $6, $7, $8)
-            as n (merchant_id, payment_id, was_seq, seq, hash, calls, updated_at_ms,
-                newest_refund)
-        where h.merchant_id = n.merchant_id and h.payment_id = n.payment_id
-            and h.seq = n.was_seq";
+            newest_refund = n.newest_refund, lines = n.lines, voided_minor = n.voided,
+            refunded_minor = n.refunded, reserved_minor = n.reserved, disputed_minor = n.disputed,
+            excess_minor = n.excess
+        from (select unnest($1) as merchant_id, unnest($2) as payment_id, unnest($3) as was_seq,
+                unnest($4) as seq, unnest($5) as hash, unnest($6) as calls,
+                unnest($7) as updated_at_ms, unnest($8) as newest_refund, unnest($9) as lines,
+                unnest($10) as voided, unnest($11) as refunded, unnest($12) as reserved,
+                unnest($13) as disputed, unnest($14) as excess) n
+        where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = 0
+            and b.seq = n.was_seq";
     writes.all(sql, moved);
     let sql = "-- insert_changes
         insert into payment_change (merchant_id, updated_at_ms, payment_id)
-        select * from unnest($1, $2, $3) on conflict do nothing";
+        select unnest($1), unnest($2), unnest($3) on conflict do nothing";
     writes.some(sql, changed);
     Ok(())
+}
+
+/// A payment's head, with what became of the capture that lies beside it.
+fn moved_row<'a>(change: &BookChange, before: &Before) -> Result<[Cell<'a>; 14], Trouble> {
+    let BookChange { merchant, book, new_captures, .. } = change;
+    let place = before.place((*merchant, book.payment.id()))?;
+    let beside = place.capture.map(|id| sums(book, id)).transpose()?;
+    // One of the new captures comes to lie beside the head, unless one is there already.
+    let added = match place.capture {
+        Some(_) => new_captures.len(),
+        None => new_captures.len().saturating_sub(1),
+    };
+    let lines = place.lines.saturating_add(u32::try_from(added).unwrap_or(u32::MAX));
+    Ok(row![
+        merchant.bits(),
+        book.payment.id().bits(),
+        place.seq,
+        book.seq,
+        book.hash,
+        book.calls,
+        book.updated_at_ms,
+        book.newest_refund.map(RefundId::bits),
+        lines,
+        beside.map(|sums| sums.voided.units()),
+        beside.map(|sums| sums.refunded.units()),
+        beside.map(|sums| sums.reserved.units()),
+        beside.map(|sums| sums.disputed.units()),
+        beside.map(|sums| sums.excess.units()),
+    ])
+}
+
+/// Heads of what was registered, each with its payment method and its first capture; and gift cards.
+fn insert_books<'c>(writes: &mut Writes<'c>, books: &'c [BookChange]) -> Result<(), Trouble> {
+    let mut heads = Rows::default();
+    let mut cards = Rows::default();
+    for change in books.iter().filter(|change| change.is_new) {
+        heads.push(head_row(change)?);
+        let (merchant, payment) = (change.merchant.bits(), change.book.payment.id().bits());
+        for (leg, number) in change.book.payment.legs().iter().zip(0_i64..).skip(1) {
+            let (amount, released) = (leg.amount().units(), leg.released().units());
+            let line = number.saturating_neg();
+            cards.push(row![merchant, payment, line, leg.id().bits(), amount, released]);
+        }
+    }
+    let sql = "-- insert_books
+        insert into book (merchant_id, payment_id, line, lines, seq, hash, calls, updated_at_ms,
+            newest_refund, currency, exponent, is_closed, connector, connector_payment,
+            connector_settings, external_identifier, order_ref, fingerprint, leg_id, amount_minor,
+            released_minor, capture_id, capture_seq, capture_leg, captured_minor, voided_minor,
+            refunded_minor, reserved_minor, disputed_minor, excess_minor, captured_at_ms)
+        select unnest($1), unnest($2), 0, unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12), unnest($13),
+            unnest($14), unnest($15), unnest($16), unnest($17), unnest($18), unnest($19),
+            unnest($20), unnest($21), unnest($22), unnest($23), unnest($24), unnest($25),
+            unnest($26), unnest($27), unnest($28), unnest($29), unnest($30)";
+    writes.all(sql, heads);
+    let sql = "-- insert_gift_cards
+        insert into book (merchant_id, payment_id, line, leg_id, amount_minor, released_minor)
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)";
+    writes.all(sql, cards);
+    Ok(())
+}
+
+fn head_row(change: &BookChange) -> Result<[Cell<'_>; 30], Trouble> {
+    let BookChange { merchant, book, new_captures, .. } = change;
+    let payment = &book.payment;
+    let (first, sums) = match new_captures.first() {
+        Some(first) => (Some(first), Some(sums(book, first.id)?)),
+        None => (None, None),
+    };
+    let lines = payment.legs().len().saturating_add(new_captures.len().saturating_sub(1));
+    Ok(row![
+        merchant.bits(),
+        payment.id().bits(),
+        u32::try_from(lines).unwrap_or(u32::MAX),
+        book.seq,
+        book.hash,
+        book.calls,
+        book.updated_at_ms,
+        book.newest_refund.map(RefundId::bits),
+        payment.currency().code().to_owned(),
+        payment.currency().exponent(),
+        payment.is_cancelled(),
+        &book.connector,
+        book.connector_payment.as_ref(),
+        book.connector_settings.as_ref(),
+        book.external_identifier.as_ref(),
+        book.order.as_ref(),
+        book.registration_fingerprint,
+        payment.primary().id().bits(),
+        payment.primary().amount().units(),
+        payment.primary().released().units(),
+        first.map(|first| first.id.bits()),
+        first.map(|first| first.seq),
+        first.map(|first| leg_number(book, first.leg)).transpose()?,
+        sums.map(|sums| sums.captured.units()),
+        sums.map(|sums| sums.voided.units()),
+        sums.map(|sums| sums.refunded.units()),
+        sums.map(|sums| sums.reserved.units()),
+        sums.map(|sums| sums.disputed.units()),
+        sums.map(|sums| sums.excess.units()),
+        first.map(|first| first.at_ms),
+    ])
+}
+
+/// What payments are called now.
+pub(super) fn rename_books<'c>(
+    writes: &mut Writes<'c>,
+    books: &'c [BookChange],
+    amendments: &[NewAmendment],
+) {
+    let renamed: BTreeSet<(MerchantId, PaymentId)> = amendments
+        .iter()
+        .filter(|new| new.external_identifier.is_some())
+        .map(|new| (new.merchant, new.payment))
+        .collect();
+    let rows = books
+        .iter()
+        .filter(|change| renamed.contains(&(change.merchant, change.book.payment.id())))
+        .map(|BookChange { merchant, book, .. }| {
+            let name = book.external_identifier.as_ref();
+            row![merchant.bits(), book.payment.id().bits(), name]
+        });
+    let sql = "-- rename_books
+        update book b set external_identifier = n.external_identifier
+        from unnest($1, $2, $3) as n (merchant_id, payment_id, external_identifier)
+        where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = 0";
+    writes.all(sql, Rows::of(rows));
 }
 
 pub(super) fn save_releases<'c>(
@@ -149,65 +258,65 @@ pub(super) fn save_releases<'c>(
     books: &'c [BookChange],
 ) -> Result<(), Trouble> {
     let mut new = Rows::default();
-    let mut by_leg: BTreeMap<(MerchantId, PaymentId, i64), i64> = BTreeMap::new();
+    let mut legs: BTreeMap<(MerchantId, PaymentId, i64), i64> = BTreeMap::new();
     for change in books {
         let (merchant, payment) = (change.merchant, change.book.payment.id());
         for release in &change.new_releases {
-            let (leg_no, amount) = (leg_number(&change.book, release.leg)?, release.amount.units());
-            let (seq, at_ms) = (release.seq, release.at_ms);
+            let leg_no = leg_number(&change.book, release.leg)?;
+            let (seq, amount, at_ms) = (release.seq, release.amount.units(), release.at_ms);
             new.push(row![merchant.bits(), payment.bits(), release.id, leg_no, seq, amount, at_ms]);
-            let sum = by_leg.entry((merchant, payment, leg_no)).or_default();
-            *sum = sum.saturating_add(amount);
+            let leg = change.book.payment.leg(release.leg);
+            let leg = leg.ok_or_else(|| corrupt("a release of a leg that is not there"))?;
+            let line = leg_no.saturating_neg();
+            legs.insert((merchant, payment, line), leg.released().units());
         }
     }
     let sql = "-- insert_releases
         insert into release (merchant_id, payment_id, release_id, leg_no, seq, amount_minor,
             released_at_ms)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7)";
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7)";
     writes.all(sql, new);
     let sql = "-- release_legs
-        update leg l set released_minor = l.released_minor + n.amount_minor
-        from unnest($1, $2, $3, $4) as n (merchant_id, payment_id, leg_no, amount_minor)
-        where l.merchant_id = n.merchant_id and l.payment_id = n.payment_id
-            and l.leg_no = n.leg_no";
-    let rows = by_leg.iter().map(|(&(merchant, payment, leg_no), &amount)| {
-        row![merchant.bits(), payment.bits(), leg_no, amount]
+        update book b set released_minor = n.released_minor
+        from unnest($1, $2, $3, $4) as n (merchant_id, payment_id, line, released_minor)
+        where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = n.line";
+    let rows = legs.iter().map(|(&(merchant, payment, line), &released)| {
+        row![merchant.bits(), payment.bits(), line, released]
     });
     writes.all(sql, Rows::of(rows));
     Ok(())
 }
 
+/// Captures that came, and what became of those that lie in lines of their own.
 pub(super) fn save_captures<'c>(
     writes: &mut Writes<'c>,
     books: &'c [BookChange],
+    before: &Before,
 ) -> Result<(), Trouble> {
+    let mut first = Rows::default();
     let mut new = Rows::default();
     let mut changed = Rows::default();
-    for BookChange { merchant, book, balances, new_captures, .. } in books {
-        let (merchant, payment) = (merchant.bits(), book.payment.id().bits());
-        for capture in new_captures {
-            let sums = sums(book, capture.id)?;
-            new.push(row![
-                merchant,
-                payment,
-                capture.id.bits(),
-                leg_number(book, capture.leg)?,
-                capture.seq,
-                sums.captured.units(),
-                sums.voided.units(),
-                sums.refunded.units(),
-                sums.reserved.units(),
-                sums.disputed.units(),
-                sums.excess.units(),
-                capture.at_ms,
-            ]);
+    for BookChange { merchant, book, balances, new_captures, is_new, .. } in books {
+        let beside = match is_new {
+            // Its head was written with it.
+            true => new_captures.first().map(|new| new.id),
+            false => before.place((*merchant, book.payment.id()))?.capture,
+        };
+        let mut coming = new_captures.iter().filter(|new| Some(new.id) != beside);
+        if beside.is_none()
+            && let Some(capture) = coming.next()
+        {
+            first.push(capture_row(*merchant, book, capture)?);
+        }
+        for capture in coming {
+            new.push(capture_row(*merchant, book, capture)?);
         }
         let is_new = |id| new_captures.iter().any(|new| new.id == id);
-        for &id in balances.iter().filter(|id| !is_new(**id)) {
+        for &id in balances.iter().filter(|id| Some(**id) != beside && !is_new(**id)) {
             let sums = sums(book, id)?;
             changed.push(row![
-                merchant,
-                payment,
+                merchant.bits(),
+                book.payment.id().bits(),
                 id.bits(),
                 sums.voided.units(),
                 sums.refunded.units(),
@@ -217,21 +326,58 @@ pub(super) fn save_captures<'c>(
             ]);
         }
     }
+    let sql = "-- first_captures
+        update book b set capture_id = n.capture_id, capture_leg = n.leg, capture_seq = n.seq,
+            captured_minor = n.captured, voided_minor = n.voided, refunded_minor = n.refunded,
+            reserved_minor = n.reserved, disputed_minor = n.disputed, excess_minor = n.excess,
+            captured_at_ms = n.at_ms
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            as n (merchant_id, payment_id, capture_id, leg, seq, captured, voided, refunded,
+                reserved, disputed, excess, at_ms)
+        where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = 0
+            and b.capture_id is null";
+    writes.all(sql, first);
     let sql = "-- insert_captures
-        insert into capture (merchant_id, payment_id, capture_id, leg_no, seq, captured_minor,
-            voided_minor, refunded_minor, reserved_minor, disputed_minor, excess_minor,
-            captured_at_ms)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        insert into book (merchant_id, payment_id, line, capture_id, capture_leg, capture_seq,
+            captured_minor, voided_minor, refunded_minor, reserved_minor, disputed_minor,
+            excess_minor, captured_at_ms)
+        select n.merchant_id, n.payment_id, n.seq, n.capture_id, n.leg, n.seq, n.captured,
+            n.voided, n.refunded, n.reserved, n.disputed, n.excess, n.at_ms
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            as n (merchant_id, payment_id, capture_id, leg, seq, captured, voided, refunded,
+                reserved, disputed, excess, at_ms)";
     writes.all(sql, new);
     let sql = "-- update_captures
-        update capture c set voided_minor = n.voided, refunded_minor = n.refunded,
+        update book b set voided_minor = n.voided, refunded_minor = n.refunded,
             reserved_minor = n.reserved, disputed_minor = n.disputed, excess_minor = n.excess
         from unnest($1, $2, $3, $4, $5, $6, $7, $8)
             as n (merchant_id, payment_id, capture_id, voided, refunded, reserved, disputed, excess)
-        where c.merchant_id = n.merchant_id and c.payment_id = n.payment_id
-            and c.capture_id = n.capture_id";
+        where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line > 0
+            and b.capture_id = n.capture_id";
     writes.all(sql, changed);
     Ok(())
+}
+
+fn capture_row<'a>(
+    merchant: MerchantId,
+    book: &Book,
+    capture: &NewCapture,
+) -> Result<[Cell<'a>; 12], Trouble> {
+    let sums = sums(book, capture.id)?;
+    Ok(row![
+        merchant.bits(),
+        book.payment.id().bits(),
+        capture.id.bits(),
+        leg_number(book, capture.leg)?,
+        capture.seq,
+        sums.captured.units(),
+        sums.voided.units(),
+        sums.refunded.units(),
+        sums.reserved.units(),
+        sums.disputed.units(),
+        sums.excess.units(),
+        capture.at_ms,
+    ])
 }
 
 fn leg_number(book: &Book, leg: LegId) -> Result<i64, Trouble> {
