@@ -15,6 +15,7 @@
 //! [`Postgres::transact`].
 
 mod client;
+mod growth;
 mod link;
 mod load;
 mod migrate;
@@ -32,6 +33,7 @@ use requite_core::id::{MerchantId, PaymentId, RefundId};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Config, Row};
 
+use self::growth::Growth;
 use self::link::{Link, Session, Trouble, query};
 pub(super) use self::pool::Pool;
 pub(super) use self::prepared::Connection;
@@ -134,12 +136,14 @@ pub struct Postgres {
     away_since: Option<Instant>,
     /// Whether its merchants lie on several machines, once it was asked.
     is_spread: Option<bool>,
+    growth: Growth,
 }
 
 impl Postgres {
     /// Connects when it is first used: a server may start while its database is away.
     pub fn new(address: &Address) -> Postgres {
-        Postgres { link: Link::new(address.config.clone()), away_since: None, is_spread: None }
+        let link = Link::new(address.config.clone());
+        Postgres { link, away_since: None, is_spread: None, growth: Growth::default() }
     }
 
     fn try_once(
@@ -343,6 +347,7 @@ impl Store for Postgres {
             order by next_action_at_ms desc limit $2";
         let farthest_ms = now_ms.saturating_add(requite_core::schedule::FARTHEST);
         due.extend(self.refs(sql, farthest_ms, left)?);
+        self.look_after_growth();
         Ok(due)
     }
 
@@ -369,6 +374,18 @@ impl Postgres {
         let rows = self.read(sql, &vec![(&at_ms, Type::INT8), (&max, Type::INT8)])?;
         let refs: Result<Vec<RefundRef>, Trouble> = rows.iter().map(refund_ref).collect();
         refs.map_err(|trouble| StoreFault::NotCommitted(trouble.text()))
+    }
+
+    /// What fails here is tried again: a statement is slower meanwhile, and nothing is wrong.
+    fn look_after_growth(&mut self) {
+        // Whether its machines analyse what lies on them is the Citus's own affair.
+        if !self.growth.is_time() || self.is_spread() {
+            return;
+        }
+        if let Err(trouble) = self.link.client().and_then(growth::analyse) {
+            self.after(&trouble);
+            tracing::debug!(text = trouble.text(), "tables were not analysed");
+        }
     }
 
     fn away_for(&self) -> Duration {

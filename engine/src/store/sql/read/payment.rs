@@ -143,7 +143,7 @@ fn heads(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<PaymentView>> {
             h.seq, h.updated_at_ms
         from payment p
         join payment_head h on h.merchant_id = p.merchant_id and h.payment_id = p.payment_id
-        where p.merchant_id = ?1 and p.payment_id in (?3, ...)";
+        where p.merchant_id = ?1 and p.payment_id in (?3, ...) and h.payment_id in (?3, ...)";
     let mut heads = at.gather(connection, sql, |row| {
         Ok(PaymentView {
             merchant: at.merchant,
