@@ -2,11 +2,15 @@
 
 use requite_core::refund::Status;
 use requite_core::settle::{Finding, Outcome};
-use requite_engine::command::{Command, RefundRequest};
+use requite_engine::command::{Command, CommandError, RefundRequest};
+use requite_engine::fault::{self, Point};
 use requite_engine::key::{Key, Lifetime};
+use requite_engine::lane::Lane;
 use requite_engine::psp::CallKind;
 
-use crate::support::{Bench, NOW, key, keyed, lost, of, request, succeeded, told};
+use crate::support::{
+    Bench, NOW, TestConnectors, key, keyed, lost, of, only, request, send_batch, succeeded, told,
+};
 
 fn settle(refund: u128, attempt: u32, outcome: Outcome) -> Command {
     let finding = Finding { attempt, outcome, at_ms: NOW + 10 };
@@ -207,5 +211,41 @@ fn of_two_refunds_in_one_batch_the_newer_keeps_the_guard() {
         bench.batch(vec![click(1, NOW), click(2, late), expire(2), expire(1), click(3, late)]);
     assert_eq!(told(&heard[4]).map(|reply| reply.refund), Some(of(2)));
     assert_eq!(bench.view(None).refunds.len(), 2);
+    bench.check();
+}
+
+/// The commit of an outcome was not heard of, and a repeat on another node was given its answer meanwhile:
+/// whoever waited here hears the same, however far the payment has moved on.
+#[test]
+fn whoever_waited_for_a_commit_that_was_not_heard_of_hears_what_the_repeat_heard() {
+    let mut bench = Bench::with_payment("psp");
+    let first = bench.start(keyed(1, 4_000, "k1"));
+    fault::break_at(Some(Point::StoreCommitted));
+    bench.batch(vec![settle(1, 1, succeeded())]);
+    fault::break_at(None);
+    assert_eq!(told(&first), None);
+    let mut other = Lane::new(bench.place.store(), TestConnectors);
+    let (heard, _) = send_batch(&mut other, vec![ask(keyed(2, 4_000, "k1")), ask(request(3, 50))]);
+    let repeat = told(&heard[0]).expect("answered from the key");
+    assert!(repeat.as_of < Some(bench.view(None).seq), "the payment has moved on");
+    bench.batch(Vec::new());
+    let first = told(&first).expect("answered at the second try");
+    assert_eq!((first.refund, first.status, first.as_of), (of(1), repeat.status, repeat.as_of));
+    bench.check();
+}
+
+/// Their patience is over, and that cannot be written down either: they are told so, and their key finds the refund.
+#[test]
+fn whoever_waited_long_enough_for_a_store_that_takes_nothing_is_sent_away() {
+    let mut bench = Bench::with_payment("psp");
+    let first = bench.start(keyed(1, 4_000, "k1"));
+    fault::break_at(Some(Point::StoreBegin));
+    bench.batch(vec![expire(1)]);
+    fault::break_at(None);
+    assert!(matches!(only(&first), Some(Err(CommandError::Store(_)))), "{:?}", only(&first));
+    let again = bench.start(keyed(2, 4_000, "k1"));
+    bench.answer(succeeded());
+    let told = told(&again).map(|reply| (reply.refund, reply.status));
+    assert_eq!(told, Some((of(1), Status::Succeeded)));
     bench.check();
 }
