@@ -162,18 +162,18 @@ fn payment_conditions(
         // What finds it by an index; the condition above says whether it is called that now. On
         // PostgreSQL a payment's first name is kept with the others.
         let (merchant, name) = (bytes(merchant.bits()), Given::Text(name));
-        let renamed = "select n.payment_id from renamed n
+        let renamed = "n.payment_id from renamed n
                 where n.merchant_id = ? and n.external_identifier = ?";
         match connection {
             Sql::Postgres(_) => {
-                only.add(&format!("p.payment_id in ({renamed})"), [merchant, name]);
+                only.add(&format!("p.payment_id in (select {renamed})"), [merchant, name]);
             }
             Sql::Sqlite(_) => {
                 let named = format!(
                     "p.payment_id in (
                         select n.payment_id from payment n
                             where n.merchant_id = ? and n.external_identifier = ?
-                        union all {renamed})"
+                        union all select {renamed})"
                 );
                 only.add(&named, [merchant.clone(), name.clone(), merchant, name]);
             }
