@@ -20,10 +20,10 @@ def ulid_prefix():
 
 def wrk(url, connections, seconds, request):
     """Runs wrk and answers what it measured: rate in requests a second, latencies in milliseconds."""
-    spelling, start, payments, is_hot, path, body, headers = request
+    spelling, start, payments, hot, path, body, headers = request
     call = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
     call += ["-s", HERE / "refund.lua", url, "--", spelling, ulid_prefix(), start, payments]
-    call += [int(is_hot), path, body, *headers]
+    call += [hot, path, body, *headers]
     done = subprocess.run(
         [str(word) for word in call], text=True, capture_output=True, check=False
     )
@@ -42,8 +42,8 @@ def wrk(url, connections, seconds, request):
     }
 
 
-def refunds(house, faces, face, connections, seconds, hot=False):
-    """Refunds through one face. The store must then have as many more as succeeded, and those that
+def refunds(house, faces, face, connections, seconds, hot=0):
+    """Refunds through one face: so many of one payment before those of the next, or each of another. The store must then have as many more as succeeded, and those that
     were under way when wrk stopped listening."""
     spelling, path, who, body = faces[face]
     headers = [who.replace("{KEY}", house.keys[face]), "Content-Type: application/json"]

@@ -13,13 +13,15 @@ HERE = Path(__file__).resolve().parent
 SLOW_MS = 2
 STARTS = 5
 SHOWN = ("rate", "p50", "p99")
+# Refunds of one payment before those of the next, and what that is called.
+HEAT = {0: "spread", 100: "a hundred of each payment", 2**31: "all of one payment"}
 
 
 def shown(measured):
     return {name: measured[name] for name in SHOWN if name in measured}
 
 
-def of_face(bench, house, face, connections, hot=False):
+def of_face(bench, house, face, connections, hot=0):
     return lambda: load.refunds(house, FACES, face, connections, bench.plan.seconds, hot)
 
 
@@ -78,13 +80,13 @@ def http(bench, houses):
     def refund(path, connections):
         headers = ["Authorization: Bearer none", "Content-Type: application/json"]
         # Keys of their own each time: numbers that no other run has.
-        request = ("uuid", next(drawn), plan.payments, False, path, '{"amount":1}', headers)
+        request = ("uuid", next(drawn), plan.payments, 0, path, '{"amount":1}', headers)
         return load.wrk(reference.url, connections, plan.seconds, request)
 
     cells = {}
     for at in plan.connections:
         if plan.is_whole:
-            hello = ("uuid", 0, 0, False, "/hello", "", [])
+            hello = ("uuid", 0, 0, 0, "/hello", "", [])
             cells["hello world", at] = lambda c=at: load.wrk(reference.url, c, plan.seconds, hello)
         cells["Z", at] = lambda c=at: refund("/nothing/{ID}", c)
         if bench.cluster:
@@ -142,20 +144,20 @@ def http_targets(bench, houses, found):
 
 
 def hot(bench, houses):
-    """All refunds of one payment, against as many of different ones."""
+    """All refunds of one payment, against as many of different ones. Between them: a hundred of one payment, then as
+    many of the next. Some faces show all refunds of a payment in each answer, which grows with them."""
     at, cells = middle_connections(bench), {}
     for house in houses:
         for face in bench.plan.hot:
-            for is_hot in (False, True):
-                cells[f"{face}, {house.store}", is_hot] = of_face(bench, house, face, at, is_hot)
+            for many in HEAT:
+                cells[f"{face}, {house.store}", many] = of_face(bench, house, face, at, many)
     found = bench.rounds(cells)
-    for (name, is_hot), measured in found.items():
-        what = f"{name}, {'one hot payment' if is_hot else 'spread'}"
-        bench.report.add(f"A hot payment, c={at}", what, **shown(measured))
-        if is_hot:
+    for (name, many), measured in found.items():
+        bench.report.add(f"A hot payment, c={at}", f"{name}, {HEAT[many]}", **shown(measured))
+        if many:
             # Where everything that is asked takes longer than a run, nothing is answered within it.
-            ratio = found[name, False]["rate"] / max(measured["rate"], 0.1)
-            bench.report.ratio(f"{name}: spread / one hot payment, c={at}", ratio, 3, True)
+            ratio = found[name, 0]["rate"] / max(measured["rate"], 0.1)
+            bench.report.ratio(f"{name}: spread / {HEAT[many]}, c={at}", ratio, 3, True)
 
 
 def lane_rate(house, kind, refunds, batch, hot=False):

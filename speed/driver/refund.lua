@@ -2,7 +2,7 @@
 --   spelling  how the face spells an id: uuid or ulid
 --   start     number of the first refund: payments and keys follow from it
 --   payments  how many there are; 0: no refunds, the same GET again and again
---   hot       1: all refunds are of one payment, each time of another one
+--   hot       so many refunds of one payment, then as many of another; 0: each is of another
 --   path, body, and header lines, with {ID} where the payment's id belongs
 -- At the end one line of JSON tells what wrk has measured. Ids are made as in speed/src/payment.rs.
 
@@ -11,7 +11,7 @@ local ULID = "01J00000003G0080000000" -- overwritten by the driver, which can co
 local DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 local STRIDE = 7368787
 
-local spelling, start, payments, is_hot, body_before, body_after, head_before, head_after
+local spelling, start, payments, hot, body_before, body_after, head_before, head_after
 local n = 0
 
 local function ulid(number)
@@ -37,7 +37,7 @@ end
 
 function init(args)
   spelling, ULID = args[1], args[2]
-  start, payments, is_hot = tonumber(args[3]), tonumber(args[4]), args[5] == "1"
+  start, payments, hot = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
   local lines = {}
   for at = 8, #args do lines[#lines + 1] = args[at] .. "\r\n" end
   local method = payments > 0 and "POST " or "GET "
@@ -48,8 +48,9 @@ end
 function request()
   if payments == 0 then return head_before .. "\r\n" end
   local number = start + n
+  local place = hot > 0 and start + math.floor(n / hot) or number
   n = n + 1
-  local payment = is_hot and id(start % payments) or id((number * STRIDE) % payments)
+  local payment = id((place * STRIDE) % payments)
   local body = body_after and (body_before .. payment .. body_after) or body_before
   local head = head_after and (head_before .. payment .. head_after) or head_before
   return head .. "Idempotency-Key: speed-" .. number .. "-" .. spelling ..
