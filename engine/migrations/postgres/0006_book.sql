@@ -49,8 +49,6 @@ create table book (
     check (voided_minor + refunded_minor + reserved_minor + disputed_minor <= captured_minor)
 ) with (fillfactor = 85);
 
-create unique index book_leg on book (merchant_id, leg_id) where leg_id is not null;
-
 insert into book (seq, calls, updated_at_ms, amount_minor, released_minor, captured_minor, voided_minor,
     refunded_minor, reserved_minor, disputed_minor, excess_minor, captured_at_ms, capture_seq, line, lines, capture_leg,
     exponent, is_closed, merchant_id, payment_id, hash, newest_refund, fingerprint, leg_id, capture_id, currency,

@@ -198,29 +198,20 @@ pub(super) enum Sql<'c> {
     Postgres(&'c RefCell<super::postgres::Connection>),
 }
 
-impl Sql<'_> {
+impl<'c> Sql<'c> {
+    /// A statement that is to run several times with other parameters.
+    pub(super) fn statement<'s>(self, sql: &'s str) -> Statement<'c, 's> {
+        Statement { connection: self, sql, prepared: None }
+    }
+
     /// Runs a statement and shows each row to `see`. It may run further statements.
     pub(super) fn each(
         self,
         sql: &str,
         params: Params<'_>,
-        mut see: impl FnMut(&Row<'_>) -> Result<()>,
+        see: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
-        fault::attempt(Point::StoreRead)?;
-        match self {
-            Sql::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
-                sqlite::bind(&mut statement, params)?;
-                let mut rows = statement.raw_query();
-                while let Some(row) = rows.next()? {
-                    see(&Row::Sqlite(row))?;
-                }
-                Ok(())
-            }
-            Sql::Postgres(client) => super::postgres::query_shared(client, sql, params)?
-                .iter()
-                .try_for_each(|row| see(&Row::Postgres(row))),
-        }
+        self.statement(sql).each(params, see)
     }
 
     /// All rows, as `view` reads them.
@@ -228,14 +219,9 @@ impl Sql<'_> {
         self,
         sql: &str,
         params: Params<'_>,
-        mut view: impl FnMut(&Row<'_>) -> Result<T>,
+        view: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
-        let mut all = Vec::new();
-        self.each(sql, params, |row| {
-            all.push(view(row)?);
-            Ok(())
-        })?;
-        Ok(all)
+        self.statement(sql).query(params, view)
     }
 
     /// The first row, if there is one.
@@ -245,19 +231,7 @@ impl Sql<'_> {
         params: Params<'_>,
         view: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        fault::attempt(Point::StoreRead)?;
-        match self {
-            Sql::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
-                sqlite::bind(&mut statement, params)?;
-                let mut rows = statement.raw_query();
-                rows.next()?.map(|row| view(&Row::Sqlite(row))).transpose()
-            }
-            Sql::Postgres(client) => {
-                let rows = super::postgres::query_shared(client, sql, params)?;
-                rows.first().map(|row| view(&Row::Postgres(row))).transpose()
-            }
-        }
+        self.statement(sql).find(params, view)
     }
 
     /// As [`Sql::query`], for statements that are rarely the same twice: they would push the others
@@ -285,20 +259,117 @@ impl Sql<'_> {
     }
 
     pub(super) fn exists(self, sql: &str, params: Params<'_>) -> Result<bool> {
-        Ok(self.find(sql, params, |_| Ok(()))?.is_some())
+        self.statement(sql).exists(params)
     }
 
     /// Runs a statement that gives no rows back. How many rows it changed.
     pub(super) fn execute(self, sql: &str, params: Params<'_>) -> Result<u64> {
-        fault::attempt(Point::StoreWrite)?;
-        match self {
+        self.statement(sql).execute(params)
+    }
+}
+
+/// A statement on a connection. SQLite prepares it when it first runs, and takes its time to look it up by its
+/// text: what runs for every row of a batch is looked up once.
+pub(super) struct Statement<'c, 's> {
+    connection: Sql<'c>,
+    sql: &'s str,
+    prepared: Option<rusqlite::CachedStatement<'c>>,
+}
+
+impl<'c> Statement<'c, '_> {
+    /// As it is kept from one run to the next.
+    fn prepared<'p>(
+        prepared: &'p mut Option<rusqlite::CachedStatement<'c>>,
+        connection: &'c rusqlite::Connection,
+        sql: &str,
+    ) -> Result<&'p mut rusqlite::CachedStatement<'c>> {
+        Ok(match prepared {
+            Some(statement) => statement,
+            None => prepared.insert(connection.prepare_cached(sql)?),
+        })
+    }
+
+    /// Shows each row to `see`, which may run other statements.
+    pub(super) fn each(
+        &mut self,
+        params: Params<'_>,
+        mut see: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        fault::attempt(Point::StoreRead)?;
+        match self.connection {
             Sql::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
-                sqlite::bind(&mut statement, params)?;
+                let statement = Self::prepared(&mut self.prepared, connection, self.sql)?;
+                sqlite::bind(statement, params)?;
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    see(&Row::Sqlite(row))?;
+                }
+                Ok(())
+            }
+            Sql::Postgres(client) => super::postgres::query_shared(client, self.sql, params)?
+                .iter()
+                .try_for_each(|row| see(&Row::Postgres(row))),
+        }
+    }
+
+    /// All rows, as `view` reads them.
+    pub(super) fn query<T>(
+        &mut self,
+        params: Params<'_>,
+        mut view: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        self.each(params, |row| {
+            all.push(view(row)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// The first row, if there is one.
+    pub(super) fn find<T>(
+        &mut self,
+        params: Params<'_>,
+        view: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        fault::attempt(Point::StoreRead)?;
+        match self.connection {
+            Sql::Sqlite(connection) => {
+                let statement = Self::prepared(&mut self.prepared, connection, self.sql)?;
+                sqlite::bind(statement, params)?;
+                let mut rows = statement.raw_query();
+                rows.next()?.map(|row| view(&Row::Sqlite(row))).transpose()
+            }
+            Sql::Postgres(client) => {
+                let rows = super::postgres::query_shared(client, self.sql, params)?;
+                rows.first().map(|row| view(&Row::Postgres(row))).transpose()
+            }
+        }
+    }
+
+    pub(super) fn exists(&mut self, params: Params<'_>) -> Result<bool> {
+        Ok(self.find(params, |_| Ok(()))?.is_some())
+    }
+
+    /// Gives no rows back. How many rows it changed.
+    pub(super) fn execute(&mut self, params: Params<'_>) -> Result<u64> {
+        fault::attempt(Point::StoreWrite)?;
+        match self.connection {
+            Sql::Sqlite(connection) => {
+                let statement = Self::prepared(&mut self.prepared, connection, self.sql)?;
+                sqlite::bind(statement, params)?;
                 let changed = statement.raw_execute()?;
                 Ok(u64::try_from(changed).unwrap_or(u64::MAX))
             }
-            Sql::Postgres(client) => super::postgres::execute(client, sql, params),
+            Sql::Postgres(client) => super::postgres::execute(client, self.sql, params),
+        }
+    }
+
+    /// Must change exactly one row.
+    pub(super) fn write_one(&mut self, params: Params<'_>) -> Result<()> {
+        match self.execute(params)? {
+            1 => Ok(()),
+            _ => Err(corrupt("a row fewer than its references")),
         }
     }
 }
@@ -471,8 +542,5 @@ pub(super) fn blob(bits: u128) -> [u8; 16] {
 
 /// Runs one statement that must change exactly one row.
 pub(super) fn write_one(connection: Sql<'_>, sql: &str, params: Params<'_>) -> Result<()> {
-    match connection.execute(sql, params)? {
-        1 => Ok(()),
-        _ => Err(corrupt("a row fewer than its references")),
-    }
+    connection.statement(sql).write_one(params)
 }

@@ -62,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0012_delivery_key.sql"),
     include_str!("../../migrations/sqlite/0013_cancel.sql"),
     include_str!("../../migrations/sqlite/0014_nearness.sql"),
+    include_str!("../../migrations/sqlite/0015_book.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.
@@ -345,13 +346,13 @@ impl Store for Sqlite {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(SqlFault::from)?;
-        let loaded = load::load(Sql::Sqlite(&transaction), wanted)?;
+        let (loaded, places) = load::load(Sql::Sqlite(&transaction), wanted)?;
         let changes = decide(loaded);
         if changes.is_empty() {
             // Attempt outcomes alone change nothing that is worth a commit of their own.
             return Ok(Commit::Heard);
         }
-        save::save(Sql::Sqlite(&transaction), &changes)?;
+        save::save(Sql::Sqlite(&transaction), &changes, &places)?;
         fault::attempt(Point::StoreCommit).map_err(SqlFault::from)?;
         transaction.commit().map_err(uncommitted)?;
         // Committed, and reported as failed: what a test makes of this is what a connection that

@@ -160,11 +160,6 @@ impl Place {
             Place::File(_) => {
                 let file = rusqlite::Connection::open(self.path()).expect("a file");
                 file.execute_batch("pragma ignore_check_constraints = on").expect("allowed");
-                // There a payment's head and its captures are lines of one table.
-                let sql = &sql
-                    .replace("update capture set", "update book set")
-                    .replace("update payment_head set seq = 99", "update book set seq = seq + 99")
-                    .replace("delete from payment_head", "delete from book where line = 0");
                 file.execute(sql, []).expect(sql).try_into().expect("not many")
             }
             Place::Database { text, is_intact, .. } => {

@@ -73,15 +73,12 @@ fn write_one(
     copy: &Copy,
 ) -> rusqlite::Result<()> {
     let merchant = merchant_blob(merchant);
-    let sql = "update book set seq = ?3, hash = ?4, updated_at_ms = ?5, newest_refund = ?6
-        where merchant_id = ?1 and payment_id = ?2 and line = 0";
+    let sql = "update book set seq = ?3, hash = ?4, updated_at_ms = ?5, newest_refund = ?6,
+            refunded_minor = refunded_minor + 1
+        where merchant_id = ?1 and payment_id = ?2 and line = 0 and capture_id = ?7";
     let (seq, hash, at_ms) = (copy.seq + 1, [7_u8; 32], payment::NOW_MS);
-    let head = params![merchant, copy.payment, seq, hash, at_ms, copy.refund];
+    let head = params![merchant, copy.payment, seq, hash, at_ms, copy.refund, copy.capture];
     connection.prepare_cached(sql)?.execute(head)?;
-    let sql = "update book set refunded_minor = refunded_minor + 1
-        where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
-    let capture = params![merchant, copy.payment, copy.capture];
-    connection.prepare_cached(sql)?.execute(capture)?;
     for (sql, row) in rows {
         let values = row.cells.iter().map(|cell| copy.value(cell));
         connection.prepare_cached(sql)?.execute(params_from_iter(values))?;

@@ -83,15 +83,43 @@ fn next_payment(connection: Sql<'_>, after: Option<Key>) -> Result<Option<Key>> 
 }
 
 fn history(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<History> {
-    let book = book::book(connection, merchant, payment)?;
+    let found = book::Books::on(connection).find(merchant, payment)?;
+    let (book, place) = found.ok_or_else(|| corrupt("a payment without its head"))?;
+    if !agrees(connection, (merchant, payment), place.lines)? {
+        return Err(corrupt("a payment whose book is of another registration, or lacks a line"));
+    }
     Ok(History {
         merchant,
-        book: book.ok_or_else(|| corrupt("a payment without its head"))?,
+        book,
         events: events(connection, merchant, payment)?,
         journal: journal(connection, merchant, payment)?,
         refunds: refunds(connection, merchant, payment)?,
         sends: sends(connection, merchant, payment)?,
     })
+}
+
+/// Does the book say what was registered, and has it all its lines?
+fn agrees(
+    connection: Sql<'_>,
+    (merchant, payment): (MerchantId, PaymentId),
+    lines: u32,
+) -> Result<bool> {
+    let sql = "-- book_agrees
+        select 1 from payment p
+        join book b on b.merchant_id = p.merchant_id and b.payment_id = p.payment_id and b.line = 0
+        where p.merchant_id = ?1 and p.payment_id = ?2 and b.currency = p.currency
+            and b.exponent = p.exponent and b.connector = p.connector
+            and b.connector_payment is not distinct from p.connector_payment
+            and b.connector_settings is not distinct from p.connector_settings
+            and b.order_ref is not distinct from p.order_ref and b.fingerprint = p.fingerprint
+            and b.is_closed = case when p.cancelled_at_ms is null and p.fault_code is null then 0
+                else 1 end
+            and (exists (select 1 from amendment a where a.merchant_id = p.merchant_id
+                    and a.payment_id = p.payment_id and a.renames = 1)
+                or b.external_identifier is not distinct from p.external_identifier)
+            and (select count(*) from book l where l.merchant_id = p.merchant_id
+                and l.payment_id = p.payment_id) = ?3";
+    connection.exists(sql, params![blob(merchant.bits()), blob(payment.bits()), lines])
 }
 
 fn events(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Event>> {
@@ -147,7 +175,9 @@ fn refunds(
     let ids = connection.query(&sql, key, |row| id(row, 0))?;
     let record = |bits| {
         let key = RefundRef { merchant, payment, refund: RefundId::new(bits) };
-        book::refund(connection, key)?.ok_or_else(|| corrupt("an index entry without its refund"))
+        book::Refunds::on(connection)
+            .find(key)?
+            .ok_or_else(|| corrupt("an index entry without its refund"))
     };
     ids.into_iter().map(record).collect()
 }

@@ -8,7 +8,7 @@ use requite_core::money::Minor;
 use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
 use requite_core::refund::{Allocation, Fault, Refund, Status};
 
-use super::{Cell, Result, Row, Sql, blob, corrupt, id, params};
+use super::{Cell, Result, Row, Sql, Statement, blob, corrupt, id, params};
 use crate::command::{EXTERNAL, RefundRef};
 use crate::event::{Event, Kind};
 use crate::store::{Book, RefundRecord};
@@ -73,136 +73,202 @@ pub(in crate::store) fn account(row: &Row<'_>, column: usize) -> Result<Account>
     Account::from_number(row.get(column)?).ok_or_else(|| corrupt("an unknown account"))
 }
 
-pub(in crate::store) fn book(
-    connection: Sql<'_>,
-    merchant: MerchantId,
-    payment: PaymentId,
-) -> Result<Option<Book>> {
-    let sql = "-- book
-        select p.currency, p.exponent,
-            p.cancelled_at_ms is not null or p.fault_code is not null, p.connector,
-            p.connector_payment, p.connector_settings, p.fingerprint, h.seq, h.hash, h.calls,
-            h.updated_at_ms, h.newest_refund,
-            case when a.seq is null then p.external_identifier else a.external_identifier end,
-            p.order_ref
-        from payment p join payment_head h using (merchant_id, payment_id)
-        left join amendment a on a.merchant_id = p.merchant_id and a.payment_id = p.payment_id
-            and a.seq = (select max(b.seq) from amendment b where b.merchant_id = p.merchant_id
-                and b.payment_id = p.payment_id and b.renames = 1)
-        where p.merchant_id = ?1 and p.payment_id = ?2";
-    let key = params![blob(merchant.bits()), blob(payment.bits())];
-    let legs = legs(connection, merchant, payment)?;
-    connection.find(sql, key, |row| {
-        let built = Payment::new(payment, currency(row, 0, 1)?, row.get(2)?, legs);
-        Ok(Book {
-            payment: built.ok_or_else(|| corrupt("a payment with impossible legs"))?,
-            seq: row.get(7)?,
-            hash: row.get(8)?,
-            calls: row.get(9)?,
-            updated_at_ms: row.get(10)?,
-            newest_refund: newest_refund(row, 11)?,
-            connector: row.get(3)?,
-            connector_payment: row.get(4)?,
-            connector_settings: row.get(5)?,
-            external_identifier: row.get(12)?,
-            order: row.get(13)?,
-            registration_fingerprint: row.get(6)?,
-        })
-    })
+/// How a payment lies in its lines, which who changes it has to know.
+pub(in crate::store) struct Place {
+    /// The capture that lies beside the head.
+    pub capture: Option<CaptureId>,
+    pub lines: u32,
 }
 
-fn newest_refund(row: &Row<'_>, column: usize) -> Result<Option<RefundId>> {
-    let found: Option<[u8; 16]> = row.get(column)?;
-    Ok(found.map(|bytes| RefundId::new(u128::from_be_bytes(bytes))))
-}
+/// Finds payments' books.
+pub(in crate::store) struct Books<'c>(Statement<'c, 'static>);
 
-fn legs(connection: Sql<'_>, merchant: MerchantId, payment: PaymentId) -> Result<Vec<Leg>> {
-    let captures = captures(connection, merchant, payment)?;
-    let sql = "-- legs
-        select leg_no, leg_id, amount_minor, released_minor from leg
-        where merchant_id = ?1 and payment_id = ?2 order by leg_no";
-    let key = params![blob(merchant.bits()), blob(payment.bits())];
-    connection.query(sql, key, |row| {
-        let number: i64 = row.get(0)?;
-        let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
-        let own = captures.iter().filter(|(leg, _)| *leg == number);
-        let own = own.map(|(_, capture)| capture.clone()).collect();
-        let leg = Leg::new(LegId::new(id(row, 1)?), kind, minor(row, 2)?, minor(row, 3)?, own);
-        leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))
-    })
-}
+impl<'c> Books<'c> {
+    pub(in crate::store) fn on(connection: Sql<'c>) -> Books<'c> {
+        Books(connection.statement(
+            "-- book
+            select cast(line as bigint), cast(lines as bigint), seq, hash, calls, updated_at_ms,
+                newest_refund, currency, cast(exponent as bigint), cast(is_closed as bigint),
+                connector, connector_payment, connector_settings, external_identifier, order_ref,
+                fingerprint, leg_id, amount_minor, released_minor, capture_id,
+                cast(capture_leg as bigint), captured_minor, voided_minor, refunded_minor,
+                reserved_minor, disputed_minor, excess_minor
+            from book where merchant_id = ?1 and payment_id = ?2 order by line",
+        ))
+    }
 
-fn captures(
-    connection: Sql<'_>,
-    merchant: MerchantId,
-    payment: PaymentId,
-) -> Result<Vec<(i64, Capture)>> {
-    let sql = "-- captures
-        select leg_no, capture_id, captured_minor, voided_minor, refunded_minor, reserved_minor,
-            disputed_minor, excess_minor
-        from capture where merchant_id = ?1 and payment_id = ?2 order by seq";
-    let key = params![blob(merchant.bits()), blob(payment.bits())];
-    connection.query(sql, key, |row| {
-        let balance = Balance::new(Sums {
-            captured: minor(row, 2)?,
-            voided: minor(row, 3)?,
-            refunded: minor(row, 4)?,
-            reserved: minor(row, 5)?,
-            disputed: minor(row, 6)?,
-            excess: minor(row, 7)?,
-        });
-        let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
-        Ok((row.get(0)?, Capture { id: CaptureId::new(id(row, 1)?), balance }))
-    })
-}
-
-pub(in crate::store) fn refund(
-    connection: Sql<'_>,
-    key: RefundRef,
-) -> Result<Option<RefundRecord>> {
-    let sql = "-- refund
-        select payment_id, leg_id, amount_minor, status, attempt, sends, looks,
-            next_action_at_ms, psp_refund, fault_code, fault_text, call_no, reason_text,
-            reason_code, key_text is not null, asked_at_ms, face, heard_at_ms
-        from refund where merchant_id = ?1 and refund_id = ?2";
-    let allocations = allocations(connection, key)?;
-    let of = params![blob(key.merchant.bits()), blob(key.refund.bits())];
-    connection.find(sql, of, |row| {
-        let refund = Refund {
-            id: key.refund,
-            payment: PaymentId::new(id(row, 0)?),
-            leg: LegId::new(id(row, 1)?),
-            amount: minor(row, 2)?,
-            allocations,
-            status: status(row, 3)?,
-            attempt: row.get(4)?,
-            sends: row.get(5)?,
-            looks: row.get(6)?,
-            next_action_at_ms: row.get(7)?,
-            psp_refund: row.get(8)?,
-            fault: fault_of(row, 9, 10)?,
+    pub(in crate::store) fn find(
+        &mut self,
+        merchant: MerchantId,
+        payment: PaymentId,
+    ) -> Result<Option<(Book, Place)>> {
+        let mut head = None;
+        let (mut legs, mut captures) = (Vec::new(), Vec::new());
+        self.0.each(params![blob(merchant.bits()), blob(payment.bits())], |row| {
+            let line: i64 = row.get(0)?;
+            if line <= 0 {
+                legs.push((line.saturating_neg(), leg(row)?));
+            }
+            if line == 0 {
+                head = Some(Head::of(row)?);
+            }
+            captures.extend(capture(row)?);
+            Ok(())
+        })?;
+        let Some(head) = head else {
+            return Ok(None);
         };
-        let reason: Option<String> = row.get(12)?;
-        let code: Option<String> = row.get(13)?;
-        let reason = reason.or(code);
-        Ok(RefundRecord {
-            refund,
-            call_no: row.get(11)?,
-            reason,
-            is_keyed: row.get(14)?,
-            asked_at_ms: row.get(15)?,
-            is_external: matches!(row.cell(16)?, Cell::Text(EXTERNAL)),
-            heard_at_ms: row.get(17)?,
-        })
-    })
+        // The payment method comes last, behind the gift cards.
+        legs.sort_by_key(|(number, _)| *number);
+        let legs = legs.into_iter().map(|(number, (id, amount, released))| {
+            let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
+            let own = captures.iter().filter(|(leg, _)| *leg == number);
+            let own = own.map(|(_, capture)| capture.clone()).collect();
+            let leg = Leg::new(id, kind, amount, released, own);
+            leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))
+        });
+        head.book(payment, legs.collect::<Result<_>>()?).map(Some)
+    }
 }
 
-fn allocations(connection: Sql<'_>, key: RefundRef) -> Result<Vec<Allocation>> {
-    let sql = "-- allocations
-        select capture_id, amount_minor from allocation
-        where merchant_id = ?1 and refund_id = ?2 order by ordinal";
-    let of = params![blob(key.merchant.bits()), blob(key.refund.bits())];
-    connection.query(sql, of, |row| {
-        Ok(Allocation { capture: CaptureId::new(id(row, 0)?), amount: minor(row, 1)? })
+/// What line 0 says of the payment itself.
+struct Head {
+    place: Place,
+    seq: u32,
+    hash: [u8; 32],
+    calls: u32,
+    updated_at_ms: i64,
+    newest_refund: Option<RefundId>,
+    currency: Currency,
+    is_closed: bool,
+    connector: String,
+    connector_payment: Option<String>,
+    connector_settings: Option<String>,
+    external_identifier: Option<String>,
+    order: Option<String>,
+    fingerprint: [u8; 16],
+}
+
+impl Head {
+    fn of(row: &Row<'_>) -> Result<Head> {
+        let newest: Option<[u8; 16]> = row.get(6)?;
+        let beside: Option<[u8; 16]> = row.get(19)?;
+        let capture = beside.map(|bytes| CaptureId::new(u128::from_be_bytes(bytes)));
+        Ok(Head {
+            place: Place { capture, lines: row.get(1)? },
+            seq: row.get(2)?,
+            hash: row.get(3)?,
+            calls: row.get(4)?,
+            updated_at_ms: row.get(5)?,
+            newest_refund: newest.map(|bytes| RefundId::new(u128::from_be_bytes(bytes))),
+            currency: currency(row, 7, 8)?,
+            is_closed: row.get(9)?,
+            connector: row.get(10)?,
+            connector_payment: row.get(11)?,
+            connector_settings: row.get(12)?,
+            external_identifier: row.get(13)?,
+            order: row.get(14)?,
+            fingerprint: row.get(15)?,
+        })
+    }
+
+    fn book(self, payment: PaymentId, legs: Vec<Leg>) -> Result<(Book, Place)> {
+        let payment = Payment::new(payment, self.currency, self.is_closed, legs);
+        let book = Book {
+            payment: payment.ok_or_else(|| corrupt("a payment with impossible legs"))?,
+            seq: self.seq,
+            hash: self.hash,
+            calls: self.calls,
+            updated_at_ms: self.updated_at_ms,
+            newest_refund: self.newest_refund,
+            connector: self.connector,
+            connector_payment: self.connector_payment,
+            connector_settings: self.connector_settings,
+            external_identifier: self.external_identifier,
+            order: self.order,
+            registration_fingerprint: self.fingerprint,
+        };
+        Ok((book, self.place))
+    }
+}
+
+/// The leg of a line: its id, what it was authorised for, and what of that was let go.
+fn leg(row: &Row<'_>) -> Result<(LegId, Minor, Minor)> {
+    Ok((LegId::new(id(row, 16)?), minor(row, 17)?, minor(row, 18)?))
+}
+
+/// The capture of a line, if there is one, and the number of its leg.
+fn capture(row: &Row<'_>) -> Result<Option<(i64, Capture)>> {
+    let Some(id) = row.get::<Option<[u8; 16]>>(19)? else {
+        return Ok(None);
+    };
+    let balance = Balance::new(Sums {
+        captured: minor(row, 21)?,
+        voided: minor(row, 22)?,
+        refunded: minor(row, 23)?,
+        reserved: minor(row, 24)?,
+        disputed: minor(row, 25)?,
+        excess: minor(row, 26)?,
+    });
+    let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
+    let capture = Capture { id: CaptureId::new(u128::from_be_bytes(id)), balance };
+    Ok(Some((row.get(20)?, capture)))
+}
+
+/// Finds refunds' records.
+pub(in crate::store) struct Refunds<'c> {
+    records: Statement<'c, 'static>,
+    allocations: Statement<'c, 'static>,
+}
+
+impl<'c> Refunds<'c> {
+    pub(in crate::store) fn on(connection: Sql<'c>) -> Refunds<'c> {
+        let records = "-- refund
+            select payment_id, leg_id, amount_minor, status, attempt, sends, looks,
+                next_action_at_ms, psp_refund, fault_code, fault_text, call_no, reason_text,
+                reason_code, key_text is not null, asked_at_ms, face, heard_at_ms
+            from refund where merchant_id = ?1 and refund_id = ?2";
+        let allocations = "-- allocations
+            select capture_id, amount_minor from allocation
+            where merchant_id = ?1 and refund_id = ?2 order by ordinal";
+        let statement = |sql| connection.statement(sql);
+        Refunds { records: statement(records), allocations: statement(allocations) }
+    }
+
+    pub(in crate::store) fn find(&mut self, key: RefundRef) -> Result<Option<RefundRecord>> {
+        let of = params![blob(key.merchant.bits()), blob(key.refund.bits())];
+        let allocations = self.allocations.query(of, |row| {
+            Ok(Allocation { capture: CaptureId::new(id(row, 0)?), amount: minor(row, 1)? })
+        })?;
+        self.records.find(of, |row| record(row, key, allocations))
+    }
+}
+
+/// What a row of `refund` says.
+fn record(row: &Row<'_>, key: RefundRef, allocations: Vec<Allocation>) -> Result<RefundRecord> {
+    let refund = Refund {
+        id: key.refund,
+        payment: PaymentId::new(id(row, 0)?),
+        leg: LegId::new(id(row, 1)?),
+        amount: minor(row, 2)?,
+        allocations,
+        status: status(row, 3)?,
+        attempt: row.get(4)?,
+        sends: row.get(5)?,
+        looks: row.get(6)?,
+        next_action_at_ms: row.get(7)?,
+        psp_refund: row.get(8)?,
+        fault: fault_of(row, 9, 10)?,
+    };
+    let reason: Option<String> = row.get(12)?;
+    let code: Option<String> = row.get(13)?;
+    Ok(RefundRecord {
+        refund,
+        call_no: row.get(11)?,
+        reason: reason.or(code),
+        is_keyed: row.get(14)?,
+        asked_at_ms: row.get(15)?,
+        is_external: matches!(row.cell(16)?, Cell::Text(EXTERNAL)),
+        heard_at_ms: row.get(17)?,
     })
 }

@@ -35,15 +35,16 @@ pub(in crate::store) fn queue(connection: Sql<'_>, events: &[Event]) -> Result<(
     if events.is_empty() || !connection.exists(sql, &[])? {
         return Ok(());
     }
+    let mut queue = connection.statement(
+        "-- queue_delivery
+        insert into webhook_delivery (endpoint_id, payment_id, merchant_id, next_seq, last_seq,
+            failures, next_try_at_ms)
+        select endpoint_id, ?2, merchant_id, ?3, ?4, 0, ?5 from webhook_endpoint
+        where merchant_id = ?1 and is_active = 1
+        on conflict (endpoint_id, payment_id, merchant_id) do update set last_seq = excluded.last_seq",
+    );
     for ((merchant, payment), (first, last, at_ms)) in by_payment(events) {
-        let sql = "-- queue_delivery
-            insert into webhook_delivery (endpoint_id, payment_id, merchant_id, next_seq, last_seq,
-                failures, next_try_at_ms)
-            select endpoint_id, ?2, merchant_id, ?3, ?4, 0, ?5 from webhook_endpoint
-            where merchant_id = ?1 and is_active = 1
-            on conflict (endpoint_id, payment_id, merchant_id) do update set last_seq = excluded.last_seq";
-        let row = params![blob(merchant.bits()), blob(payment.bits()), first, last, at_ms];
-        connection.execute(sql, row)?;
+        queue.execute(params![blob(merchant.bits()), blob(payment.bits()), first, last, at_ms])?;
     }
     Ok(())
 }

@@ -1,16 +1,24 @@
 //! What a batch wants to see.
 
+use std::collections::HashMap;
+
 use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 
 use crate::command::RefundRef;
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
-use crate::store::sql::book::{book, refund, status};
+use crate::store::sql::book::{Books, Place, Refunds, status};
 use crate::store::sql::story::own;
-use crate::store::sql::{Params, Result, Row, Sql, blob, corrupt, id, params};
+use crate::store::sql::{Params, Result, Row, Sql, Statement, blob, corrupt, id, params};
 use crate::store::{Loaded, NAMELESS_MAX, Wanted};
 
-pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<Loaded> {
+type Of = (MerchantId, PaymentId);
+
+/// How payments lay before the batch.
+pub(super) type Places = HashMap<Of, Place>;
+
+pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<(Loaded, Places)> {
     let mut loaded = Loaded::default();
+    let mut places = Places::new();
     let mut payments = wanted.payments.clone();
     let mut refunds = wanted.refunds.clone();
     for (merchant, text) in &wanted.external_identifiers {
@@ -19,8 +27,9 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<Loaded> {
             loaded.external_identifiers.insert((*merchant, text.clone()), payment);
         }
     }
+    let mut find_key = connection.statement(KEY);
     for &(merchant, hash) in &wanted.keys {
-        if let Some(record) = key(connection, merchant, &hash)? {
+        if let Some(record) = key(&mut find_key, merchant, &hash)? {
             if let KeyOutcome::Refund { refund, .. } = &record.outcome {
                 refunds.insert(*refund);
             }
@@ -36,13 +45,16 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<Loaded> {
     for &of in &wanted.nameless {
         refunds.extend(nameless(connection, of)?);
     }
+    let mut books = Books::on(connection);
     for (merchant, payment) in payments {
-        if let Some(book) = book(connection, merchant, payment)? {
+        if let Some((book, place)) = books.find(merchant, payment)? {
             loaded.books.insert((merchant, payment), book);
+            places.insert((merchant, payment), place);
         }
     }
+    let mut records = Refunds::on(connection);
     for key in refunds {
-        if let Some(record) = refund(connection, key)? {
+        if let Some(record) = records.find(key)? {
             loaded.refunds.insert(key, record);
         }
     }
@@ -56,7 +68,7 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<Loaded> {
             loaded.counters.insert((merchant, day), last);
         }
     }
-    Ok(loaded)
+    Ok((loaded, places))
 }
 
 fn payment_by_external(
@@ -65,20 +77,22 @@ fn payment_by_external(
     text: &str,
 ) -> Result<Option<PaymentId>> {
     let sql = "-- payment_by_external
-        select payment_id from payment where merchant_id = ?1 and external_identifier = ?2
-        union all
-        select payment_id from renamed where merchant_id = ?1 and external_identifier = ?2
-        limit 1";
+        select payment_id from renamed where merchant_id = ?1 and external_identifier = ?2";
     let key = params![blob(merchant.bits()), text];
     connection.find(sql, key, |row| Ok(PaymentId::new(id(row, 0)?)))
 }
 
-fn key(connection: Sql<'_>, merchant: MerchantId, hash: &[u8; 16]) -> Result<Option<KeyRecord>> {
-    let sql = "-- key
-        select fingerprint, at_ms, payment_id, refund_id, answered_seq, answered_status, refusal,
-            was_present
-        from idempotency where merchant_id = ?1 and key_hash = ?2";
-    connection.find(sql, params![blob(merchant.bits()), hash], |row| {
+const KEY: &str = "-- key
+    select fingerprint, at_ms, payment_id, refund_id, answered_seq, answered_status, refusal,
+        was_present
+    from idempotency where merchant_id = ?1 and key_hash = ?2";
+
+fn key(
+    find: &mut Statement<'_, '_>,
+    merchant: MerchantId,
+    hash: &[u8; 16],
+) -> Result<Option<KeyRecord>> {
+    find.find(params![blob(merchant.bits()), hash], |row| {
         let outcome = match row.get::<Option<String>>(6)? {
             Some(text) => refused_of(&text).ok_or_else(|| corrupt("an unknown refusal"))?,
             None => made(merchant, row)?,
@@ -106,8 +120,6 @@ fn made(merchant: MerchantId, row: &Row<'_>) -> Result<KeyOutcome> {
     };
     Ok(KeyOutcome::Refund { refund, answered })
 }
-
-type Of = (MerchantId, PaymentId);
 
 fn by_psp_refund(connection: Sql<'_>, of: Of, told: &str) -> Result<Vec<RefundRef>> {
     let own = own(connection);

@@ -1,48 +1,37 @@
 //! What a batch changes, row by row in one transaction.
 
-use requite_core::id::{PaymentId, RefundId};
-use requite_core::payment::Capture;
+mod books;
+
+use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
 
-use crate::command::{Reason, Registration};
+use self::books::{insert_payment, save_books, save_captures, save_releases};
+use super::load::Places;
+use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
-use crate::store::sql::{Result, Sql, blob, corrupt, outbox, params, write_one};
+use crate::store::sql::{Result, Sql, blob, outbox, params, write_one};
 use crate::store::{
-    AttemptOutcome, Book, BookChange, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt,
-    NewOperation, NewRefund, RefundChange,
+    AttemptOutcome, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt, NewOperation,
+    NewRefund, RefundChange,
 };
 
-pub(super) fn save(connection: Sql<'_>, changes: &Changes) -> Result<()> {
+pub(super) fn save(connection: Sql<'_>, changes: &Changes, places: &Places) -> Result<()> {
     for new in &changes.registered {
         insert_payment(connection, new)?;
     }
-    for book in &changes.books {
-        save_book(connection, book)?;
-    }
-    for new in &changes.new_refunds {
-        insert_refund(connection, new)?;
-    }
-    for change in &changes.refunds {
-        update_refund(connection, change)?;
-    }
-    for attempt in &changes.attempts {
-        insert_attempt(connection, attempt)?;
-    }
-    for outcome in &changes.attempt_outcomes {
-        update_attempt(connection, outcome)?;
-    }
-    for event in &changes.events {
-        insert_event(connection, event)?;
-    }
+    save_books(connection, &changes.books, places)?;
+    save_releases(connection, &changes.books)?;
+    save_captures(connection, &changes.books, places)?;
+    insert_refunds(connection, &changes.new_refunds)?;
+    update_refunds(connection, &changes.refunds)?;
+    insert_attempts(connection, &changes.attempts)?;
+    update_attempts(connection, &changes.attempt_outcomes)?;
+    insert_events(connection, &changes.events)?;
     outbox::queue(connection, &changes.events)?;
-    for line in &changes.journal {
-        insert_journal_line(connection, line)?;
-    }
-    for ((merchant, hash), record) in &changes.keys {
-        put_key(connection, blob(merchant.bits()), hash, record)?;
-    }
+    insert_journal(connection, &changes.journal)?;
+    put_keys(connection, &changes.keys)?;
     for operation in &changes.operations {
         insert_operation(connection, operation)?;
     }
@@ -52,172 +41,28 @@ pub(super) fn save(connection: Sql<'_>, changes: &Changes) -> Result<()> {
     for alarm in &changes.alarms {
         insert_alarm(connection, alarm)?;
     }
-    for ((merchant, day), last) in &changes.counters {
-        let sql = "-- put_counter
-            insert into reference_counter (merchant_id, day, last_no) values (?1, ?2, ?3)
-            on conflict (merchant_id, day) do update set last_no = excluded.last_no";
-        write_one(connection, sql, params![blob(merchant.bits()), day, last])?;
-    }
-    Ok(())
+    put_counters(connection, &changes.counters)
 }
 
-fn insert_payment(connection: Sql<'_>, new: &Registration) -> Result<()> {
-    let sql = "-- insert_payment
-        insert into payment (merchant_id, payment_id, currency, exponent, connector,
-            connector_payment, connector_settings, external_identifier, order_ref, customer,
-            description, profile, fingerprint, created_at_ms, cancelled_at_ms, fault_code,
-            fault_text)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-    let (merchant, payment) = (blob(new.merchant.bits()), blob(new.payment.bits()));
-    let row = params![
-        merchant,
-        payment,
-        new.currency.code(),
-        new.currency.exponent(),
-        new.connector,
-        new.connector_payment,
-        new.connector_settings,
-        new.external_identifier,
-        new.order,
-        new.customer,
-        new.description,
-        new.profile,
-        new.fingerprint,
-        new.created_at_ms,
-        new.cancelled_at_ms,
-        new.decline.as_ref().map(|fault| &fault.code),
-        new.decline.as_ref().map(|fault| &fault.text),
-    ];
-    write_one(connection, sql, row)?;
-    let legs = std::iter::once(&new.primary).chain(&new.gift_cards);
-    for (leg, number) in legs.zip(0_i64..) {
-        let sql = "-- insert_leg
-            insert into leg (merchant_id, payment_id, leg_no, leg_id, amount_minor)
-            values (?1, ?2, ?3, ?4, ?5)";
-        let leg_id = blob(leg.id.bits());
-        write_one(connection, sql, params![merchant, payment, number, leg_id, leg.amount.units()])?;
-    }
-    for alias in new.aliases.iter().chain(&new.connector_payment) {
-        let sql = "-- insert_alias
-            insert into alias (merchant_id, alias, payment_id) values (?1, ?2, ?3)
-            on conflict do nothing";
-        connection.execute(sql, params![merchant, alias, payment])?;
-    }
-    Ok(())
+fn put_counters(connection: Sql<'_>, counters: &[((MerchantId, i64), u32)]) -> Result<()> {
+    let mut put = connection.statement(
+        "-- put_counter
+        insert into reference_counter (merchant_id, day, last_no) values (?1, ?2, ?3)
+        on conflict (merchant_id, day) do update set last_no = excluded.last_no",
+    );
+    counters.iter().try_for_each(|((merchant, day), last)| {
+        put.write_one(params![blob(merchant.bits()), day, last])
+    })
 }
 
-fn save_book(connection: Sql<'_>, change: &BookChange) -> Result<()> {
-    let BookChange { merchant, book, .. } = change;
-    let (merchant, payment) = (blob(merchant.bits()), blob(book.payment.id().bits()));
-    let sql = if change.is_new {
-        "-- insert_head
-            insert into book (merchant_id, payment_id, line, seq, hash, calls, updated_at_ms,
-                newest_refund)
-            values (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7)"
-    } else {
-        "-- update_head
-            update book set seq = ?3, hash = ?4, calls = ?5, updated_at_ms = ?6, newest_refund = ?7
-            where merchant_id = ?1 and payment_id = ?2 and line = 0 and seq <= ?3"
-    };
-    let updated = book.updated_at_ms;
-    let newest = book.newest_refund.map(|refund| blob(refund.bits()));
-    let head = params![merchant, payment, book.seq, book.hash, book.calls, updated, newest];
-    write_one(connection, sql, head)?;
-    let sql = "-- insert_change
-        insert into payment_change (merchant_id, updated_at_ms, payment_id)
-        values (?1, ?2, ?3) on conflict do nothing";
-    connection.execute(sql, params![merchant, updated, payment])?;
-    for release in &change.new_releases {
-        let leg_no = leg_number(book, release.leg)?;
-        let sql = "-- insert_release
-            insert into release (merchant_id, payment_id, release_id, leg_no, seq, amount_minor,
-                released_at_ms)
-            values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let (id, amount) = (blob(release.id), release.amount.units());
-        let row = params![merchant, payment, id, leg_no, release.seq, amount, release.at_ms];
-        write_one(connection, sql, row)?;
-        let sql = "-- release_leg
-            update leg set released_minor = released_minor + ?4
-            where merchant_id = ?1 and payment_id = ?2 and leg_no = ?3";
-        write_one(connection, sql, params![merchant, payment, leg_no, amount])?;
-    }
-    save_captures(connection, change)
-}
-
-fn save_captures(connection: Sql<'_>, change: &BookChange) -> Result<()> {
-    let (merchant, payment) = (blob(change.merchant.bits()), blob(change.book.payment.id().bits()));
-    for new in &change.new_captures {
-        let sums = capture(&change.book, new.id)?.balance.sums();
-        let leg_no = leg_number(&change.book, new.leg)?;
-        let sql = "-- insert_capture
-            insert into book (merchant_id, payment_id, capture_id, leg_no, line, captured_minor,
-                voided_minor, refunded_minor, reserved_minor, disputed_minor, excess_minor,
-                captured_at_ms)
-            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-        let row = params![
-            merchant,
-            payment,
-            blob(new.id.bits()),
-            leg_no,
-            new.seq,
-            sums.captured.units(),
-            sums.voided.units(),
-            sums.refunded.units(),
-            sums.reserved.units(),
-            sums.disputed.units(),
-            sums.excess.units(),
-            new.at_ms,
-        ];
-        write_one(connection, sql, row)?;
-    }
-    let is_new = |id| change.new_captures.iter().any(|new| new.id == id);
-    for &id in change.balances.iter().filter(|id| !is_new(**id)) {
-        let sums = capture(&change.book, id)?.balance.sums();
-        let sql = "-- update_capture
-            update book set voided_minor = ?4, refunded_minor = ?5, reserved_minor = ?6,
-                disputed_minor = ?7, excess_minor = ?8
-            where merchant_id = ?1 and payment_id = ?2 and capture_id = ?3";
-        let row = params![
-            merchant,
-            payment,
-            blob(id.bits()),
-            sums.voided.units(),
-            sums.refunded.units(),
-            sums.reserved.units(),
-            sums.disputed.units(),
-            sums.excess.units(),
-        ];
-        write_one(connection, sql, row)?;
-    }
-    Ok(())
-}
-
-fn leg_number(book: &Book, leg: requite_core::id::LegId) -> Result<i64> {
-    let at = book.payment.legs().iter().zip(0_i64..).find(|(known, _)| known.id() == leg);
-    at.map(|(_, number)| number).ok_or_else(|| corrupt("a change of a leg that is not there"))
-}
-
-fn capture(book: &Book, id: requite_core::id::CaptureId) -> Result<&Capture> {
-    book.payment.capture(id).ok_or_else(|| corrupt("a change of a capture that is not there"))
-}
-
-fn insert_refund(connection: Sql<'_>, new: &NewRefund) -> Result<()> {
-    let (merchant, refund_id) = (blob(new.key.merchant.bits()), blob(new.key.refund.bits()));
-    let refund = &new.record.refund;
-    let mut allocated = 0_i64;
-    for (part, ordinal) in refund.allocations.iter().zip(0_i64..) {
-        let sql = "-- insert_allocation
-            insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
-            values (?1, ?2, ?3, ?4, ?5)";
-        let capture = blob(part.capture.bits());
-        write_one(
-            connection,
-            sql,
-            params![merchant, refund_id, ordinal, capture, part.amount.units()],
-        )?;
-        allocated = allocated.saturating_add(part.amount.units());
-    }
-    let sql = "-- insert_refund
+fn insert_refunds(connection: Sql<'_>, refunds: &[NewRefund]) -> Result<()> {
+    let mut part_of = connection.statement(
+        "-- insert_allocation
+        insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
+        values (?1, ?2, ?3, ?4, ?5)",
+    );
+    let mut insert = connection.statement(
+        "-- insert_refund
         insert into refund (merchant_id, refund_id, payment_id, leg_id, amount_minor,
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
@@ -226,53 +71,66 @@ fn insert_refund(connection: Sql<'_>, new: &NewRefund) -> Result<()> {
             previous_refund)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31, ?32,
-            ?33)";
-    let details = &new.details;
-    let reason = match details.reason {
-        Reason::Kept(id) => Some(blob(id.bits())),
-        Reason::None | Reason::Unknown => None,
-    };
-    let fault = refund.fault.as_ref();
-    let row = params![
-        merchant,
-        refund_id,
-        blob(new.key.payment.bits()),
-        blob(refund.leg.bits()),
-        refund.amount.units(),
-        allocated,
-        refund.status.number(),
-        refund.attempt,
-        refund.sends,
-        refund.looks,
-        new.record.call_no,
-        refund.next_action_at_ms,
-        refund.psp_refund,
-        fault.map(|fault| &fault.code),
-        fault.map(|fault| &fault.text),
-        details.face,
-        details.actor,
-        details.reason_code,
-        details.reason_text,
-        reason,
-        details.note,
-        details.external_identifier,
-        details.given_id.map(blob),
-        details.key_text,
-        new.reference.map(|(day, _)| day),
-        new.reference.map(|(_, number)| number),
-        new.asked_seq,
-        new.asked_at_ms,
-        (refund.sends > 0).then_some(new.asked_at_ms),
-        (!refund.status.is_open()).then_some(new.asked_at_ms),
-        details.metadata,
-        new.record.heard_at_ms,
-        new.previous.map(|refund| blob(refund.bits())),
-    ];
-    write_one(connection, sql, row)
+            ?33)",
+    );
+    for new in refunds {
+        let (merchant, refund_id) = (blob(new.key.merchant.bits()), blob(new.key.refund.bits()));
+        let refund = &new.record.refund;
+        let mut allocated = 0_i64;
+        for (part, ordinal) in refund.allocations.iter().zip(0_i64..) {
+            let (capture, amount) = (blob(part.capture.bits()), part.amount.units());
+            part_of.write_one(params![merchant, refund_id, ordinal, capture, amount])?;
+            allocated = allocated.saturating_add(amount);
+        }
+        let details = &new.details;
+        let reason = match details.reason {
+            Reason::Kept(id) => Some(blob(id.bits())),
+            Reason::None | Reason::Unknown => None,
+        };
+        let fault = refund.fault.as_ref();
+        let row = params![
+            merchant,
+            refund_id,
+            blob(new.key.payment.bits()),
+            blob(refund.leg.bits()),
+            refund.amount.units(),
+            allocated,
+            refund.status.number(),
+            refund.attempt,
+            refund.sends,
+            refund.looks,
+            new.record.call_no,
+            refund.next_action_at_ms,
+            refund.psp_refund,
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.text),
+            details.face,
+            details.actor,
+            details.reason_code,
+            details.reason_text,
+            reason,
+            details.note,
+            details.external_identifier,
+            details.given_id.map(blob),
+            details.key_text,
+            new.reference.map(|(day, _)| day),
+            new.reference.map(|(_, number)| number),
+            new.asked_seq,
+            new.asked_at_ms,
+            (refund.sends > 0).then_some(new.asked_at_ms),
+            (!refund.status.is_open()).then_some(new.asked_at_ms),
+            details.metadata,
+            new.record.heard_at_ms,
+            new.previous.map(|refund| blob(refund.bits())),
+        ];
+        insert.write_one(row)?;
+    }
+    Ok(())
 }
 
-fn update_refund(connection: Sql<'_>, change: &RefundChange) -> Result<()> {
-    let sql = "-- update_refund
+fn update_refunds(connection: Sql<'_>, changes: &[RefundChange]) -> Result<()> {
+    let mut statement = connection.statement(
+        "-- update_refund
         update refund set status = ?3, attempt = ?4, sends = ?5, looks = ?6, call_no = ?7,
             next_action_at_ms = ?8, psp_refund = ?9, fault_code = ?10, fault_text = ?11,
             sent_at_ms = coalesce(sent_at_ms, case when ?5 > 0 then ?12 end),
@@ -281,60 +139,73 @@ fn update_refund(connection: Sql<'_>, change: &RefundChange) -> Result<()> {
                 when status = ?3 then settled_at_ms else ?12 end,
             updated_at_ms = case when status = ?3 then updated_at_ms else ?12 end,
             heard_at_ms = ?13
-        where merchant_id = ?1 and refund_id = ?2";
-    let refund = &change.record.refund;
-    let fault = refund.fault.as_ref();
-    let row = params![
-        blob(change.key.merchant.bits()),
-        blob(change.key.refund.bits()),
-        refund.status.number(),
-        refund.attempt,
-        refund.sends,
-        refund.looks,
-        change.record.call_no,
-        refund.next_action_at_ms,
-        refund.psp_refund,
-        fault.map(|fault| &fault.code),
-        fault.map(|fault| &fault.text),
-        change.at_ms,
-        change.record.heard_at_ms,
-    ];
-    write_one(connection, sql, row)
+        where merchant_id = ?1 and refund_id = ?2",
+    );
+    for change in changes {
+        let refund = &change.record.refund;
+        let fault = refund.fault.as_ref();
+        let row = params![
+            blob(change.key.merchant.bits()),
+            blob(change.key.refund.bits()),
+            refund.status.number(),
+            refund.attempt,
+            refund.sends,
+            refund.looks,
+            change.record.call_no,
+            refund.next_action_at_ms,
+            refund.psp_refund,
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.text),
+            change.at_ms,
+            change.record.heard_at_ms,
+        ];
+        statement.write_one(row)?;
+    }
+    Ok(())
 }
 
-fn insert_attempt(connection: Sql<'_>, attempt: &NewAttempt) -> Result<()> {
-    let sql = "-- insert_attempt
+fn insert_attempts(connection: Sql<'_>, attempts: &[NewAttempt]) -> Result<()> {
+    let mut statement = connection.statement(
+        "-- insert_attempt
         insert into attempt (merchant_id, refund_id, attempt, kind, call_no, prepared_at_ms)
-        values (?1, ?2, ?3, ?4, ?5, ?6)";
-    let kind = match attempt.kind {
-        CallKind::Send => 1_i64,
-        CallKind::LookUp => 2,
-        CallKind::Cancel => 3,
-    };
-    let row = params![
-        blob(attempt.key.merchant.bits()),
-        blob(attempt.key.refund.bits()),
-        attempt.attempt,
-        kind,
-        attempt.call_no,
-        attempt.at_ms,
-    ];
-    write_one(connection, sql, row)
+        values (?1, ?2, ?3, ?4, ?5, ?6)",
+    );
+    for attempt in attempts {
+        let kind = match attempt.kind {
+            CallKind::Send => 1_i64,
+            CallKind::LookUp => 2,
+            CallKind::Cancel => 3,
+        };
+        let row = params![
+            blob(attempt.key.merchant.bits()),
+            blob(attempt.key.refund.bits()),
+            attempt.attempt,
+            kind,
+            attempt.call_no,
+            attempt.at_ms,
+        ];
+        statement.write_one(row)?;
+    }
+    Ok(())
 }
 
 /// An outcome may come twice, or for a call that another process made: then no row changes.
-fn update_attempt(connection: Sql<'_>, outcome: &AttemptOutcome) -> Result<()> {
-    let sql = "-- update_attempt
+fn update_attempts(connection: Sql<'_>, outcomes: &[AttemptOutcome]) -> Result<()> {
+    let mut statement = connection.statement(
+        "-- update_attempt
         update attempt set outcome = ?4, answered_at_ms = ?5
-        where merchant_id = ?1 and refund_id = ?2 and attempt = ?3 and outcome is null";
-    let row = params![
-        blob(outcome.key.merchant.bits()),
-        blob(outcome.key.refund.bits()),
-        outcome.attempt,
-        outcome.outcome,
-        outcome.at_ms,
-    ];
-    connection.execute(sql, row)?;
+        where merchant_id = ?1 and refund_id = ?2 and attempt = ?3 and outcome is null",
+    );
+    for outcome in outcomes {
+        let row = params![
+            blob(outcome.key.merchant.bits()),
+            blob(outcome.key.refund.bits()),
+            outcome.attempt,
+            outcome.outcome,
+            outcome.at_ms,
+        ];
+        statement.execute(row)?;
+    }
     Ok(())
 }
 
@@ -353,56 +224,62 @@ fn insert_alarm(connection: Sql<'_>, new: &NewAlarm) -> Result<()> {
     Ok(())
 }
 
-fn insert_event(connection: Sql<'_>, event: &Event) -> Result<()> {
-    let sql = "-- insert_event
+fn insert_events(connection: Sql<'_>, events: &[Event]) -> Result<()> {
+    let mut statement = connection.statement(
+        "-- insert_event
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
             psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let fault = event.fault.as_ref();
-    let row = params![
-        blob(event.merchant.bits()),
-        blob(event.payment.bits()),
-        event.seq,
-        event.kind.number(),
-        event.part().map(blob),
-        event.amount.units(),
-        event.status.map(Status::number),
-        event.psp_refund,
-        fault.map(|fault| &fault.code),
-        fault.map(|fault| &fault.text),
-        event.actor,
-        event.at_ms,
-        event.hash,
-        blob(event.about()),
-    ];
-    write_one(connection, sql, row)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    );
+    for event in events {
+        let fault = event.fault.as_ref();
+        let row = params![
+            blob(event.merchant.bits()),
+            blob(event.payment.bits()),
+            event.seq,
+            event.kind.number(),
+            event.part().map(blob),
+            event.amount.units(),
+            event.status.map(Status::number),
+            event.psp_refund,
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.text),
+            event.actor,
+            event.at_ms,
+            event.hash,
+            blob(event.about()),
+        ];
+        statement.write_one(row)?;
+    }
+    Ok(())
 }
 
-fn insert_journal_line(connection: Sql<'_>, line: &JournalLine) -> Result<()> {
-    let sql = "-- insert_journal_line
+fn insert_journal(connection: Sql<'_>, lines: &[JournalLine]) -> Result<()> {
+    let mut statement = connection.statement(
+        "-- insert_journal_line
         insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
             amount_minor)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let row = params![
-        blob(line.merchant.bits()),
-        blob(line.about),
-        line.seq,
-        line.line,
-        blob(line.entry.capture.bits()),
-        line.entry.debit.number(),
-        line.entry.credit.number(),
-        line.entry.amount.units(),
-    ];
-    write_one(connection, sql, row)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    );
+    for line in lines {
+        let row = params![
+            blob(line.merchant.bits()),
+            blob(line.about),
+            line.seq,
+            line.line,
+            blob(line.entry.capture.bits()),
+            line.entry.debit.number(),
+            line.entry.credit.number(),
+            line.entry.amount.units(),
+        ];
+        statement.write_one(row)?;
+    }
+    Ok(())
 }
 
-fn put_key(
-    connection: Sql<'_>,
-    merchant: [u8; 16],
-    hash: &[u8; 16],
-    record: &KeyRecord,
-) -> Result<()> {
-    let sql = "-- put_key
+fn put_keys(connection: Sql<'_>, keys: &[((MerchantId, [u8; 16]), KeyRecord)]) -> Result<()> {
+    let mut put = connection.statement(
+        "-- put_key
         insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
             answered_seq, answered_status, refusal, was_present)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
@@ -410,40 +287,44 @@ fn put_key(
             at_ms = excluded.at_ms, payment_id = excluded.payment_id,
             refund_id = excluded.refund_id, answered_seq = excluded.answered_seq,
             answered_status = excluded.answered_status, refusal = excluded.refusal,
-            was_present = excluded.was_present";
-    let mut key = KeyRow::default();
-    match &record.outcome {
-        KeyOutcome::Refund { refund, answered } => {
-            key.payment = Some(refund.payment);
-            key.refund = Some(refund.refund);
-            key.answered_seq = answered.map(|(seq, _)| seq);
-            key.answered_status = answered.map(|(_, status)| status);
+            was_present = excluded.was_present",
+    );
+    for ((merchant, hash), record) in keys {
+        let mut key = KeyRow::default();
+        match &record.outcome {
+            KeyOutcome::Refund { refund, answered } => {
+                key.payment = Some(refund.payment);
+                key.refund = Some(refund.refund);
+                key.answered_seq = answered.map(|(seq, _)| seq);
+                key.answered_status = answered.map(|(_, status)| status);
+            }
+            KeyOutcome::Booked { payment, seq } => {
+                key.payment = Some(*payment);
+                key.answered_seq = Some(*seq);
+            }
+            KeyOutcome::Present { payment, seq } => {
+                key.payment = Some(*payment);
+                key.answered_seq = Some(*seq);
+                key.was_present = true;
+            }
+            KeyOutcome::Refused(refusal) => key.refusal = refusal_text(refusal),
+            KeyOutcome::BookingRefused(refusal) => key.refusal = booking_refusal_text(refusal),
         }
-        KeyOutcome::Booked { payment, seq } => {
-            key.payment = Some(*payment);
-            key.answered_seq = Some(*seq);
-        }
-        KeyOutcome::Present { payment, seq } => {
-            key.payment = Some(*payment);
-            key.answered_seq = Some(*seq);
-            key.was_present = true;
-        }
-        KeyOutcome::Refused(refusal) => key.refusal = refusal_text(refusal),
-        KeyOutcome::BookingRefused(refusal) => key.refusal = booking_refusal_text(refusal),
+        let row = params![
+            blob(merchant.bits()),
+            hash,
+            record.fingerprint,
+            record.at_ms,
+            key.payment.map(|payment| blob(payment.bits())),
+            key.refund.map(|refund| blob(refund.bits())),
+            key.answered_seq,
+            key.answered_status.map(Status::number),
+            key.refusal,
+            key.was_present,
+        ];
+        put.write_one(row)?;
     }
-    let row = params![
-        merchant,
-        hash,
-        record.fingerprint,
-        record.at_ms,
-        key.payment.map(|payment| blob(payment.bits())),
-        key.refund.map(|refund| blob(refund.bits())),
-        key.answered_seq,
-        key.answered_status.map(Status::number),
-        key.refusal,
-        key.was_present,
-    ];
-    write_one(connection, sql, row)
+    Ok(())
 }
 
 /// What a key stands for, in columns.

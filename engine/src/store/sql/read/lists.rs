@@ -140,11 +140,7 @@ fn stage_number(stage: Stage) -> i64 {
     }
 }
 
-fn payment_conditions(
-    connection: Sql<'_>,
-    merchant: MerchantId,
-    filter: &PaymentFilter,
-) -> Conditions {
+fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Conditions {
     let mut only = Conditions::of("p.merchant_id = ?", merchant);
     only.among("p.payment_id", filter.ids.iter().map(|id| bytes(id.bits())).collect());
     let name = filter.external_identifier.clone();
@@ -159,25 +155,10 @@ fn payment_conditions(
         name.clone(),
     );
     if let Some(name) = name {
-        // What finds it by an index; the condition above says whether it is called that now. On
-        // PostgreSQL a payment's first name is kept with the others.
-        let (merchant, name) = (bytes(merchant.bits()), Given::Text(name));
-        let renamed = "n.payment_id from renamed n
-                where n.merchant_id = ? and n.external_identifier = ?";
-        match connection {
-            Sql::Postgres(_) => {
-                only.add(&format!("p.payment_id in (select {renamed})"), [merchant, name]);
-            }
-            Sql::Sqlite(_) => {
-                let named = format!(
-                    "p.payment_id in (
-                        select n.payment_id from payment n
-                            where n.merchant_id = ? and n.external_identifier = ?
-                        union all select {renamed})"
-                );
-                only.add(&named, [merchant.clone(), name.clone(), merchant, name]);
-            }
-        }
+        // What finds it by an index; the condition above says whether it is called that now.
+        let named = "p.payment_id in (select n.payment_id from renamed n
+                where n.merchant_id = ? and n.external_identifier = ?)";
+        only.add(named, [bytes(merchant.bits()), Given::Text(name)]);
     }
     only.maybe("p.order_ref = ?", filter.order.clone());
     only.maybe("p.customer = ?", filter.customer.clone());
@@ -203,7 +184,7 @@ pub(super) fn payment_ids(
     merchant: MerchantId,
     filter: &PaymentFilter,
 ) -> Result<Vec<PaymentId>> {
-    let mut only = payment_conditions(connection, merchant, filter);
+    let mut only = payment_conditions(merchant, filter);
     let (compare, order) = direction(filter.newest_first);
     if let Some((after, at_ms)) = filter.after {
         let after = bytes(after.bits());
@@ -240,7 +221,7 @@ pub(super) fn payment_count(
     merchant: MerchantId,
     filter: &PaymentFilter,
 ) -> Result<u64> {
-    let only = payment_conditions(connection, merchant, filter);
+    let only = payment_conditions(merchant, filter);
     let sql = format!(
         "-- payment_count
         select count(*) {} {}",
