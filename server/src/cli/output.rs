@@ -84,6 +84,12 @@ pub(crate) struct LogLines;
 
 impl Write for LogLines {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        // Nearly every line is plain, and there is one for each request.
+        let plain = event.strip_suffix(b"\n").unwrap_or(event);
+        if plain.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            io::stderr().lock().write_all(event)?;
+            return Ok(event.len());
+        }
         let text = String::from_utf8_lossy(event);
         let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
         io::stderr().lock().write_all(format!("{}{end}", visible(line)).as_bytes())?;
