@@ -347,7 +347,7 @@ impl Store for Postgres {
             order by next_action_at_ms desc limit $2";
         let farthest_ms = now_ms.saturating_add(requite_core::schedule::FARTHEST);
         due.extend(self.refs(sql, farthest_ms, left)?);
-        self.look_after_growth();
+        self.look_after_growth(now_ms);
         Ok(due)
     }
 
@@ -377,9 +377,9 @@ impl Postgres {
     }
 
     /// What fails here is tried again: a statement is slower meanwhile, and nothing is wrong.
-    fn look_after_growth(&mut self) {
+    fn look_after_growth(&mut self, now_ms: i64) {
         // Whether its machines analyse what lies on them is the Citus's own affair.
-        if !self.growth.is_time() || self.is_spread() {
+        if !self.growth.is_time(now_ms) || self.is_spread() {
             return;
         }
         if let Err(trouble) = self.link.client().and_then(growth::analyse) {

@@ -6,14 +6,12 @@
 //! each; so the sweep looks after tables that grew tenfold. A small sample is enough for that; the database's
 //! own takes its place.
 
-use std::time::{Duration, Instant};
-
 use super::link::{Trouble, query};
 use super::prepared::{Connection, End};
 use super::rows::Read;
 
-/// Distance between two looks.
-const EVERY: Duration = Duration::from_secs(5);
+/// Milliseconds between two looks.
+const EVERY_MS: u64 = 5_000;
 /// Settings of the transaction. Three thousand rows of each table are looked at, which takes some 30 ms.
 const BEGIN: &str = "begin isolation level read committed;
     set local default_statistics_target = 10;
@@ -29,15 +27,15 @@ const OUTGROWN: &str = "-- outgrown_tables
 /// When a process looked last.
 #[derive(Default)]
 pub(super) struct Growth {
-    looked_at: Option<Instant>,
+    looked_at_ms: Option<i64>,
 }
 
 impl Growth {
-    /// Is it time to look? Then it counts as done.
-    pub(super) fn is_time(&mut self) -> bool {
-        let is_time = self.looked_at.is_none_or(|at| at.elapsed() >= EVERY);
+    /// Is it time to look? Then it counts as done. A clock that was set back makes it time as well.
+    pub(super) fn is_time(&mut self, now_ms: i64) -> bool {
+        let is_time = self.looked_at_ms.is_none_or(|at_ms| now_ms.abs_diff(at_ms) >= EVERY_MS);
         if is_time {
-            self.looked_at = Some(Instant::now());
+            self.looked_at_ms = Some(now_ms);
         }
         is_time
     }
