@@ -2,7 +2,8 @@
 reasons, collections and keys that exist, to be named in paths and bodies, and who has a log-in.
 
 Loaded by `tests/clients/run` (suite `openapi`); the server and the credentials come in the file that
-REQUITE_ACCESS names. Which values are replaced depends on the values alone, so that a seed repeats a run.
+REQUITE_ACCESS names, and whose document it is in REQUITE_FACE. Which values are replaced depends on the
+values alone, so that a seed repeats a run.
 """
 
 import base64
@@ -16,6 +17,7 @@ import schemathesis
 
 with open(os.environ["REQUITE_ACCESS"], encoding="utf-8") as file:
     ACCESS = json.load(file)
+FACE = os.environ["REQUITE_FACE"]
 
 PAYMENTS_COUNT = 60
 # Large, so that most amounts that are made up fit.
@@ -33,6 +35,11 @@ def ask(path, body, authorization=None, more=None):
         return json.load(response)
 
 
+def order_name(number):
+    """Of this face's run alone: what another has captured or let go of an order is not to be met here."""
+    return f"order_{FACE}_{number}"
+
+
 def registered(number):
     """One payment of many kinds: three currencies, two connectors, some not captured."""
     payment = {
@@ -41,7 +48,7 @@ def registered(number):
         "captures": [] if number % 4 == 3 else [{"amount": LEG // 4}, {"amount": LEG // 2}],
         "gift_cards": [{"amount": 2500}] if number % 2 else [],
         "connector": "sandbox" if number % 3 else "manual",
-        "order": f"order_{number}",
+        "order": order_name(number),
         "metadata": {"number": number, "list": [1, {"deep": True}]},
         "source": {"type": "card", "scheme": "mada", "last_digits": "4444", "month": 12, "year": 2030},
     }
@@ -51,7 +58,7 @@ def registered(number):
 PAYMENTS = [registered(number) for number in range(PAYMENTS_COUNT)]
 # What can be taken or let go.
 HELD = [payment for payment in PAYMENTS if not payment["captures"]]
-NAMES = [f"order_{number}" for number in range(PAYMENTS_COUNT)]
+NAMES = [order_name(number) for number in range(PAYMENTS_COUNT)]
 REFUNDS = [
     ask(f"/api/payments/{payment['id']}/refunds", {"amount": 5, "reason": "damaged"})["id"]
     for payment in PAYMENTS
@@ -94,7 +101,7 @@ def kept(what, body):
 
 
 REASONS = kept("refund-reasons", {"label": "Reason", "code": "reason"})
-COLLECTIONS = kept("payment-collections", {"order_id": "order_0", "amount": 1})
+COLLECTIONS = kept("payment-collections", {"order_id": order_name(0), "amount": 1})
 KEYS = kept("api-keys", {"title": "Key", "type": "secret"})
 
 
@@ -210,7 +217,7 @@ def map_body(context, body):
     replace(body, "refund_reason_id", REASONS)
     replace(body, "provider_id", ["pp_system_default"])
     if context.operation.path.startswith("/admin"):
-        replace(body, "order_id", ["order_0"])
+        replace(body, "order_id", [order_name(0)])
     return body
 
 
