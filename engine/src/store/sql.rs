@@ -277,16 +277,19 @@ pub(super) struct Statement<'c, 's> {
 }
 
 impl<'c> Statement<'c, '_> {
-    /// As it is kept from one run to the next.
-    fn prepared<'p>(
+    /// Ready to run with these parameters, and kept for the next run.
+    fn bound<'p>(
         prepared: &'p mut Option<rusqlite::CachedStatement<'c>>,
         connection: &'c rusqlite::Connection,
         sql: &str,
+        params: Params<'_>,
     ) -> Result<&'p mut rusqlite::CachedStatement<'c>> {
-        Ok(match prepared {
+        let statement = match prepared {
             Some(statement) => statement,
             None => prepared.insert(connection.prepare_cached(sql)?),
-        })
+        };
+        sqlite::bind(statement, params)?;
+        Ok(statement)
     }
 
     /// Shows each row to `see`, which may run other statements.
@@ -298,9 +301,8 @@ impl<'c> Statement<'c, '_> {
         fault::attempt(Point::StoreRead)?;
         match self.connection {
             Sql::Sqlite(connection) => {
-                let statement = Self::prepared(&mut self.prepared, connection, self.sql)?;
-                sqlite::bind(statement, params)?;
-                let mut rows = statement.raw_query();
+                let prepared = &mut self.prepared;
+                let mut rows = Self::bound(prepared, connection, self.sql, params)?.raw_query();
                 while let Some(row) = rows.next()? {
                     see(&Row::Sqlite(row))?;
                 }
@@ -335,9 +337,8 @@ impl<'c> Statement<'c, '_> {
         fault::attempt(Point::StoreRead)?;
         match self.connection {
             Sql::Sqlite(connection) => {
-                let statement = Self::prepared(&mut self.prepared, connection, self.sql)?;
-                sqlite::bind(statement, params)?;
-                let mut rows = statement.raw_query();
+                let prepared = &mut self.prepared;
+                let mut rows = Self::bound(prepared, connection, self.sql, params)?.raw_query();
                 rows.next()?.map(|row| view(&Row::Sqlite(row))).transpose()
             }
             Sql::Postgres(client) => {
@@ -356,9 +357,8 @@ impl<'c> Statement<'c, '_> {
         fault::attempt(Point::StoreWrite)?;
         match self.connection {
             Sql::Sqlite(connection) => {
-                let statement = Self::prepared(&mut self.prepared, connection, self.sql)?;
-                sqlite::bind(statement, params)?;
-                let changed = statement.raw_execute()?;
+                let prepared = &mut self.prepared;
+                let changed = Self::bound(prepared, connection, self.sql, params)?.raw_execute()?;
                 Ok(u64::try_from(changed).unwrap_or(u64::MAX))
             }
             Sql::Postgres(client) => super::postgres::execute(client, self.sql, params),

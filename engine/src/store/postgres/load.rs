@@ -17,22 +17,10 @@ use super::link::{Session, Trouble};
 use super::rows::{Read, Rows, corrupt, row};
 use crate::command::{EXTERNAL, RefundRef};
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
+use crate::store::sql::book::Places;
 use crate::store::{Loaded, NAMELESS_MAX, RefundRecord, Wanted};
 
 type Of = (MerchantId, PaymentId);
-
-/// What there is of a payment in its table, besides what its books say.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// The number of its newest event.
-    pub seq: u32,
-    /// How many lines it has.
-    pub lines: u32,
-    /// The capture that lies in its head's line: its first.
-    pub capture: Option<CaptureId>,
-}
-
-pub(super) type Places = HashMap<Of, Place>;
 
 pub(super) fn load(
     session: &mut Session<'_>,

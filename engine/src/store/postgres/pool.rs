@@ -218,3 +218,15 @@ impl From<Trouble> for SqlFault {
         }
     }
 }
+
+/// Of what is read or written in a lane's own transaction, by what serves both databases.
+impl From<SqlFault> for Trouble {
+    fn from(fault: SqlFault) -> Trouble {
+        match fault {
+            SqlFault::Conflict(text) => Trouble::Conflict { text, is_taken: false },
+            SqlFault::Constraint(text) => Trouble::Refused(text),
+            SqlFault::Away(text) | SqlFault::Unheard(text) => Trouble::Away(text),
+            fault => Trouble::Lasting(fault.to_string()),
+        }
+    }
+}

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use requite_core::currency::Currency;
 use requite_core::money::Minor;
 use requite_core::refund::{Fault, Status};
 
@@ -135,15 +134,6 @@ pub(super) trait Read {
 
     fn minor(&self, column: usize) -> Result<Minor, Trouble> {
         Minor::new(self.integer(column)?).ok_or_else(|| corrupt("an amount out of range"))
-    }
-
-    fn currency(&self, code: usize, exponent: usize) -> Result<Currency, Trouble> {
-        let exponent = u8::try_from(self.integer(exponent)?).ok();
-        let currency = exponent.and_then(|exponent| {
-            let code = self.text(code).ok()?;
-            Currency::stored(&code, exponent)
-        });
-        currency.ok_or_else(|| corrupt("an unknown currency"))
     }
 
     fn status(&self, column: usize) -> Result<Status, Trouble> {

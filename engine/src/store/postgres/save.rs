@@ -16,12 +16,12 @@ use self::books::{
 };
 
 use super::link::{Session, Trouble, Writes};
-use super::load::{Place, Places};
 use super::rows::{Cell, Rows, corrupt, row};
 use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
+use crate::store::sql::book::{Place, Places};
 use crate::store::sql::outbox;
 use crate::store::{
     AttemptOutcome, Changes, JournalLine, Loaded, NewAlarm, NewAmendment, NewAttempt, NewOperation,

@@ -1,6 +1,8 @@
 //! A payment's books and its refunds, as the lane and the audit see them; and values that are more than
 //! a column's.
 
+use std::collections::HashMap;
+
 use requite_core::currency::Currency;
 use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
 use requite_core::journal::{Account, Entry};
@@ -74,16 +76,50 @@ pub(in crate::store) fn account(row: &Row<'_>, column: usize) -> Result<Account>
 }
 
 /// How a payment lies in its lines, which who changes it has to know.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Place {
-    /// The capture that lies beside the head.
-    pub capture: Option<CaptureId>,
+    /// The number of its newest event.
+    pub seq: u32,
     pub lines: u32,
+    /// The capture that lies beside the head: its first.
+    pub capture: Option<CaptureId>,
+}
+
+pub(in crate::store) type Places = HashMap<(MerchantId, PaymentId), Place>;
+
+impl Place {
+    /// How many lines there are with so many new captures. One of them comes to lie beside the head, unless one is
+    /// there already.
+    pub(in crate::store) fn lines_with(&self, captures: usize) -> u32 {
+        let added = captures.saturating_sub(usize::from(self.capture.is_none()));
+        self.lines.saturating_add(u32::try_from(added).unwrap_or(u32::MAX))
+    }
+}
+
+/// How many lines a new payment has: one for each leg, and for each capture but its first.
+pub(in crate::store) fn lines_of_new(book: &Book, captures: usize) -> u32 {
+    let legs = u32::try_from(book.payment.legs().len()).unwrap_or(u32::MAX);
+    Place { seq: 0, lines: legs, capture: None }.lines_with(captures)
+}
+
+/// The number of a leg among the payment's; 0 is the payment method.
+pub(in crate::store) fn leg_number(book: &Book, leg: LegId) -> Result<i64> {
+    let at = book.payment.legs().iter().zip(0_i64..).find(|(known, _)| known.id() == leg);
+    at.map(|(_, number)| number).ok_or_else(|| corrupt("a change of a leg that is not there"))
+}
+
+/// What became of a capture.
+pub(in crate::store) fn sums(book: &Book, id: CaptureId) -> Result<Sums> {
+    let found = book.payment.capture(id);
+    let found = found.ok_or_else(|| corrupt("a change of a capture that is not there"))?;
+    Ok(found.balance.sums())
 }
 
 /// Finds payments' books.
 pub(in crate::store) struct Books<'c>(Statement<'c, 'static>);
 
 impl<'c> Books<'c> {
+    /// What [`Lines`] reads, in this order.
     pub(in crate::store) fn on(connection: Sql<'c>) -> Books<'c> {
         Books(connection.statement(
             "-- book
@@ -102,39 +138,61 @@ impl<'c> Books<'c> {
         merchant: MerchantId,
         payment: PaymentId,
     ) -> Result<Option<(Book, Place)>> {
-        let mut head = None;
-        let (mut legs, mut captures) = (Vec::new(), Vec::new());
-        self.0.each(params![blob(merchant.bits()), blob(payment.bits())], |row| {
-            let line: i64 = row.get(0)?;
-            if line <= 0 {
-                legs.push((line.saturating_neg(), leg(row)?));
-            }
-            if line == 0 {
-                head = Some(Head::of(row)?);
-            }
-            captures.extend(capture(row)?);
-            Ok(())
-        })?;
-        let Some(head) = head else {
-            return Ok(None);
-        };
-        // The payment method comes last, behind the gift cards.
-        legs.sort_by_key(|(number, _)| *number);
-        let legs = legs.into_iter().map(|(number, (id, amount, released))| {
+        let mut lines = Lines::default();
+        let key = params![blob(merchant.bits()), blob(payment.bits())];
+        self.0.each(key, |row| lines.add(row))?;
+        match lines.place() {
+            Some(place) => Ok(Some((lines.book(payment)?, place))),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The lines of one payment, in their order.
+#[derive(Default)]
+pub(in crate::store) struct Lines {
+    head: Option<Head>,
+    /// By their numbers, the last first.
+    legs: Vec<(i64, (LegId, Minor, Minor))>,
+    /// With the numbers of their legs.
+    captures: Vec<(i64, Capture)>,
+}
+
+impl Lines {
+    pub(in crate::store) fn add(&mut self, row: &Row<'_>) -> Result<()> {
+        let line: i64 = row.get(0)?;
+        if line <= 0 {
+            self.legs.push((line.saturating_neg(), leg(row)?));
+        }
+        if line == 0 {
+            self.head = Some(Head::of(row)?);
+        }
+        self.captures.extend(capture(row)?);
+        Ok(())
+    }
+
+    /// `None` without a head.
+    pub(in crate::store) fn place(&self) -> Option<Place> {
+        self.head.as_ref().map(|head| head.place)
+    }
+
+    pub(in crate::store) fn book(self, payment: PaymentId) -> Result<Book> {
+        let Lines { head, legs, captures } = self;
+        let head = head.ok_or_else(|| corrupt("lines of a payment without its head"))?;
+        let legs = legs.into_iter().rev().map(|(number, (id, amount, released))| {
             let kind = if number == 0 { LegKind::PaymentMethod } else { LegKind::GiftCard };
             let own = captures.iter().filter(|(leg, _)| *leg == number);
             let own = own.map(|(_, capture)| capture.clone()).collect();
             let leg = Leg::new(id, kind, amount, released, own);
             leg.ok_or_else(|| corrupt("a leg that took more than it was authorised for"))
         });
-        head.book(payment, legs.collect::<Result<_>>()?).map(Some)
+        head.book(payment, legs.collect::<Result<_>>()?)
     }
 }
 
 /// What line 0 says of the payment itself.
 struct Head {
     place: Place,
-    seq: u32,
     hash: [u8; 32],
     calls: u32,
     updated_at_ms: i64,
@@ -155,8 +213,7 @@ impl Head {
         let beside: Option<[u8; 16]> = row.get(19)?;
         let capture = beside.map(|bytes| CaptureId::new(u128::from_be_bytes(bytes)));
         Ok(Head {
-            place: Place { capture, lines: row.get(1)? },
-            seq: row.get(2)?,
+            place: Place { seq: row.get(2)?, lines: row.get(1)?, capture },
             hash: row.get(3)?,
             calls: row.get(4)?,
             updated_at_ms: row.get(5)?,
@@ -172,11 +229,11 @@ impl Head {
         })
     }
 
-    fn book(self, payment: PaymentId, legs: Vec<Leg>) -> Result<(Book, Place)> {
+    fn book(self, payment: PaymentId, legs: Vec<Leg>) -> Result<Book> {
         let payment = Payment::new(payment, self.currency, self.is_closed, legs);
-        let book = Book {
+        Ok(Book {
             payment: payment.ok_or_else(|| corrupt("a payment with impossible legs"))?,
-            seq: self.seq,
+            seq: self.place.seq,
             hash: self.hash,
             calls: self.calls,
             updated_at_ms: self.updated_at_ms,
@@ -187,8 +244,7 @@ impl Head {
             external_identifier: self.external_identifier,
             order: self.order,
             registration_fingerprint: self.fingerprint,
-        };
-        Ok((book, self.place))
+        })
     }
 }
 

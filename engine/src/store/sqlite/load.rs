@@ -1,20 +1,15 @@
 //! What a batch wants to see.
 
-use std::collections::HashMap;
-
 use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 
 use crate::command::RefundRef;
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
-use crate::store::sql::book::{Books, Place, Refunds, status};
+use crate::store::sql::book::{Books, Places, Refunds, status};
 use crate::store::sql::story::own;
 use crate::store::sql::{Params, Result, Row, Sql, Statement, blob, corrupt, id, params};
 use crate::store::{Loaded, NAMELESS_MAX, Wanted};
 
 type Of = (MerchantId, PaymentId);
-
-/// How payments lay before the batch.
-pub(super) type Places = HashMap<Of, Place>;
 
 pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<(Loaded, Places)> {
     let mut loaded = Loaded::default();

@@ -6,11 +6,11 @@ use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
 
 use self::books::{insert_payment, save_books, save_captures, save_releases};
-use super::load::Places;
 use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
+use crate::store::sql::book::Places;
 use crate::store::sql::{Result, Sql, blob, outbox, params, write_one};
 use crate::store::{
     AttemptOutcome, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt, NewOperation,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
-use requite_core::payment::Sums;
+use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use super::Before;
 use crate::command::Registration;
 use crate::store::postgres::link::{Trouble, Writes};
 use crate::store::postgres::rows::{Cell, Rows, corrupt, row};
+use crate::store::sql::book::{leg_number, lines_of_new, sums};
 use crate::store::{Book, BookChange, NewAmendment, NewCapture};
 
 pub(super) fn insert_payments<'c>(writes: &mut Writes<'c>, registered: &'c [Registration]) {
@@ -130,12 +130,6 @@ fn moved_row<'a>(change: &BookChange, before: &Before) -> Result<[Cell<'a>; 14],
     let BookChange { merchant, book, new_captures, .. } = change;
     let place = before.place((*merchant, book.payment.id()))?;
     let beside = place.capture.map(|id| sums(book, id)).transpose()?;
-    // One of the new captures comes to lie beside the head, unless one is there already.
-    let added = match place.capture {
-        Some(_) => new_captures.len(),
-        None => new_captures.len().saturating_sub(1),
-    };
-    let lines = place.lines.saturating_add(u32::try_from(added).unwrap_or(u32::MAX));
     Ok(row![
         merchant.bits(),
         book.payment.id().bits(),
@@ -145,7 +139,7 @@ fn moved_row<'a>(change: &BookChange, before: &Before) -> Result<[Cell<'a>; 14],
         book.calls,
         book.updated_at_ms,
         book.newest_refund.map(RefundId::bits),
-        lines,
+        place.lines_with(new_captures.len()),
         beside.map(|sums| sums.voided.units()),
         beside.map(|sums| sums.refunded.units()),
         beside.map(|sums| sums.reserved.units()),
@@ -193,11 +187,10 @@ fn head_row(change: &BookChange) -> Result<[Cell<'_>; 30], Trouble> {
         Some(first) => (Some(first), Some(sums(book, first.id)?)),
         None => (None, None),
     };
-    let lines = payment.legs().len().saturating_add(new_captures.len().saturating_sub(1));
     Ok(row![
         merchant.bits(),
         payment.id().bits(),
-        u32::try_from(lines).unwrap_or(u32::MAX),
+        lines_of_new(book, new_captures.len()),
         book.seq,
         book.hash,
         book.calls,
@@ -378,15 +371,4 @@ fn capture_row<'a>(
         sums.excess.units(),
         capture.at_ms,
     ])
-}
-
-fn leg_number(book: &Book, leg: LegId) -> Result<i64, Trouble> {
-    let at = book.payment.legs().iter().zip(0_i64..).find(|(known, _)| known.id() == leg);
-    at.map(|(_, number)| number).ok_or_else(|| corrupt("a change of a leg that is not there"))
-}
-
-fn sums(book: &Book, id: CaptureId) -> Result<Sums, Trouble> {
-    let found = book.payment.capture(id);
-    let found = found.ok_or_else(|| corrupt("a change of a capture that is not there"))?;
-    Ok(found.balance.sums())
 }

@@ -1,13 +1,9 @@
 //! Payments, and what changes of their books.
 
-use requite_core::id::{CaptureId, LegId};
-use requite_core::payment::Sums;
-
 use crate::command::Registration;
-use crate::store::sql::book::Place;
+use crate::store::BookChange;
+use crate::store::sql::book::{Place, Places, leg_number, lines_of_new, sums};
 use crate::store::sql::{Result, Sql, blob, corrupt, params, write_one};
-use crate::store::sqlite::load::Places;
-use crate::store::{Book, BookChange};
 
 pub(super) fn insert_payment(connection: Sql<'_>, new: &Registration) -> Result<()> {
     let sql = "-- insert_payment
@@ -73,11 +69,9 @@ pub(super) fn save_books(connection: Sql<'_>, books: &[BookChange], places: &Pla
         if change.is_new {
             insert_book(connection, change)?;
         } else {
-            let Place { capture: beside, lines } = place(places, change)?;
+            let place = place(places, change)?;
+            let beside = place.capture;
             let sums = beside.map(|id| sums(book, id)).transpose()?;
-            // One of the new captures comes to lie beside the head, unless one is there already.
-            let added = new_captures.len().saturating_sub(usize::from(beside.is_none()));
-            let lines = lines.saturating_add(u32::try_from(added).unwrap_or(u32::MAX));
             update.write_one(params![
                 merchant,
                 payment,
@@ -87,7 +81,7 @@ pub(super) fn save_books(connection: Sql<'_>, books: &[BookChange], places: &Pla
                 book.updated_at_ms,
                 book.newest_refund.map(|refund| blob(refund.bits())),
                 book.external_identifier,
-                lines,
+                place.lines_with(new_captures.len()),
                 sums.map(|sums| sums.voided.units()),
                 sums.map(|sums| sums.refunded.units()),
                 sums.map(|sums| sums.reserved.units()),
@@ -120,7 +114,6 @@ fn insert_book(
             ?19, ?20)";
     let payment = &book.payment;
     let (merchant, id) = (blob(merchant.bits()), blob(payment.id().bits()));
-    let lines = payment.legs().len().saturating_add(new_captures.len().saturating_sub(1));
     let method = payment.primary();
     write_one(
         connection,
@@ -128,7 +121,7 @@ fn insert_book(
         params![
             merchant,
             id,
-            u32::try_from(lines).unwrap_or(u32::MAX),
+            lines_of_new(book, new_captures.len()),
             book.seq,
             book.hash,
             book.calls,
@@ -250,15 +243,4 @@ pub(super) fn save_captures(
         }
     }
     Ok(())
-}
-
-fn leg_number(book: &Book, leg: LegId) -> Result<i64> {
-    let at = book.payment.legs().iter().zip(0_i64..).find(|(known, _)| known.id() == leg);
-    at.map(|(_, number)| number).ok_or_else(|| corrupt("a change of a leg that is not there"))
-}
-
-fn sums(book: &Book, id: CaptureId) -> Result<Sums> {
-    let found = book.payment.capture(id);
-    let found = found.ok_or_else(|| corrupt("a change of a capture that is not there"))?;
-    Ok(found.balance.sums())
 }
