@@ -292,26 +292,10 @@ fn known_variables() -> Vec<String> {
 
 /// A name that is nearly one of ours was meant to be it, and what it sets would be set without a word.
 fn misspelt(name: &str) -> Option<Fault> {
-    let distance = |known: &String| distance(known.as_bytes(), name.as_bytes());
+    let distance = |known: &String| strsim::levenshtein(known, name);
     let nearest = known_variables().into_iter().min_by_key(distance)?;
     let problem = format!("there is no setting of this name; {nearest} is meant?");
     (distance(&nearest) <= MISSPELT_MAX).then(|| fault(name.to_owned(), problem, false))
-}
-
-/// How many letters have to be put in, left out or changed to make one of the other (Levenshtein).
-fn distance(one: &[u8], other: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, letter) in one.iter().enumerate() {
-        let (mut corner, mut left) = (above, above.saturating_add(1));
-        for (its, place) in other.iter().zip(1_usize..) {
-            let changed = corner.saturating_add(usize::from(letter != its));
-            corner = row[place];
-            row[place.saturating_sub(1)] = left;
-            left = changed.min(left.saturating_add(1)).min(corner.saturating_add(1));
-        }
-        row[other.len()] = left;
-    }
-    row[other.len()]
 }
 
 fn file_text(path: &Path) -> Result<String, Fault> {

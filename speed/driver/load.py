@@ -43,8 +43,8 @@ def wrk(url, connections, seconds, request):
 
 
 def refunds(house, faces, face, connections, seconds, hot=0):
-    """Refunds through one face: so many of one payment before those of the next, or each of another. The store must then have as many more as succeeded, and those that
-    were under way when wrk stopped listening."""
+    """Refunds through one face: so many (`hot`) of one payment before those of the next, or each of another. The store
+    must then have as many more as succeeded, and those that were under way when wrk stopped listening."""
     spelling, path, who, body = faces[face]
     headers = [who.replace("{KEY}", house.keys[face]), "Content-Type: application/json"]
     before = house.refunds()

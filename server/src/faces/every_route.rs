@@ -16,7 +16,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use requite_core::id::MerchantId;
+use requite_core::id::{MerchantId, prefixed_text, uuid_text};
 use serde_json::{Map, json};
 
 use super::testing::{self, Answer, START_MS, Shop};
@@ -57,6 +57,20 @@ fn prefix(face: &str) -> &'static str {
         "loop" => "/loop",
         other => panic!("where is {other} mounted?"),
     }
+}
+
+/// Where a face takes refunds of a payment.
+fn refund_path(face: &str, payment: u128) -> String {
+    let (pay, uuid) = (prefixed_text("pay_", payment), uuid_text(payment));
+    let path = match face {
+        "medusa-v1" | "medusa-v2" => format!("/admin/payments/{pay}/refund"),
+        "mpg" => format!("/v1/orders/{uuid}/refund"),
+        "gr4vy" => format!("/transactions/{uuid}/refunds"),
+        "loop" => "/v1/refunds".to_owned(),
+        "native" => format!("/payments/{uuid}/refunds"),
+        other => panic!("how does {other} refund?"),
+    };
+    format!("{}{path}", prefix(face))
 }
 
 /// How a text is shown to a face as a credential.

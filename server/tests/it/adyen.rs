@@ -11,10 +11,9 @@ use aws_lc_rs::hmac;
 use data_encoding::{BASE64, HEXUPPER};
 use serde_json::{Value, json};
 
-use super::support::{Cli, Key, Options, Request, Server};
+use super::support::{Cli, Key, Options, Request, SEALING_KEY, Server};
 
 /// Thirty-two bytes that seal nothing of value.
-const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 const HMAC_KEY: &str = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
 const SECRET: &str = r#"{"merchant_account":"ShopECOM","api_key":"AQEnothingofvalue",
     "hmac_key":"44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"}"#;

@@ -1,9 +1,8 @@
 //! Accounts at payment providers, as the command line sets them up.
 
-use super::support::{Cli, Merchant, Run};
+use super::support::{Cli, Merchant, Run, SEALING_KEY};
 
 const SECRET: &str = "sk_test_51H8qXyNothingOfValue";
-const KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 const OTHER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 struct Desk {
@@ -17,7 +16,7 @@ impl Desk {
         let folder = tempfile::tempdir().expect("a directory for temporary files");
         let cli = Cli::new(&requite_cluster::new_store(folder.path()));
         let merchant = cli.merchant("Shop");
-        for (name, key) in [("key", KEY), ("other", OTHER_KEY), ("bad", "c2hvcnQ=")] {
+        for (name, key) in [("key", SEALING_KEY), ("other", OTHER_KEY), ("bad", "c2hvcnQ=")] {
             std::fs::write(folder.path().join(name), key).expect("writable");
         }
         Desk { cli, merchant, folder }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::support::stripe::{self, HOOK_SECRET, SEALING_KEY, Stripe, deliver, webhook};
-use super::support::{FACES, Face, Options, Request, Server, Shop};
+use super::support::stripe::{self, HOOK_SECRET, Stripe, deliver, webhook};
+use super::support::{FACES, Face, Options, Request, SEALING_KEY, Server, Shop};
 
 /// How long the books may take to follow the PSP.
 const FOLLOW_MAX: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{FACES, Face, Options, Request, Response, Server, Shop, body};
-use crate::torture::{refunds_of, times};
+use crate::torture::{refunds_of, times, verify};
 
 const KEY: &str = "idempotency-key";
 /// Copies of one request that are sent at the same time.
@@ -109,7 +109,7 @@ fn a_thousand_copies_of_a_request_at_once_are_one_refund_and_one_answer() {
         assert!(is_repeat(&last), "{}", told());
     }
     println!("{} copies, {told_to_wait} told that the first is under way", rounds * COPIES);
-    assert_eq!(house.server.cli().run(&["verify"], "").code, Some(0));
+    verify(&house.server);
 }
 
 /// The same again, until it is answered for good.
@@ -200,7 +200,7 @@ fn one_key_with_another_meaning_moves_nothing_and_elsewhere_it_is_another_key() 
         );
     }
     assert_eq!(refunds_of(&house.server, &other, &theirs).len(), FACES.len());
-    assert_eq!(house.server.cli().run(&["verify"], "").code, Some(0));
+    verify(&house.server);
 }
 
 /// The answer was lost, the server was started again, and the client comes back a second, an hour and almost a

@@ -7,11 +7,10 @@ use std::thread;
 use requite_cluster::{Cluster, POOL_MAX, Pooler};
 use serde_json::{Value, json};
 
-use crate::support::{FACES, Face, Message, Options, Receiver, Request, Server, Shop};
+use crate::support::{FACES, Face, Message, Options, Receiver, Request, SEALING_KEY, Server, Shop};
+use crate::torture::{refunds_of, verify};
 
 mod failover;
-
-const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 
 fn options(database: &str) -> Options {
     let options = Options { database: Some(database.to_owned()), ..Options::default() };
@@ -32,17 +31,6 @@ fn payment(server: &Server, shop: &Shop, connector: &str) -> Value {
     let new = json!({"amount": 1_000_000, "currency": "USD", "connector": connector,
         "captures": [{"amount": 1_000_000}]});
     server.register(&shop.native, &new)
-}
-
-fn refunds(server: &Server, shop: &Shop, payment: &Value) -> Vec<Value> {
-    let id = payment["id"].as_str().expect("an id");
-    let shown = Request::get(&format!("/api/payments/{id}")).bearer(&shop.native.token);
-    server.send(&shown).json()["refunds"].as_array().expect("a list").clone()
-}
-
-fn verify(server: &Server) {
-    let run = server.cli().run(&["verify"], "");
-    assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 /// All servers are asked at once for so many refunds of 1 each, through all faces. Nobody is turned away.
@@ -67,7 +55,7 @@ fn refund_everywhere(servers: &[Server], shop: &Shop, payment: &Value, count: us
             });
         }
     });
-    let made = refunds(&servers[0], shop, payment);
+    let made = refunds_of(&servers[0], shop, payment);
     let done = made.iter().filter(|refund| refund["status"] == "succeeded").count();
     assert_eq!((made.len(), done), (count * servers.len(), made.len()));
 }

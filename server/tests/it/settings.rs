@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Cli, Options, Request, Run, Server};
+use crate::support::{Cli, Options, Request, Run, SEALING_KEY, Server};
 
 /// Names in the file and in the environment.
 fn settings() -> Vec<(&'static str, &'static str)> {
@@ -90,9 +90,8 @@ fn a_setting_that_is_wrong_missing_or_misspelt_ends_the_start_and_is_named() {
 /// them.
 #[test]
 fn a_sealing_key_that_is_missing_or_another_ends_the_start_and_is_named() {
-    let key = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
-    let mut server = Server::start(Options::default().env("REQUITE_SEALING_KEY", key));
-    let cli = server.cli().env("REQUITE_SEALING_KEY", key);
+    let mut server = Server::start(Options::default().env("REQUITE_SEALING_KEY", SEALING_KEY));
+    let cli = server.cli().env("REQUITE_SEALING_KEY", SEALING_KEY);
     let merchant = cli.merchant("Shop");
     let words = ["connector", "add", "--merchant", &merchant.id, "--kind", "stripe"];
     let more = ["--name", "psp", "--base-url", "http://127.0.0.1:9"];

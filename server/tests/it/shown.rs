@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use serde_json::{Value, json};
 
-use crate::support::{Options, Request, Run, Server};
+use crate::support::{Options, Request, Run, SEALING_KEY, Server};
 
 /// What stands behind each in a text is meant to look like a line of ours.
 const FORGED: &str = "FORGED";
@@ -157,10 +157,10 @@ fn liar(names: Vec<String>) -> (String, mpsc::Receiver<()>) {
 
 #[test]
 fn no_text_from_outside_forges_a_line_of_the_log() {
-    let key = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
-    let options = Options::default().env("REQUITE_LOG", "trace").env("REQUITE_SEALING_KEY", key);
+    let options =
+        Options::default().env("REQUITE_LOG", "trace").env("REQUITE_SEALING_KEY", SEALING_KEY);
     let server = Server::start(options);
-    let cli = server.cli().env("REQUITE_SEALING_KEY", key);
+    let cli = server.cli().env("REQUITE_SEALING_KEY", SEALING_KEY);
     let merchant = cli.merchant("Shop");
     let native = cli.key(&merchant, "native");
     let names: Vec<String> =

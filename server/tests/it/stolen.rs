@@ -5,10 +5,9 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Face, Gr4vyClaims, Options, Request, Response, Server, Shop, sign_gr4vy_token,
+    Face, Gr4vyClaims, Options, Request, Response, SEALING_KEY, Server, Shop, sign_gr4vy_token,
 };
 
-const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 const PASSWORD: &str = "correct horse battery staple";
 const PSP_SECRETS: [&str; 2] = ["sk_test_fifty_one_first", "sk_test_fifty_one_second"];
 const HOOK_SECRET: &str = "whsec_of_the_psps_own";

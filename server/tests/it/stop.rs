@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{Options, Request, Server, Shop};
-use crate::torture::refunds_of;
+use crate::torture::{refunds_of, verify};
 
 /// Stops in `./test`; `REQUITE_STOPS` asks for more.
 const STOPS: usize = 12;
@@ -111,8 +111,7 @@ fn stopped_again_and_again_under_load_it_answers_what_it_has_taken() {
         assert_eq!(named(name), 0, "{name} was taken, and its connection cut");
     }
     assert_eq!(made.len(), accepted.len(), "what was made was answered");
-    let run = server.cli().run(&["verify"], "");
-    assert_eq!(run.code, Some(0), "{run:?}");
+    verify(&server);
 }
 
 /// Every refund, once none is open.

@@ -10,7 +10,7 @@ use requite_engine::fault::Point;
 use serde_json::{Value, json};
 
 pub(crate) use self::load::Load;
-use crate::support::{Cli, FACES, Face, Options, Request, Server, Shop};
+use crate::support::{Cli, FACES, Face, Options, Request, Server, Shop, until};
 
 /// A payment of 5.00, a thousand refunds of 0.01 at once, through all five faces: exactly 500 are
 /// made, 500 are refused in dialect, and the journal balances.
@@ -93,11 +93,9 @@ fn a_client_that_hangs_up_does_not_cancel_its_refund() {
             leave(&server, &request, stage);
             let is_whole = stage >= 14;
             if is_whole {
-                let end = Instant::now() + Duration::from_secs(30);
-                while refunds_of(&server, &shop, &payment).len() <= number {
-                    assert!(Instant::now() < end, "{face:?}: what was asked for was not made");
-                    thread::sleep(Duration::from_millis(5));
-                }
+                until(&format!("{face:?}: it is made"), Duration::from_secs(30), || {
+                    refunds_of(&server, &shop, &payment).len() > number
+                });
             }
             let again = answered(&server, &request);
             assert!(face.accepted(&again), "{face:?}: {} {}", again.status, again.text());
@@ -440,7 +438,8 @@ pub(crate) fn refunds_of(server: &Server, shop: &Shop, payment: &Value) -> Vec<V
     response.json()["refunds"].as_array().expect("a list").clone()
 }
 
-fn verify(server: &Server) {
+/// Every invariant holds in what is on the disk.
+pub(crate) fn verify(server: &Server) {
     let run = server.cli().run(&["verify"], "");
     assert_eq!(run.code, Some(0), "{run:?}");
 }

@@ -7,13 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::support::{
-    Face, Message, Options, Receiver, Reply, Request, Response, Server, Shop, gr4vy_signature,
-    standard_signature,
+    Face, Message, Options, Receiver, Reply, Request, Response, SEALING_KEY, Server, Shop,
+    gr4vy_signature, standard_signature,
 };
 
 mod receivers;
-
-const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 
 fn options() -> Options {
     let options = Options::default().env("REQUITE_SEALING_KEY", SEALING_KEY);

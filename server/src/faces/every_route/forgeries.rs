@@ -319,24 +319,17 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
 
 /// The path and the body that refund all that a payment has left.
 fn refund_of_all(face: &str, payment: u128) -> (String, String) {
-    let (pay, uuid) = (prefixed_text("pay_", payment), uuid_text(payment));
-    let (path, body) = match face {
-        "medusa-v1" => {
-            let body = r#"{"amount":10000,"reason":"other"}"#.to_owned();
-            (format!("/admin/payments/{pay}/refund"), body)
-        }
-        "medusa-v2" => (format!("/admin/payments/{pay}/refund"), "{}".to_owned()),
-        "mpg" => (format!("/v1/orders/{uuid}/refund"), r#"{"amount":10000}"#.to_owned()),
-        "gr4vy" => (format!("/transactions/{uuid}/refunds"), "{}".to_owned()),
-        "loop" => ("/v1/refunds".to_owned(), format!(r#"{{"payment_id":"{pay}"}}"#)),
-        _ => (format!("/payments/{uuid}/refunds"), "{}".to_owned()),
+    let body = match face {
+        "medusa-v1" => r#"{"amount":10000,"reason":"other"}"#.to_owned(),
+        "mpg" => r#"{"amount":10000}"#.to_owned(),
+        "loop" => format!(r#"{{"payment_id":"{}"}}"#, prefixed_text("pay_", payment)),
+        _ => "{}".to_owned(),
     };
-    (format!("{}{path}", prefix(face)), body)
+    (refund_path(face, payment), body)
 }
 
 impl House {
     /// Somebody of the shop's who may log in to the Medusa faces.
-    /// Somebody who can log in.
     pub(super) fn person(&self, email: &str) -> PersonId {
         let hash = password::hash(&Secret::new("secret".to_owned()), &[1; 16]);
         let person = PersonView {

@@ -233,6 +233,21 @@ struct Call<'a> {
     credential: &'a Credential,
 }
 
+impl<'a> Call<'a> {
+    /// Of a route in whose path so many ids stand.
+    fn marked(route: &Route, ids: usize, credential: &'a Credential) -> Call<'a> {
+        const MARKS: [&str; 2] = ["<1>", "<2>"];
+        let marked: Vec<String> = MARKS[..ids].iter().map(|mark| (*mark).to_owned()).collect();
+        Call {
+            method: route.method,
+            path: filled(route, &marked),
+            body: body(route).to_owned(),
+            ids: &MARKS,
+            credential,
+        }
+    }
+}
+
 #[tokio::test]
 async fn in_a_path_an_id_of_anothers_is_an_id_of_nothing() {
     let asker = Asker { house: House::open() };
@@ -244,16 +259,7 @@ async fn in_a_path_an_id_of_anothers_is_an_id_of_nothing() {
             continue;
         };
         let credential = house.credential(SHOP, route.face, None);
-        let marks = ["<1>", "<2>"];
-        let marked: Vec<String> =
-            marks[..kinds.len()].iter().map(|mark| (*mark).to_owned()).collect();
-        let call = Call {
-            method: route.method,
-            path: filled(&route, &marked),
-            body: body(&route).to_owned(),
-            ids: &marks,
-            credential: &credential,
-        };
+        let call = Call::marked(&route, kinds.len(), &credential);
         let at = format!("{} {}", route.method, call.path);
         let ours = asker.things(SHOP).await;
         let own: Vec<String> = kinds.iter().map(|kind| ours.named(route.face, *kind)).collect();

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use requite_cluster::Stop;
 
 use super::*;
-use crate::torture::{Load, has_each_once, times};
+use crate::support::until;
+use crate::torture::{Load, has_each_once, refunds_of, times, verify};
 
 /// How soon refunds must be made again, from when the new primary writes.
 const BACK_MAX: Duration = Duration::from_secs(30);
@@ -29,14 +30,6 @@ impl Places {
             std::fs::remove_file(&place).expect("a link of ours");
         }
         symlink(cluster.folder(), &place).expect("a link");
-    }
-}
-
-fn wait(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + BACK_MAX;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}: not within {BACK_MAX:?}");
-        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -66,11 +59,11 @@ fn f50_a_synchronous_standby_takes_over_with_everything_that_was_answered() {
     load.under(server.addr, 8, || {
         for round in 0..failovers {
             let before = made();
-            wait("refunds are made", || made() >= before + 20);
+            until("refunds are made", BACK_MAX, || made() >= before + 20);
             primary.stop(Stop::Kill);
             standby.promote().expect("it takes over");
             let (since, before) = (Instant::now(), made());
-            wait("refunds are made again", || made() > before);
+            until("refunds are made again", BACK_MAX, || made() > before);
             longest = longest.max(since.elapsed());
             let next = standby.standby().expect("a standby of the new primary");
             places.set(round, &next);
@@ -82,7 +75,8 @@ fn f50_a_synchronous_standby_takes_over_with_everything_that_was_answered() {
         "{failovers} failovers, {} refunds acknowledged, back after {longest:?} at most",
         acknowledged.len()
     );
-    let all = || payments.iter().flat_map(|paid| refunds(&server, &shop, paid)).collect::<Vec<_>>();
+    let all =
+        || payments.iter().flat_map(|paid| refunds_of(&server, &shop, paid)).collect::<Vec<_>>();
     let end = Instant::now() + 2 * BACK_MAX;
     while let Some(open) = all().iter().find(|refund| !refund["next_action_at"].is_null()) {
         assert!(Instant::now() < end, "it stays open: {open}");

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::rig::Psp;
-use crate::support::{Key, Options, Request, Server};
+use crate::support::{Key, Options, Request, SEALING_KEY, Server};
 
 /// Thirty-two bytes that seal nothing of value.
-const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 const HMAC_KEY: &str = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
 const API_KEY: &str = "AQEnothingofvalue";
 /// How long something may take that must happen by itself.

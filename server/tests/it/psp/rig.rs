@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Options, Request, Response, Server, Shop};
+use crate::support::{Options, Request, Response, SEALING_KEY, Server, Shop};
 
 /// How long something may take that must happen by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Thirty-two bytes that seal nothing of value.
-const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 const HOOK_SECRET: &str = "whsec_simulated_account";
 pub(super) const SECRET: &str = "sk_test_simulated_account";
 

@@ -13,12 +13,12 @@ use super::gr4vy_whole::loosened;
 use super::recording::{mounted, text};
 use super::shop::Shop;
 use super::tree::Tree;
-use crate::support::{Options, Receiver, Request, gr4vy_signature};
+use crate::support::{Options, Receiver, Request, SEALING_KEY, gr4vy_signature};
 
 /// A server that may tell events to this machine, and calls itself as in the recordings.
 pub(super) fn shop() -> Shop {
     let env = [
-        ("REQUITE_SEALING_KEY", crate::support::stripe::SEALING_KEY),
+        ("REQUITE_SEALING_KEY", SEALING_KEY),
         ("REQUITE_WEBHOOKS_ADDRESSES", "any"),
         ("REQUITE_GR4VY_ID", "example"),
         ("REQUITE_GR4VY_ENVIRONMENT", "sandbox"),

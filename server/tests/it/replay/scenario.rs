@@ -16,7 +16,7 @@ use super::shop::Shop;
 use super::tally::{Outcome, Tally, guarded};
 use super::tree::Tree;
 use crate::support::stripe;
-use crate::support::{Options, Request, Response};
+use crate::support::{Options, Request, Response, SEALING_KEY};
 
 /// How long an event at the PSP may take to show.
 const EVENT_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ fn own_options(line: &Value) -> Option<Options> {
     }
     let mut options = Options::default();
     if asks_psp {
-        options = options.env("REQUITE_SEALING_KEY", stripe::SEALING_KEY);
+        options = options.env("REQUITE_SEALING_KEY", SEALING_KEY);
     }
     if !clock.is_empty() {
         options.frozen_at = Some(clock.replace('T', " ").replace('Z', ""));

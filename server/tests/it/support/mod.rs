@@ -13,6 +13,8 @@
 
 #![allow(dead_code, unused_imports, reason = "no one check needs all of it")]
 
+use std::time::{Duration, Instant};
+
 mod cli;
 mod gr4vy_token;
 mod http;
@@ -27,3 +29,15 @@ pub(crate) use http::{Request, Response};
 pub(crate) use receiver::{Message, Receiver, Reply, gr4vy_signature, standard_signature};
 pub(crate) use server::{Options, Server};
 pub(crate) use shop::{FACES, Face, Shop, body, path, path_of};
+
+/// Thirty-two bytes that seal nothing of value.
+pub(crate) const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
+
+/// Waits for what is bound to come.
+pub(crate) fn until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}: not within {within:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

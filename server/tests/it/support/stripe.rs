@@ -11,10 +11,8 @@ use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
-use super::{Cli, Request, Response, Server};
+use super::{Cli, Request, Response, SEALING_KEY, Server};
 
-/// Thirty-two bytes that seal nothing of value.
-pub(crate) const SEALING_KEY: &str = "cmVxdWl0ZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlIC4=";
 /// The name of the account.
 pub(crate) const ACCOUNT: &str = "stripe";
 /// What signs its webhooks at first.

@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use super::*;
+use crate::support::until;
 use crate::torture::times;
 
 /// Longest wait for what is bound to come: more than twice the longest call.
@@ -16,14 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is written to a connection before it is seen to be closed: what is read of a body, and what lies in the
 /// system's buffers meanwhile.
 const TAKEN_MAX: usize = 16 * 1024 * 1024;
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// What a bad receiver does once it has read the beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,14 +136,14 @@ fn receivers_that_hang_drip_and_never_end_hold_up_nobody_else() {
     for shop in bad.iter().cycle().take(5 * bad.len()) {
         house.server.register(&shop.native, &new);
     }
-    until("messages hang", || hangs.begun() >= 50);
+    until("messages hang", PATIENCE, || hangs.begun() >= 50);
     let payments: Vec<String> = (0..25).map(|_| house.payment(&[])).collect();
     payments.iter().for_each(|payment| house.refund(payment, 100));
     // The first of those that hang is given up 15 s after it began: nobody has waited for that.
     let heard = good.wait(4 * payments.len(), |_| true);
     assert_eq!((hangs.ended(), heard.len()), (0, 4 * payments.len()), "others waited");
     for (habit, trap) in &traps {
-        until(&format!("{habit:?} ends"), || trap.ended() > 0);
+        until(&format!("{habit:?} ends"), PATIENCE, || trap.ended() > 0);
         let most = trap.most.load(Ordering::Acquire);
         println!("{habit:?}: {} begun, {} ended, {most} bytes at most", trap.begun(), trap.ended());
         assert!(most <= TAKEN_MAX, "{habit:?}: {most} bytes were taken");
@@ -194,7 +186,9 @@ fn a_receiver_that_was_down_for_three_days_is_told_everything_in_order() {
     for day in 0..3_u32 {
         let before = receiver.heard().len();
         house.server.set_clock(day * DAY + Duration::from_secs(u64::from(day)));
-        until("each payment's first event is tried", || tried_since(before) == count || day == 0);
+        until("each payment's first event is tried", PATIENCE, || {
+            tried_since(before) == count || day == 0
+        });
     }
     let down = receiver.heard();
     assert!(down.iter().all(|message| about(message).1 == 1), "later events wait for the first");
@@ -207,7 +201,7 @@ fn a_receiver_that_was_down_for_three_days_is_told_everything_in_order() {
     };
     while told() < count * EVENTS {
         let before = told();
-        until("more is told", || told() > before);
+        until("more is told", PATIENCE, || told() > before);
         thread::sleep(Duration::from_millis(100));
     }
     let all = receiver.heard();

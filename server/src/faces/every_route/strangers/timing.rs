@@ -50,16 +50,7 @@ async fn the_answer_to_an_id_of_anothers_takes_as_long_as_to_an_id_of_nothing() 
             continue;
         };
         let credential = house.credential(SHOP, route.face, None);
-        let marks = ["<1>", "<2>"];
-        let marked: Vec<String> =
-            marks[..kinds.len()].iter().map(|mark| (*mark).to_owned()).collect();
-        let call = Call {
-            method: route.method,
-            path: filled(&route, &marked),
-            body: body(&route).to_owned(),
-            ids: &marks,
-            credential: &credential,
-        };
+        let call = Call::marked(&route, kinds.len(), &credential);
         for (place, kind) in kinds.iter().enumerate() {
             let with = |id: String| {
                 let own = kinds.iter().map(|kind| ours.named(route.face, *kind));
