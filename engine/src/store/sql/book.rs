@@ -210,6 +210,8 @@ struct Head {
 impl Head {
     fn of(row: &Row<'_>) -> Result<Head> {
         let newest: Option<[u8; 16]> = row.get(6)?;
+        // On SQLite zeros hold its place.
+        let newest = newest.map(u128::from_be_bytes).filter(|&bits| bits != 0);
         let beside: Option<[u8; 16]> = row.get(19)?;
         let capture = beside.map(|bytes| CaptureId::new(u128::from_be_bytes(bytes)));
         Ok(Head {
@@ -217,7 +219,7 @@ impl Head {
             hash: row.get(3)?,
             calls: row.get(4)?,
             updated_at_ms: row.get(5)?,
-            newest_refund: newest.map(|bytes| RefundId::new(u128::from_be_bytes(bytes))),
+            newest_refund: newest.map(RefundId::new),
             currency: currency(row, 7, 8)?,
             is_closed: row.get(9)?,
             connector: row.get(10)?,

@@ -1,7 +1,9 @@
 //! Payments, and what changes of their books.
 
+use requite_core::id::RefundId;
+
 use crate::command::Registration;
-use crate::store::BookChange;
+use crate::store::{Book, BookChange};
 use crate::store::sql::book::{Place, Places, leg_number, lines_of_new, sums};
 use crate::store::sql::{Result, Sql, blob, corrupt, params, write_one};
 
@@ -79,7 +81,7 @@ pub(super) fn save_books(connection: Sql<'_>, books: &[BookChange], places: &Pla
                 book.hash,
                 book.calls,
                 book.updated_at_ms,
-                book.newest_refund.map(|refund| blob(refund.bits())),
+                newest_refund(book),
                 book.external_identifier,
                 place.lines_with(new_captures.len()),
                 sums.map(|sums| sums.voided.units()),
@@ -93,6 +95,11 @@ pub(super) fn save_books(connection: Sql<'_>, books: &[BookChange], places: &Pla
         insert_change.execute(params![merchant, book.updated_at_ms, payment])?;
     }
     Ok(())
+}
+
+/// Zeros where there is none, so that the row does not grow with the first.
+fn newest_refund(book: &Book) -> [u8; 16] {
+    blob(book.newest_refund.map_or(0, RefundId::bits))
 }
 
 fn place<'p>(places: &'p Places, change: &BookChange) -> Result<&'p Place> {
@@ -126,7 +133,7 @@ fn insert_book(
             book.hash,
             book.calls,
             book.updated_at_ms,
-            book.newest_refund.map(|refund| blob(refund.bits())),
+            newest_refund(book),
             payment.currency().code(),
             payment.currency().exponent(),
             payment.is_cancelled(),
