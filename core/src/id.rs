@@ -49,17 +49,21 @@ ids! {
     PersonId,
 }
 
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 const ULID_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const BASE62_DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// `0191f5a7-44d3-7430-8739-2d80821416bf`
 pub fn uuid_text(bits: u128) -> String {
-    let hex = format!("{bits:032x}");
-    let (a, rest) = hex.split_at(8);
-    let (b, rest) = rest.split_at(4);
-    let (c, rest) = rest.split_at(4);
-    let (d, e) = rest.split_at(4);
-    format!("{a}-{b}-{c}-{d}-{e}")
+    let mut text = String::with_capacity(36);
+    for (byte, at) in bits.to_be_bytes().into_iter().zip(0..) {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push(char::from(HEX_DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(HEX_DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 /// Reads the hyphenated form in any letter case, any version. Nothing else is a UUID here.

@@ -111,6 +111,7 @@ pub struct Changes {
     pub attempts: Vec<NewAttempt>,
     pub attempt_outcomes: Vec<AttemptOutcome>,
     pub events: Vec<Event>,
+    /// What the events moved, in their order.
     pub journal: Vec<JournalLine>,
     pub keys: Vec<((MerchantId, [u8; 16]), KeyRecord)>,
     pub counters: Vec<((MerchantId, i64), u32)>,
@@ -127,6 +128,31 @@ impl Changes {
             && self.refunds.is_empty()
             && self.keys.is_empty()
     }
+
+    /// Events with what they moved, in the order of their keys: rows that come in order lie close together.
+    pub(crate) fn posted(&self) -> Vec<(&Event, &[JournalLine])> {
+        let mut left = self.journal.as_slice();
+        let mut posted: Vec<_> =
+            self.events.iter().map(|event| (event, left_of(event, &mut left))).collect();
+        posted.sort_unstable_by_key(|(event, _)| (event.merchant, event.about(), event.seq));
+        posted
+    }
+
+    /// Refunds that are new, in the order of their keys.
+    pub(crate) fn asked(&self) -> Vec<&NewRefund> {
+        let mut asked: Vec<&NewRefund> = self.new_refunds.iter().collect();
+        asked.sort_unstable_by_key(|new| (new.key.merchant, new.key.refund));
+        asked
+    }
+}
+
+/// Takes an event's lines from those of all events from it on.
+fn left_of<'l>(event: &Event, left: &mut &'l [JournalLine]) -> &'l [JournalLine] {
+    let of = (event.merchant, event.payment, event.seq);
+    let is_own = |line: &&JournalLine| (line.merchant, line.payment, line.seq) == of;
+    let (own, rest) = left.split_at(left.iter().take_while(is_own).count());
+    *left = rest;
+    own
 }
 
 /// A payment's books after the batch.
@@ -193,6 +219,14 @@ pub struct NewRefund {
     pub asked_at_ms: i64,
     /// The payment's newest refund until this one came.
     pub previous: Option<RefundId>,
+}
+
+impl NewRefund {
+    /// What its parts come to, in minor units.
+    pub(crate) fn allocated(&self) -> i64 {
+        let parts = self.record.refund.allocations.iter();
+        parts.fold(0, |sum, part| sum.saturating_add(part.amount.units()))
+    }
 }
 
 /// Something about a refund that a person should see.

@@ -25,7 +25,7 @@ use crate::connectors::account::Kind;
 use crate::connectors::notice::{Delivery, MESSAGES_MAX, Message, Said};
 use crate::crypto::secret::Secret;
 use crate::desk::Desk;
-use crate::http::{Codings, catch_panics, read_body, refuse_bad_paths};
+use crate::http::{Codings, guard, read_body};
 use crate::route::Routes;
 
 mod doors;
@@ -76,7 +76,7 @@ impl Hooks {
     pub(crate) fn router(self) -> Router {
         let nowhere = async || failure::forged();
         let routes = routes().router(nowhere, nowhere).with_state(self);
-        refuse_bad_paths(catch_panics(routes, failure::render), failure::render)
+        guard(routes, failure::render)
     }
 
     /// The log is told of forged deliveries ever more rarely: whoever sends them does not fill it.

@@ -39,7 +39,7 @@ mod wire;
 use accept::Stopped;
 pub(crate) use accept::serve;
 pub(crate) use body::{BodyFault, Codings, read_body};
-pub(crate) use layers::{RequestId, catch_panics, check_path, refuse_bad_paths, with_request_ids};
+pub(crate) use layers::{RequestId, check_path, guard, with_request_ids};
 
 /// The largest body of a refund route, in bytes (decision A9).
 pub(crate) const REFUND_BODY_MAX: usize = 64 * 1024;

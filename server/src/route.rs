@@ -6,11 +6,13 @@
 //! the face's handler passes [`Caller::of`] the request to its `auth::actor`, which reads the access
 //! from there. What reaches a handler without a declaration lets nobody through.
 
+use std::pin::Pin;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Uri;
-use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use tower::ServiceExt;
 
@@ -27,6 +29,27 @@ pub(crate) struct Route {
     pub access: Access,
     /// Unique within the face.
     pub operation: &'static str,
+}
+
+/// A handler whose route's declaration travels with the request, for access, and with the answer, for the log.
+#[derive(Clone)]
+struct Declared<H> {
+    handler: H,
+    route: Route,
+}
+
+impl<H: Handler<T, S>, T, S> Handler<T, S> for Declared<H> {
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, mut request: Request, state: S) -> Self::Future {
+        request.extensions_mut().insert(self.route);
+        let answer = self.handler.call(request, state);
+        Box::pin(async move {
+            let mut response = answer.await;
+            response.extensions_mut().insert(self.route);
+            response
+        })
+    }
 }
 
 /// The routes of one face, mounted as they are declared.
@@ -83,7 +106,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.on("DELETE", MethodFilter::DELETE, (path, access, operation), handler)
     }
 
-    /// The declaration travels with the request, for access, and with the answer, for the log.
     fn on<H: Handler<T, S>, T: 'static>(
         mut self,
         method: &'static str,
@@ -92,13 +114,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         handler: H,
     ) -> Routes<S> {
         let route = Route { face: self.face, method, path, access, operation };
-        let declare = from_fn(move |mut request: Request, next: Next| async move {
-            request.extensions_mut().insert(route);
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(route);
-            response
-        });
-        self.router = self.router.route(path, on(filter, handler).route_layer(declare));
+        self.router = self.router.route(path, on(filter, Declared { handler, route }));
         self.declared.push(route);
         self
     }

@@ -63,7 +63,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0013_cancel.sql"),
     include_str!("../../migrations/sqlite/0014_nearness.sql"),
     include_str!("../../migrations/sqlite/0015_book.sql"),
-    include_str!("../../migrations/sqlite/0016_room.sql"),
+    include_str!("../../migrations/sqlite/0016_fewer_pages.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -92,11 +92,30 @@ fn copy(newer: &str, older: &str) {
             and column_name in (select unnest(string_to_array($2, ', ')))";
         let columns: String = from.query_one(known, &[&table, &columns]).expect(&table).get(0);
         let mut rows = Vec::new();
-        let sql = format!("copy (select {columns} from {table}) to stdout");
+        let source = source(&table);
+        let sql = format!("copy (select {columns} from {source}) to stdout");
         from.copy_out(&sql).expect(&sql).read_to_end(&mut rows).expect(&table);
         let mut writer = to.copy_in(&format!("copy {table} ({columns}) from stdin")).expect(&table);
         writer.write_all(&rows).expect(&table);
         writer.finish().expect(&table);
+    }
+}
+
+/// Where what was in a table is now: parts of refunds and entries of events had all their rows there.
+fn source(table: &str) -> &str {
+    match table {
+        "allocation" => {
+            "(select * from allocation union all
+            select merchant_id, refund_id, 0, capture_id, capture_minor from refund
+            where capture_id is not null) t"
+        }
+        "journal" => {
+            "(select merchant_id, about, seq, line, capture_id, debit, credit, amount_minor
+                from journal
+            union all select merchant_id, about, seq, 0, capture_id, debit, credit, moved_minor
+                from event where capture_id is not null) t"
+        }
+        same => same,
     }
 }
 

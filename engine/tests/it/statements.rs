@@ -155,7 +155,7 @@ fn four_thousand_payments() -> impl Iterator<Item = Vec<Command>> {
     (0..40_u128).map(|part| {
         let new = |number: u128| {
             let id = 1_000 + part * 100 + number;
-            let mut new = registration("manual", &[10_000]);
+            let mut new = registration("manual", &[4_000, 6_000]);
             new.payment = PaymentId::new(id);
             new.external_identifier = Some(format!("o-{id}"));
             new.gift_cards.clear();
@@ -199,7 +199,8 @@ fn no_statement_of_a_refund_reads_a_whole_table() {
     for batch in four_thousand_payments() {
         let refunds = batch.iter().filter_map(|command| match command {
             Command::Register(new) => {
-                let mut wish = keyed(new.payment.bits(), 10, &format!("{:?}", new.payment));
+                // Of both captures.
+                let mut wish = keyed(new.payment.bits(), 5_000, &format!("{:?}", new.payment));
                 wish.payment = new.payment;
                 Some(Command::Refund(Box::new(wish)))
             }

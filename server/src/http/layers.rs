@@ -1,8 +1,8 @@
 //! What wraps a router: request ids with their log line, panics turned into answers, paths that
 //! cannot be decoded refused.
 //!
-//! Order, from outside: [`with_request_ids`] around everything, once; [`catch_panics`] and
-//! [`refuse_bad_paths`] around each face, with that face's own [`Renderer`].
+//! Order, from outside: [`with_request_ids`] around everything, once; [`guard`] around each face, with that
+//! face's own [`Renderer`].
 
 use std::any::Any;
 use std::fmt;
@@ -132,14 +132,19 @@ impl Drop for LogLine {
     }
 }
 
-/// Answers 500, spelt by `render`, when a handler panics. The panic is logged under the request's
-/// id; the client learns the id only.
-pub(crate) fn catch_panics<S>(router: Router<S>, render: Renderer) -> Router<S>
+/// Answers 400, spelt by `render`, to a path that [`check_path`] refuses, on every route of `router` and on its
+/// fallback; and 500 when a handler panics. The panic is logged under the request's id; the client
+/// learns the id only.
+pub(crate) fn guard<S>(router: Router<S>, render: Renderer) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
+    // One layer for both: each costs a request a copy of what it wraps.
     router.layer(from_fn(move |request: Request, next: Next| async move {
         let id = RequestId::of(request.extensions());
+        if let Err(fault) = check_path(request.uri()) {
+            return render(StatusCode::BAD_REQUEST, &fault.to_string(), &id);
+        }
         match unwinding(next.run(request)).await {
             Ok(response) => response,
             Err(panic) => {
@@ -210,23 +215,6 @@ pub(crate) fn check_path(uri: &Uri) -> Result<(), PathFault> {
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-/// Answers 400, spelt by `render`, to a path that [`check_path`] refuses, on every route of
-/// `router` and on its fallback.
-pub(crate) fn refuse_bad_paths<S>(router: Router<S>, render: Renderer) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    router.layer(from_fn(move |request: Request, next: Next| async move {
-        match check_path(request.uri()) {
-            Ok(()) => next.run(request).await,
-            Err(fault) => {
-                let id = RequestId::of(request.extensions());
-                render(StatusCode::BAD_REQUEST, &fault.to_string(), &id)
-            }
-        }
-    }))
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{
-    BodyFault, Codings, Limits, REFUND_BODY_MAX, RequestId, Stopped, catch_panics, read_body,
-    refuse_bad_paths, serve, with_request_ids,
+    BodyFault, Codings, Limits, REFUND_BODY_MAX, RequestId, Stopped, guard, read_body, serve,
+    with_request_ids,
 };
 
 /// No answer takes this long; a test that waits so long has failed.
@@ -127,7 +127,7 @@ fn app(seen: Seen) -> Router {
             seen.requests.fetch_add(1, Ordering::SeqCst);
             async move { request }
         }));
-    let router = refuse_bad_paths(catch_panics(router, render), render);
+    let router = guard(router, render);
     with_request_ids(
         router,
         Arc::new(move || format!("req_{:04}", next_id.fetch_add(1, Ordering::SeqCst))),

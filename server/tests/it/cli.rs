@@ -283,7 +283,7 @@ fn verify_holds_the_books_against_their_history() {
     assert!(fine.stdout.contains("1 payments, 1 refunds"), "{}", fine.stdout);
 
     server.kill9();
-    server.change_store("update allocation set amount_minor = 399");
+    server.change_store("update refund set capture_minor = 399");
     let broken = cli.run(&["verify", "--json"], "");
     assert_eq!(broken.code, Some(1), "{broken:?}");
     let first: Value =

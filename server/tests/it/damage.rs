@@ -193,7 +193,8 @@ fn money(path: &Path) -> rusqlite::Result<Vec<String>> {
     for sql in [
         "select hex(refund_id) || amount_minor || status from refund order by 1",
         "select hex(capture_id) || captured_minor || refunded_minor || reserved_minor from capture order by 1",
-        "select hex(about) || seq || line || debit || credit || amount_minor from journal order by 1",
+        "select hex(capture_id) || debit || credit || moved_minor || seq from event
+            where capture_id is not null order by 1",
         "select hex(payment_id) || seq || amount_minor || hex(hash) from event order by 1",
     ] {
         let mut statement = store.prepare(sql)?;

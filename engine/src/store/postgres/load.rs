@@ -188,7 +188,7 @@ const NAMELESS: &str = "-- nameless_refunds
                     and (r.psp_refund is null or r.status = 6) and r.next_action_at_ms is not null
                 order by r.refund_id limit w.max) as o";
 
-/// `$3` is the payment: the same rows are asked for the refunds themselves.
+/// Parts beyond the first, which lies with the refund. `$3` is the payment: the same rows are asked for the refunds themselves.
 const ALLOCATIONS: &str = "-- allocations
         select a.merchant_id, a.refund_id, a.capture_id, a.amount_minor
         from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
@@ -200,7 +200,7 @@ const REFUNDS: &str = "-- refunds
             r.status, r.attempt, r.sends, r.looks, r.next_action_at_ms, r.psp_refund,
             r.fault_code, r.fault_text, r.call_no, coalesce(r.reason_text, r.reason_code),
             case when r.key_text is null then 0::bigint else 1::bigint end, r.asked_at_ms,
-            r.face, r.heard_at_ms
+            r.face, r.heard_at_ms, r.capture_id, r.capture_minor
         from unnest($1, $2, $3) as w (merchant_id, refund_id, payment_id)
         join refund r on r.merchant_id = w.merchant_id and r.refund_id = w.refund_id";
 
@@ -211,17 +211,24 @@ fn refunds(
 ) -> Result<HashMap<RefundRef, RefundRecord>, Trouble> {
     let mut found = session.select_all(&[(ALLOCATIONS, refunds), (REFUNDS, refunds)])?.into_iter();
     let mut next = || found.next().unwrap_or_default();
-    let allocations = allocations(&next())?;
+    let mut others = allocations(&next())?;
     let mut records = HashMap::new();
     for row in next() {
         let (merchant, payment) = of(&row)?;
         let id = RefundId::new(row.id(2)?);
+        let first = match row.maybe_id(20)? {
+            Some(capture) => {
+                Some(Allocation { capture: CaptureId::new(capture), amount: row.minor(21)? })
+            }
+            None => None,
+        };
+        let others = others.remove(&(merchant, id)).unwrap_or_default();
         let refund = Refund {
             id,
             payment: PaymentId::new(row.id(3)?),
             leg: LegId::new(row.id(4)?),
             amount: row.minor(5)?,
-            allocations: allocations.get(&(merchant, id)).cloned().unwrap_or_default(),
+            allocations: first.into_iter().chain(others).collect(),
             status: row.status(6)?,
             attempt: row.count(7)?,
             sends: row.count(8)?,

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0004_cancel.sql"),
     include_str!("../../../migrations/postgres/0005_nearness.sql"),
     include_str!("../../../migrations/postgres/0006_book.sql"),
+    include_str!("../../../migrations/postgres/0007_fewer_rows.sql"),
 ];
 
 /// How often the first table is tried to be made: processes that make it at once refuse each other.

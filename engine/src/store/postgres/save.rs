@@ -67,12 +67,11 @@ fn writes<'c>(changes: &'c Changes, before: &Before) -> Result<Writes<'c>, Troub
     rename_books(writes, &changes.books, &changes.amendments);
     save_releases(writes, &changes.books)?;
     save_captures(writes, &changes.books, before)?;
-    insert_refunds(writes, &changes.new_refunds);
+    insert_refunds(writes, &changes.asked());
     update_refunds(writes, &changes.refunds);
     save_attempts(writes, &changes.attempts, &changes.attempt_outcomes);
-    insert_events(writes, &changes.events);
+    insert_events(writes, &changes.posted());
     queue_deliveries(writes, &changes.events);
-    insert_journal(writes, &changes.journal);
     save_counters(writes, &changes.counters, before);
     save_keys(writes, &changes.keys, before);
     insert_operations(writes, &changes.operations);
@@ -81,12 +80,13 @@ fn writes<'c>(changes: &'c Changes, before: &Before) -> Result<Writes<'c>, Troub
     Ok(all)
 }
 
-fn insert_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [NewRefund]) {
+/// The first part of a refund lies in its row.
+fn insert_refunds<'c>(writes: &mut Writes<'c>, refunds: &[&'c NewRefund]) {
     let sql = "-- insert_allocations
         insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
         select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5)";
     let parts = refunds.iter().flat_map(|new| {
-        new.record.refund.allocations.iter().zip(0_i64..).map(|(part, ordinal)| {
+        new.record.refund.allocations.iter().zip(0_i64..).skip(1).map(|(part, ordinal)| {
             let (merchant, refund) = (new.key.merchant.bits(), new.key.refund.bits());
             row![merchant, refund, ordinal, part.capture.bits(), part.amount.units()]
         })
@@ -97,21 +97,21 @@ fn insert_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [NewRefund]) {
             allocated_minor, status, attempt, sends, looks, call_no, next_action_at_ms,
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
-            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms)
+            asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms,
+            capture_id, capture_minor)
         select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
             unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12),
             unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($18),
             unnest($19), unnest($20), unnest($21), unnest($22), unnest($23), unnest($24),
             unnest($25), unnest($26), unnest($27), unnest($28), unnest($29), unnest($30),
-            unnest($31), unnest($32), unnest($33)";
-    writes.all(sql, Rows::of(refunds.iter().map(refund_row)));
+            unnest($31), unnest($32), unnest($33), unnest($34), unnest($35)";
+    writes.all(sql, Rows::of(refunds.iter().map(|new| refund_row(new))));
 }
 
-fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
+fn refund_row(new: &NewRefund) -> [Cell<'_>; 35] {
     let NewRefund { key, record, details, reference, asked_seq, asked_at_ms, .. } = new;
     let refund = &record.refund;
-    let parts = refund.allocations.iter();
-    let allocated = parts.fold(0_i64, |sum, part| sum.saturating_add(part.amount.units()));
+    let first = refund.allocations.first();
     let fault = refund.fault.as_ref();
     let reason = match details.reason {
         Reason::Kept(id) => Some(id.bits()),
@@ -123,7 +123,7 @@ fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
         key.payment.bits(),
         refund.leg.bits(),
         refund.amount.units(),
-        allocated,
+        new.allocated(),
         refund.status.number(),
         refund.attempt,
         refund.sends,
@@ -151,6 +151,8 @@ fn refund_row(new: &NewRefund) -> [Cell<'_>; 33] {
         *asked_at_ms,
         details.metadata.as_ref(),
         record.heard_at_ms,
+        first.map(|part| part.capture.bits()),
+        first.map(|part| part.amount.units()),
     ]
 }
 
@@ -226,15 +228,18 @@ fn save_attempts<'c>(
     writes.some(sql, Rows::of(rows));
 }
 
-fn insert_events<'c>(writes: &mut Writes<'c>, events: &'c [Event]) {
+/// The first line of what an event moved lies in its row.
+fn insert_events<'c>(writes: &mut Writes<'c>, posted: &[(&'c Event, &'c [JournalLine])]) {
     let sql = "-- insert_events
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
-            psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
+            psp_refund, fault_code, fault_text, actor, at_ms, hash, about, capture_id, debit,
+            credit, moved_minor)
         select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
             unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12),
-            unnest($13), unnest($14)";
-    let rows = events.iter().map(|event| {
+            unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($18)";
+    let rows = posted.iter().map(|(event, lines)| {
         let fault = event.fault.as_ref();
+        let first = lines.first().map(|line| &line.entry);
         row![
             event.merchant.bits(),
             event.payment.bits(),
@@ -250,6 +255,29 @@ fn insert_events<'c>(writes: &mut Writes<'c>, events: &'c [Event]) {
             event.at_ms,
             event.hash,
             event.about(),
+            first.map(|entry| entry.capture.bits()),
+            first.map(|entry| entry.debit.number()),
+            first.map(|entry| entry.credit.number()),
+            first.map(|entry| entry.amount.units()),
+        ]
+    });
+    writes.all(sql, Rows::of(rows));
+    let sql = "-- insert_journal
+        insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
+            amount_minor)
+        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
+            unnest($7), unnest($8)";
+    let others = posted.iter().flat_map(|(_, lines)| lines.iter().skip(1));
+    let rows = others.map(|JournalLine { merchant, about, seq, line, entry, .. }| {
+        row![
+            merchant.bits(),
+            *about,
+            *seq,
+            *line,
+            entry.capture.bits(),
+            entry.debit.number(),
+            entry.credit.number(),
+            entry.amount.units(),
         ]
     });
     writes.all(sql, Rows::of(rows));
@@ -271,27 +299,6 @@ fn queue_deliveries<'c>(writes: &mut Writes<'c>, events: &'c [Event]) {
         row![merchant.bits(), payment.bits(), first, last, at_ms]
     });
     writes.some(sql, Rows::of(rows));
-}
-
-fn insert_journal<'c>(writes: &mut Writes<'c>, journal: &'c [JournalLine]) {
-    let sql = "-- insert_journal
-        insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
-            amount_minor)
-        select unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6),
-            unnest($7), unnest($8)";
-    let rows = journal.iter().map(|JournalLine { merchant, about, seq, line, entry, .. }| {
-        row![
-            merchant.bits(),
-            *about,
-            *seq,
-            *line,
-            entry.capture.bits(),
-            entry.debit.number(),
-            entry.credit.number(),
-            entry.amount.units(),
-        ]
-    });
-    writes.all(sql, Rows::of(rows));
 }
 
 fn save_counters<'c>(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use requite_core::id::{MerchantId, PaymentId, RefundId};
 
 use super::book;
-use super::story::{STORY, own};
+use super::story::{ENTRIES, STORY, own};
 use super::{Readers, Result, Row, Sql, SqlFault, blob, corrupt, id, params};
 use crate::audit::{History, Report, Violation};
 use crate::command::RefundRef;
@@ -145,12 +145,9 @@ fn journal(
     let own = own(connection);
     let sql = format!(
         "-- journal
-        {own}{STORY}
-        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, j.about
-        from story s cross join event e cross join journal j
-        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
-            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
-        order by j.seq, j.line"
+        {own}{STORY}{ENTRIES}
+        select seq, line, capture_id, debit, credit, amount_minor, about from entry
+        order by seq, line"
     );
     let line = |row: &Row<'_>| {
         let (entry, about) = (book::entry(row)?, id(row, 6)?);

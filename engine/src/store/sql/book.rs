@@ -276,7 +276,8 @@ fn capture(row: &Row<'_>) -> Result<Option<(i64, Capture)>> {
 /// Finds refunds' records.
 pub(in crate::store) struct Refunds<'c> {
     records: Statement<'c, 'static>,
-    allocations: Statement<'c, 'static>,
+    /// Parts beyond the first, which lies with the refund.
+    others: Statement<'c, 'static>,
 }
 
 impl<'c> Refunds<'c> {
@@ -284,32 +285,43 @@ impl<'c> Refunds<'c> {
         let records = "-- refund
             select payment_id, leg_id, amount_minor, status, attempt, sends, looks,
                 next_action_at_ms, psp_refund, fault_code, fault_text, call_no, reason_text,
-                reason_code, key_text is not null, asked_at_ms, face, heard_at_ms
+                reason_code, key_text is not null, asked_at_ms, face, heard_at_ms, capture_id,
+                capture_minor
             from refund where merchant_id = ?1 and refund_id = ?2";
-        let allocations = "-- allocations
+        let others = "-- allocations
             select capture_id, amount_minor from allocation
             where merchant_id = ?1 and refund_id = ?2 order by ordinal";
         let statement = |sql| connection.statement(sql);
-        Refunds { records: statement(records), allocations: statement(allocations) }
+        Refunds { records: statement(records), others: statement(others) }
     }
 
     pub(in crate::store) fn find(&mut self, key: RefundRef) -> Result<Option<RefundRecord>> {
         let of = params![blob(key.merchant.bits()), blob(key.refund.bits())];
-        let allocations = self.allocations.query(of, |row| {
+        let others = self.others.query(of, |row| {
             Ok(Allocation { capture: CaptureId::new(id(row, 0)?), amount: minor(row, 1)? })
         })?;
-        self.records.find(of, |row| record(row, key, allocations))
+        self.records.find(of, |row| record(row, key, others))
     }
 }
 
+/// What a refund takes from the first of its captures: two columns of its row.
+pub(in crate::store) fn first_part(row: &Row<'_>, column: usize) -> Result<Option<Allocation>> {
+    let Some(id) = row.get::<Option<[u8; 16]>>(column)? else {
+        return Ok(None);
+    };
+    let capture = CaptureId::new(u128::from_be_bytes(id));
+    Ok(Some(Allocation { capture, amount: minor(row, column.saturating_add(1))? }))
+}
+
 /// What a row of `refund` says.
-fn record(row: &Row<'_>, key: RefundRef, allocations: Vec<Allocation>) -> Result<RefundRecord> {
+fn record(row: &Row<'_>, key: RefundRef, others: Vec<Allocation>) -> Result<RefundRecord> {
+    let first = first_part(row, 18)?;
     let refund = Refund {
         id: key.refund,
         payment: PaymentId::new(id(row, 0)?),
         leg: LegId::new(id(row, 1)?),
         amount: minor(row, 2)?,
-        allocations,
+        allocations: first.into_iter().chain(others).collect(),
         status: status(row, 3)?,
         attempt: row.get(4)?,
         sends: row.get(5)?,

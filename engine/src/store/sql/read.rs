@@ -399,7 +399,7 @@ const REFUND_COLUMNS: &str = "select r.refund_id, r.payment_id, r.leg_id, l.leg_
         r.settled_at_ms, r.updated_at_ms, r.next_action_at_ms, r.sends, r.asked_seq,
         q.reason_id is not null, q.reason_id, q.code, q.label, q.description, q.created_at_ms,
         q.updated_at_ms, q.deleted_at_ms, r.unknown_at_ms, r.metadata, p.connector,
-        p.external_identifier, p.order_ref";
+        p.external_identifier, p.order_ref, r.capture_id, r.capture_minor";
 
 /// What [`REFUND_COLUMNS`] are of, besides the refund.
 const REFUND_JOINS: &str =

@@ -58,6 +58,21 @@ pub(in crate::store) const STORY: &str = ", story (about) as (
         select h.payment_id from payment_head h where h.merchant_id = ?1 and h.payment_id = ?2
         union all select refund_id from own)";
 
+/// Behind [`STORY`]: `entry` holds what the events of the payment `?2` moved. The first line of each lies with it.
+pub(in crate::store) const ENTRIES: &str = ", entry (about, seq, line, capture_id, debit, credit,
+        amount_minor, kind, subject, status, actor, at_ms) as (
+        select e.about, e.seq, cast(0 as bigint), e.capture_id, e.debit, e.credit, e.moved_minor,
+            e.kind, coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
+        from story s cross join event e
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+            and e.capture_id is not null
+        union all
+        select e.about, e.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor,
+            e.kind, coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
+        from story s cross join event e cross join journal j
+        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
+            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq)";
+
 const INDEXED_OWN: &str = "with own as (
         select r.refund_id from refund r where r.merchant_id = ?1 and r.payment_id = ?2)";
 

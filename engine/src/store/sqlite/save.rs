@@ -24,13 +24,12 @@ pub(super) fn save(connection: Sql<'_>, changes: &Changes, places: &Places) -> R
     save_books(connection, &changes.books, places)?;
     save_releases(connection, &changes.books)?;
     save_captures(connection, &changes.books, places)?;
-    insert_refunds(connection, &changes.new_refunds)?;
+    insert_refunds(connection, &changes.asked())?;
     update_refunds(connection, &changes.refunds)?;
     insert_attempts(connection, &changes.attempts)?;
     update_attempts(connection, &changes.attempt_outcomes)?;
-    insert_events(connection, &changes.events)?;
+    insert_events(connection, &changes.posted())?;
     outbox::queue(connection, &changes.events)?;
-    insert_journal(connection, &changes.journal)?;
     put_keys(connection, &changes.keys)?;
     for operation in &changes.operations {
         insert_operation(connection, operation)?;
@@ -55,7 +54,8 @@ fn put_counters(connection: Sql<'_>, counters: &[((MerchantId, i64), u32)]) -> R
     })
 }
 
-fn insert_refunds(connection: Sql<'_>, refunds: &[NewRefund]) -> Result<()> {
+/// The first part of a refund lies in its row.
+fn insert_refunds(connection: Sql<'_>, refunds: &[&NewRefund]) -> Result<()> {
     let mut part_of = connection.statement(
         "-- insert_allocation
         insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
@@ -68,20 +68,19 @@ fn insert_refunds(connection: Sql<'_>, refunds: &[NewRefund]) -> Result<()> {
             psp_refund, fault_code, fault_text, face, actor, reason_code, reason_text, reason_id,
             note, external_identifier, given_id, key_text, reference_day, reference_no, asked_seq,
             asked_at_ms, sent_at_ms, settled_at_ms, updated_at_ms, metadata, heard_at_ms,
-            previous_refund)
+            previous_refund, capture_id, capture_minor)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?28, ?31, ?32,
-            ?33)",
+            ?33, ?34, ?35)",
     );
     for new in refunds {
         let (merchant, refund_id) = (blob(new.key.merchant.bits()), blob(new.key.refund.bits()));
         let refund = &new.record.refund;
-        let mut allocated = 0_i64;
-        for (part, ordinal) in refund.allocations.iter().zip(0_i64..) {
+        for (part, ordinal) in refund.allocations.iter().zip(0_i64..).skip(1) {
             let (capture, amount) = (blob(part.capture.bits()), part.amount.units());
             part_of.write_one(params![merchant, refund_id, ordinal, capture, amount])?;
-            allocated = allocated.saturating_add(amount);
         }
+        let first = refund.allocations.first();
         let details = &new.details;
         let reason = match details.reason {
             Reason::Kept(id) => Some(blob(id.bits())),
@@ -94,7 +93,7 @@ fn insert_refunds(connection: Sql<'_>, refunds: &[NewRefund]) -> Result<()> {
             blob(new.key.payment.bits()),
             blob(refund.leg.bits()),
             refund.amount.units(),
-            allocated,
+            new.allocated(),
             refund.status.number(),
             refund.attempt,
             refund.sends,
@@ -122,6 +121,8 @@ fn insert_refunds(connection: Sql<'_>, refunds: &[NewRefund]) -> Result<()> {
             details.metadata,
             new.record.heard_at_ms,
             new.previous.map(|refund| blob(refund.bits())),
+            first.map(|part| blob(part.capture.bits())),
+            first.map(|part| part.amount.units()),
         ];
         insert.write_one(row)?;
     }
@@ -224,17 +225,27 @@ fn insert_alarm(connection: Sql<'_>, new: &NewAlarm) -> Result<()> {
     Ok(())
 }
 
-fn insert_events(connection: Sql<'_>, events: &[Event]) -> Result<()> {
-    let mut statement = connection.statement(
+/// The first line of what an event moved lies in its row.
+fn insert_events(connection: Sql<'_>, posted: &[(&Event, &[JournalLine])]) -> Result<()> {
+    let mut insert = connection.statement(
         "-- insert_event
         insert into event (merchant_id, payment_id, seq, kind, subject, amount_minor, status,
-            psp_refund, fault_code, fault_text, actor, at_ms, hash, about)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            psp_refund, fault_code, fault_text, actor, at_ms, hash, about, capture_id, debit,
+            credit, moved_minor)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     );
-    for event in events {
+    let mut insert_line = connection.statement(
+        "-- insert_journal_line
+        insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
+            amount_minor)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    );
+    for (event, lines) in posted {
         let fault = event.fault.as_ref();
+        let (merchant, about) = (blob(event.merchant.bits()), blob(event.about()));
+        let first = lines.first().map(|line| &line.entry);
         let row = params![
-            blob(event.merchant.bits()),
+            merchant,
             blob(event.payment.bits()),
             event.seq,
             event.kind.number(),
@@ -247,32 +258,19 @@ fn insert_events(connection: Sql<'_>, events: &[Event]) -> Result<()> {
             event.actor,
             event.at_ms,
             event.hash,
-            blob(event.about()),
+            about,
+            first.map(|entry| blob(entry.capture.bits())),
+            first.map(|entry| entry.debit.number()),
+            first.map(|entry| entry.credit.number()),
+            first.map(|entry| entry.amount.units()),
         ];
-        statement.write_one(row)?;
-    }
-    Ok(())
-}
-
-fn insert_journal(connection: Sql<'_>, lines: &[JournalLine]) -> Result<()> {
-    let mut statement = connection.statement(
-        "-- insert_journal_line
-        insert into journal (merchant_id, about, seq, line, capture_id, debit, credit,
-            amount_minor)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    );
-    for line in lines {
-        let row = params![
-            blob(line.merchant.bits()),
-            blob(line.about),
-            line.seq,
-            line.line,
-            blob(line.entry.capture.bits()),
-            line.entry.debit.number(),
-            line.entry.credit.number(),
-            line.entry.amount.units(),
-        ];
-        statement.write_one(row)?;
+        insert.write_one(row)?;
+        for JournalLine { line, entry, .. } in lines.iter().skip(1) {
+            let (capture, amount) = (blob(entry.capture.bits()), entry.amount.units());
+            let (debit, credit) = (entry.debit.number(), entry.credit.number());
+            let row = params![merchant, about, event.seq, line, capture, debit, credit, amount];
+            insert_line.write_one(row)?;
+        }
     }
     Ok(())
 }

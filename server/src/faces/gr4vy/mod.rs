@@ -43,7 +43,7 @@ use self::failure::Failure;
 use self::transaction::{book, create, update};
 use crate::access::Access;
 use crate::desk::Desk;
-use crate::http::{catch_panics, refuse_bad_paths};
+use crate::http::guard;
 use crate::route::Routes;
 
 /// The face's routes, and its own 404 and 405 for everything else.
@@ -51,7 +51,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     let routes = routes()
         .router(async || Failure::NoSuchRoute, async || Failure::NotAllowed)
         .with_state(desk);
-    catch_panics(refuse_bad_paths(routes, failure::spell), failure::spell)
+    guard(routes, failure::spell)
 }
 
 /// The scopes of a token that grant it, the one to ask for first. Writing does not include reading.

@@ -35,7 +35,7 @@ use axum::Router;
 
 use crate::access::Access;
 use crate::desk::Desk;
-use crate::http::{catch_panics, refuse_bad_paths};
+use crate::http::guard;
 use crate::route::Routes;
 use failure::Failure;
 
@@ -43,7 +43,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     let routes = routes()
         .router(async || Failure::RouteUnknown, async || Failure::MethodUnknown)
         .with_state(desk);
-    catch_panics(refuse_bad_paths(routes, failure::render), failure::render)
+    guard(routes, failure::render)
 }
 
 /// Moves money (decision L7), and reads as well.

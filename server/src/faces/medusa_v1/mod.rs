@@ -53,7 +53,7 @@ use self::auth::Logins;
 use self::failure::Failure;
 use crate::access::{Access, Caller};
 use crate::desk::Desk;
-use crate::http::{catch_panics, refuse_bad_paths};
+use crate::http::guard;
 use crate::route::Routes;
 
 /// The name of this face in the books and on its keys.
@@ -70,7 +70,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     let logins = Logins::new();
     let face = Face { desk, logins };
     let router = routes().express(missing, face.clone());
-    let router = catch_panics(refuse_bad_paths(router, failure::render), failure::render);
+    let router = guard(router, failure::render);
     let router = router.layer(from_fn_with_state(face, browser::complete));
     router.layer(map_response(powered))
 }

@@ -58,7 +58,7 @@ use tokio::sync::OnceCell;
 use crate::access::{Access, Caller};
 use crate::crypto::jws::Hs256Key;
 use crate::desk::Desk;
-use crate::http::{catch_panics, refuse_bad_paths};
+use crate::http::guard;
 use crate::route::Routes;
 
 const READ_PAYMENTS: Access = Access::AnyOf(&["payments.read", "refunds.read"]);
@@ -78,7 +78,7 @@ pub(super) struct Face {
 pub(crate) fn router(desk: Desk) -> Router {
     let face = Face { desk, login_key: Arc::default() };
     let router = routes().express(nowhere, face.clone());
-    refuse_bad_paths(catch_panics(router, failure::render), failure::render)
+    guard(router, failure::render)
         .layer(from_fn_with_state(face, browser::complete))
         .layer(map_response(powered))
 }

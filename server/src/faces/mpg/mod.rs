@@ -49,7 +49,7 @@ use axum::response::Response;
 
 use crate::access::{Access, Caller};
 use crate::desk::Desk;
-use crate::http::{catch_panics, refuse_bad_paths};
+use crate::http::guard;
 use crate::route::Routes;
 use failure::Failure;
 
@@ -57,7 +57,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     let routes = routes()
         .router(async || Failure::RouteUnknown, async || Failure::MethodUnknown)
         .with_state(desk);
-    catch_panics(refuse_bad_paths(routes, failure::render), failure::render)
+    guard(routes, failure::render)
 }
 
 const CREATE: Access = Access::AnyOf(&["orders_create"]);

@@ -19,7 +19,7 @@ use axum::http::StatusCode;
 
 use crate::access::Access;
 use crate::desk::Desk;
-use crate::http::{catch_panics, refuse_bad_paths};
+use crate::http::guard;
 use crate::route::Routes;
 
 mod alarms;
@@ -64,7 +64,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     };
     let routes = routes().router(nowhere, other_method).with_state(desk);
-    refuse_bad_paths(catch_panics(routes, failure::render), failure::render)
+    guard(routes, failure::render)
 }
 
 const WRITE_PAYMENTS: Access = Access::AnyOf(&["payments.write"]);

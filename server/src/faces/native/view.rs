@@ -18,32 +18,43 @@ use crate::people::Need;
 use crate::time::millis_text;
 
 /// JSON text of an object, its members in the order in which they are added: people read it too.
-pub(crate) struct Shown(String);
+pub(crate) struct Shown(Vec<u8>);
 
 impl Shown {
     pub(crate) fn new() -> Shown {
-        Shown(String::from("{"))
+        let mut shown = Vec::with_capacity(1_024);
+        shown.push(b'{');
+        Shown(shown)
     }
 
     pub(crate) fn member(self, name: &str, value: impl Serialize) -> Shown {
-        let text = serde_json::to_string(&value).expect("views have text names and no floats");
-        self.raw(name, &text)
+        self.named(name).put(value)
     }
 
     /// `text` is JSON already.
-    pub(crate) fn raw(mut self, name: &str, text: &str) -> Shown {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.0.push_str(&json!(name).to_string());
-        self.0.push(':');
-        self.0.push_str(text);
-        self
+    pub(crate) fn raw(self, name: &str, text: &str) -> Shown {
+        let mut shown = self.named(name);
+        shown.0.extend_from_slice(text.as_bytes());
+        shown
     }
 
     pub(crate) fn text(mut self) -> String {
-        self.0.push('}');
-        self.0
+        self.0.push(b'}');
+        String::from_utf8(self.0).expect("JSON is text")
+    }
+
+    fn named(mut self, name: &str) -> Shown {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        let mut shown = self.put(name);
+        shown.0.push(b':');
+        shown
+    }
+
+    fn put(mut self, value: impl Serialize) -> Shown {
+        serde_json::to_writer(&mut self.0, &value).expect("views have text names and no floats");
+        self
     }
 }
 

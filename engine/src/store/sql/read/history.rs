@@ -6,7 +6,7 @@ use requite_core::id::{CaptureId, MerchantId, PaymentId};
 use requite_core::journal::Account;
 
 use super::super::book::{self, status};
-use super::super::story::{STORY, own};
+use super::super::story::{ENTRIES, STORY, own};
 use super::super::{Result, Row, Sql, blob, id, params};
 use super::direction;
 use crate::read::{AccountsView, EventView, HistoryPage, Journal, JournalView, PAGE_MAX};
@@ -63,14 +63,11 @@ fn lines(
     let (compare, order) = direction(page.newest_first);
     let sql = format!(
         "-- journal_views
-        {own}{STORY}
-        select j.seq, j.line, j.capture_id, j.debit, j.credit, j.amount_minor, e.kind,
-            coalesce(e.subject, e.about), e.status, e.actor, e.at_ms
-        from story s cross join event e cross join journal j
-        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
-            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
-            and (j.seq, j.line) {compare} (?3, ?4)
-        order by j.seq {order}, j.line {order} limit ?5"
+        {own}{STORY}{ENTRIES}
+        select seq, line, capture_id, debit, credit, amount_minor, kind, subject, status, actor,
+            at_ms
+        from entry where (seq, line) {compare} (?3, ?4)
+        order by seq {order}, line {order} limit ?5"
     );
     let (seq, line) = page.start();
     let view = |row: &Row<'_>| {
@@ -100,12 +97,9 @@ fn accounts(
     let own = own(connection);
     let sql = format!(
         "-- account_views
-        {own}{STORY}
-        select j.capture_id, j.debit, j.credit, cast(sum(j.amount_minor) as bigint)
-        from story s cross join event e cross join journal j
-        where e.merchant_id = ?1 and e.about = s.about and e.payment_id = ?2
-            and j.merchant_id = ?1 and j.about = e.about and j.seq = e.seq
-        group by j.capture_id, j.debit, j.credit order by j.capture_id"
+        {own}{STORY}{ENTRIES}
+        select capture_id, debit, credit, cast(sum(amount_minor) as bigint) from entry
+        group by capture_id, debit, credit order by capture_id"
     );
     let mut folded: BTreeMap<CaptureId, BTreeMap<Account, i64>> = BTreeMap::new();
     let key = params![blob(merchant.bits()), blob(payment.bits())];

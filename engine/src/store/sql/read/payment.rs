@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 
-use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId};
+use requite_core::id::{CaptureId, LegId, MerchantId, PaymentId, RefundId};
 use requite_core::money::Minor;
 use requite_core::payment::LegKind;
-use requite_core::refund::Status;
+use requite_core::refund::{Allocation, Status};
 
-use super::super::book::{currency, fault_of, minor, status};
+use super::super::book::{currency, fault_of, first_part, minor, status};
 use super::super::story::{STORY, is_own, own, own_of_all};
 use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, params};
 use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
@@ -109,11 +109,11 @@ impl<T> Gathered<T> {
 
 fn views(connection: Sql<'_>, at: Moment<'_>) -> Result<Vec<PaymentView>> {
     let mut heads = heads(connection, at)?;
-    let mut refunds = refunds_of(connection, at)?;
+    let (mut refunds, parts) = refunds_of(connection, at)?;
     if at.as_of.is_some() {
         as_they_were(connection, at, &mut refunds)?;
     }
-    let mut legs = legs(connection, at, &refunds)?;
+    let mut legs = legs(connection, at, &given_back(connection, at, &refunds, &parts)?)?;
     let mut amended = amended(connection, at)?;
     let mut aliases = aliases(connection, at)?;
     let mut operations = operations(connection, at)?;
@@ -269,7 +269,10 @@ fn aliases(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<String>> {
     at.gather(connection, sql, |row| row.get(1))
 }
 
-fn refunds_of(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<RefundView>> {
+/// What a refund takes from the first of its captures.
+type FirstParts = HashMap<RefundId, Allocation>;
+
+fn refunds_of(connection: Sql<'_>, at: Moment<'_>) -> Result<(Gathered<RefundView>, FirstParts)> {
     let (own_of_all, is_own) = (own_of_all(connection), is_own(connection));
     let sql = format!(
         "-- refunds_of
@@ -278,14 +281,15 @@ fn refunds_of(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<RefundView
         where r.merchant_id = ?1 and r.refund_id {is_own} and r.asked_seq <= ?2
         order by r.payment_id, r.asked_seq"
     );
-    let mut gathered = Gathered(HashMap::new());
+    let (mut gathered, mut parts) = (Gathered(HashMap::new()), FirstParts::new());
     at.each(connection, &sql, |row| {
         let refund = refund_view(at.merchant, row)?;
+        parts.extend(first_part(row, 41)?.map(|part| (refund.id, part)));
         let of: &mut Vec<RefundView> = gathered.0.entry(refund.payment).or_default();
         of.push(refund);
         Ok(())
     })?;
-    Ok(gathered)
+    Ok((gathered, parts))
 }
 
 /// Puts refunds to what their newest event at or before the moment said. Also when that is the
@@ -361,13 +365,8 @@ fn retell(refund: &mut RefundView, row: &Row<'_>) -> Result<()> {
     Ok(())
 }
 
-fn legs(
-    connection: Sql<'_>,
-    at: Moment<'_>,
-    refunds: &Gathered<RefundView>,
-) -> Result<Gathered<LegView>> {
-    let given = given_back(connection, at, refunds)?;
-    let captures = captures(connection, at, &given)?;
+fn legs(connection: Sql<'_>, at: Moment<'_>, given: &GivenBack) -> Result<Gathered<LegView>> {
+    let captures = captures(connection, at, given)?;
     let releases = releases(connection, at)?;
     let sql = "-- leg_views
         select payment_id, leg_no, leg_id, amount_minor from leg
@@ -424,19 +423,29 @@ fn releases(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<(i64, Releas
 
 type GivenBack = HashMap<(PaymentId, CaptureId), Minor>;
 
-/// What succeeded refunds took from each capture, as of the moment. One statement, however many they
-/// are.
+/// What succeeded refunds took from each capture, as of the moment. Where all of it was of their first
+/// captures, nothing more is read.
 fn given_back(
     connection: Sql<'_>,
     at: Moment<'_>,
     refunds: &Gathered<RefundView>,
+    parts: &FirstParts,
 ) -> Result<GivenBack> {
     let succeeded = refunds.0.values().flatten();
     let succeeded = succeeded.filter(|refund| refund.status == Status::Succeeded);
-    let succeeded: HashMap<u128, PaymentId> =
-        succeeded.map(|refund| (refund.id.bits(), refund.payment)).collect();
-    let mut given = GivenBack::new();
-    if succeeded.is_empty() {
+    let (mut given, mut divided) = (GivenBack::new(), HashMap::new());
+    let mut give = |payment, part: &Allocation| {
+        let sum: &mut Minor = given.entry((payment, part.capture)).or_default();
+        *sum = sum.checked_add(part.amount).unwrap_or(*sum);
+    };
+    for refund in succeeded {
+        let first = parts.get(&refund.id);
+        first.into_iter().for_each(|part| give(refund.payment, part));
+        if first.is_none_or(|part| part.amount < refund.amount) {
+            divided.insert(refund.id, refund.payment);
+        }
+    }
+    if divided.is_empty() {
         return Ok(given);
     }
     let (own_of_all, is_own) = (own_of_all(connection), is_own(connection));
@@ -447,9 +456,9 @@ fn given_back(
         where a.merchant_id = ?1 and a.refund_id {is_own}"
     );
     at.each(connection, &sql, |row| {
-        if let Some(&payment) = succeeded.get(&id(row, 0)?) {
-            let sum = given.entry((payment, CaptureId::new(id(row, 1)?))).or_default();
-            *sum = sum.checked_add(minor(row, 2)?).unwrap_or(*sum);
+        if let Some(&payment) = divided.get(&RefundId::new(id(row, 0)?)) {
+            let capture = CaptureId::new(id(row, 1)?);
+            give(payment, &Allocation { capture, amount: minor(row, 2)? });
         }
         Ok(())
     })?;

@@ -3,9 +3,9 @@
 use requite_core::id::RefundId;
 
 use crate::command::Registration;
-use crate::store::{Book, BookChange};
 use crate::store::sql::book::{Place, Places, leg_number, lines_of_new, sums};
 use crate::store::sql::{Result, Sql, blob, corrupt, params, write_one};
+use crate::store::{Book, BookChange};
 
 pub(super) fn insert_payment(connection: Sql<'_>, new: &Registration) -> Result<()> {
     let sql = "-- insert_payment
