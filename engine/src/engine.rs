@@ -5,6 +5,7 @@
 //! - A payment has one lane of this process. Lanes of other processes may decide about it as well:
 //!   what is decided is decided on rows that the store has locked.
 //! - A full queue answers "overloaded" at once; what was taken in is answered exactly once.
+//! - Merchants take turns ([`turns`]): one with much to do makes no other wait for all of it.
 //! - A call begins soon after it was prepared, or is reported as not sent.
 //! - News (outcomes, wake-ups) is never refused: there is at most one for each call under way and
 //!   each due refund, and both are bounded.
@@ -26,8 +27,11 @@ use crate::lane::Lane;
 use crate::psp::{BEGIN_MAX_MS, Instruction, Psp};
 use crate::store::Store;
 
-/// Client commands waiting for one lane. More are answered "overloaded".
-pub const QUEUE_MAX: usize = 1_024;
+mod turns;
+
+use self::turns::Turns;
+pub use self::turns::{QUEUE_MAX, QUEUES_MAX};
+
 /// Calls to PSPs under way. At this many no new refund that needs a call is taken.
 pub const CALLS_MAX: usize = 4_096;
 /// Refunds woken by one sweep.
@@ -42,7 +46,7 @@ const TIME_TOLD_MAX_MS: i64 = 500;
 
 #[derive(Default)]
 struct Queue {
-    clients: VecDeque<(Command, Answer)>,
+    clients: Turns,
     news: VecDeque<Command>,
     is_stopping: bool,
 }
@@ -131,17 +135,17 @@ impl Engine {
             return answer(Err(CommandError::Stopping));
         }
         let is_client = !matches!(command, Command::Expire { .. });
-        if is_busy || (is_client && queue.clients.len() >= QUEUE_MAX) {
+        if is_busy || (is_client && queue.clients.is_full(command.merchant())) {
             drop(queue);
             return answer(Err(CommandError::Overloaded));
         }
-        queue.clients.push_back((command, answer));
+        queue.clients.push(command, answer);
         drop(queue);
         entrance.work.notify_one();
     }
 
-    /// Client commands that wait for a lane now: of the fullest queue, so that [`QUEUE_MAX`] of them
-    /// mean that commands are turned away.
+    /// Client commands that wait for a lane now: of the fullest queue, so that with [`QUEUE_MAX`] of them
+    /// commands may be turned away.
     pub fn queued(&self) -> usize {
         let queued = self.shared.entrances.iter().map(|entrance| entrance.queue().clients.len());
         queued.max().unwrap_or_default()
@@ -219,8 +223,8 @@ impl Engine {
                 let news = queue.news.len().min(max);
                 let mut batch: Vec<(Command, Answer)> =
                     queue.news.drain(..news).map(|command| (command, no_answer())).collect();
-                let clients = queue.clients.len().min(max.saturating_sub(batch.len()));
-                batch.extend(queue.clients.drain(..clients));
+                let room = max.saturating_sub(batch.len());
+                batch.extend(std::iter::from_fn(|| queue.clients.pop()).take(room));
                 return Some(batch);
             }
             if queue.is_stopping && self.calls() == 0 {

@@ -24,7 +24,9 @@ pub(super) fn save(connection: Sql<'_>, changes: &Changes, places: &Places) -> R
     save_books(connection, &changes.books, places)?;
     save_releases(connection, &changes.books)?;
     save_captures(connection, &changes.books, places)?;
-    insert_refunds(connection, &changes.asked())?;
+    let asked = changes.asked();
+    insert_refunds(connection, &asked)?;
+    insert_parts(connection, &asked)?;
     update_refunds(connection, &changes.refunds)?;
     insert_attempts(connection, &changes.attempts)?;
     update_attempts(connection, &changes.attempt_outcomes)?;
@@ -56,11 +58,6 @@ fn put_counters(connection: Sql<'_>, counters: &[((MerchantId, i64), u32)]) -> R
 
 /// The first part of a refund lies in its row.
 fn insert_refunds(connection: Sql<'_>, refunds: &[&NewRefund]) -> Result<()> {
-    let mut part_of = connection.statement(
-        "-- insert_allocation
-        insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
-        values (?1, ?2, ?3, ?4, ?5)",
-    );
     let mut insert = connection.statement(
         "-- insert_refund
         insert into refund (merchant_id, refund_id, payment_id, leg_id, amount_minor,
@@ -76,10 +73,6 @@ fn insert_refunds(connection: Sql<'_>, refunds: &[&NewRefund]) -> Result<()> {
     for new in refunds {
         let (merchant, refund_id) = (blob(new.key.merchant.bits()), blob(new.key.refund.bits()));
         let refund = &new.record.refund;
-        for (part, ordinal) in refund.allocations.iter().zip(0_i64..).skip(1) {
-            let (capture, amount) = (blob(part.capture.bits()), part.amount.units());
-            part_of.write_one(params![merchant, refund_id, ordinal, capture, amount])?;
-        }
         let first = refund.allocations.first();
         let details = &new.details;
         let reason = match details.reason {
@@ -125,6 +118,23 @@ fn insert_refunds(connection: Sql<'_>, refunds: &[&NewRefund]) -> Result<()> {
             first.map(|part| part.amount.units()),
         ];
         insert.write_one(row)?;
+    }
+    Ok(())
+}
+
+/// The parts of refunds beyond the first of each.
+fn insert_parts(connection: Sql<'_>, refunds: &[&NewRefund]) -> Result<()> {
+    let mut insert = connection.statement(
+        "-- insert_allocation
+        insert into allocation (merchant_id, refund_id, ordinal, capture_id, amount_minor)
+        values (?1, ?2, ?3, ?4, ?5)",
+    );
+    for NewRefund { key, record, .. } in refunds {
+        let (merchant, refund) = (blob(key.merchant.bits()), blob(key.refund.bits()));
+        for (part, ordinal) in record.refund.allocations.iter().zip(0_i64..).skip(1) {
+            let (capture, amount) = (blob(part.capture.bits()), part.amount.units());
+            insert.write_one(params![merchant, refund, ordinal, capture, amount])?;
+        }
     }
     Ok(())
 }
