@@ -71,10 +71,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// the others for long; and one that died while it waited none at all, which PostgreSQL notices where its
 /// system tells it.
 const BEGIN: &str = "begin isolation level read committed;
-    set local idle_in_transaction_session_timeout = 5000;
-    set local lock_timeout = 7000; set local statement_timeout = 10000;
-    select set_config('client_connection_check_interval', '1000', true)
-        where version() like '%linux%'";
+    select set_config('idle_in_transaction_session_timeout', '5000', true),
+        set_config('lock_timeout', '7000', true), set_config('statement_timeout', '10000', true),
+        case when version() like '%linux%'
+            then set_config('client_connection_check_interval', '1000', true) end";
 
 /// Where a database is and who may use it. Its `Debug` hides the password.
 #[derive(Clone, Debug)]

@@ -224,7 +224,9 @@ fn nothing_points_outside_the_project() {
 fn every_test_that_is_claimed_exists() {
     let page = std::fs::read_to_string(root().join("docs/how-we-know.md")).expect("the page");
     let mut sources = String::new();
-    for folder in ["core/tests", "engine/tests", "sim/tests", "server/src", "server/tests"] {
+    for folder in
+        ["core/tests", "engine/src", "engine/tests", "sim/tests", "server/src", "server/tests"]
+    {
         let mut found = Vec::new();
         self::sources(&root().join(folder), &mut found);
         let texts = found.iter().map(|path| std::fs::read_to_string(path).expect("a source"));
