@@ -1,8 +1,8 @@
 //! Points at which a test may break the program: named, counted, and inert in releases.
 //!
 //! A point is passed all the time and does nothing, unless this is a build with debug assertions and
-//! somebody armed it: then the process dies there as if it were killed ([`arm`], for tests with the
-//! real program), or what is done there fails ([`fail_at`], for tests within one thread). A test that
+//! somebody armed it: then the process dies there as if it were killed, or what runs there panics ([`arm`], for
+//! tests with the real program), or what is done there fails ([`fail_at`], for tests within one thread). A test that
 //! armed a point and did not see it strike has tested nothing, and must fail.
 
 /// A place in the program.
@@ -119,8 +119,15 @@ mod armed {
 
     use super::{Point, Struck};
 
-    /// The point at which this process dies, and how often it is passed before.
-    static DEATH: OnceLock<(Point, AtomicU64)> = OnceLock::new();
+    /// The point at which this process dies, or a part of it panics, and how often it is passed before.
+    static DEATH: OnceLock<(Point, AtomicU64, How)> = OnceLock::new();
+
+    /// What becomes of whoever passes the point.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum How {
+        Dies,
+        Panics,
+    }
 
     thread_local! {
         /// How many fallible points this thread passed, and at which of them it fails.
@@ -129,20 +136,25 @@ mod armed {
         static BROKEN: Cell<Option<Point>> = const { Cell::new(None) };
     }
 
-    /// Arms one point of this process, once: `store.commit:3` dies when it is passed the third time.
-    /// `None`: there is no such point, or one is armed already.
+    /// Arms one point of this process, once: `store.commit:3` dies when it is passed the third time,
+    /// `outbox.claimed:1:panic` panics. `None`: there is no such point, or one is armed already.
     pub fn arm(text: &str) -> Option<()> {
+        let (text, how) = match text.strip_suffix(":panic") {
+            Some(text) => (text, How::Panics),
+            None => (text, How::Dies),
+        };
         let (name, times) = text.split_once(':')?;
         let (point, _) = Point::LISTED.iter().find(|(_, listed)| *listed == name)?;
         let times: u64 = times.parse().ok().filter(|times| *times > 0)?;
-        DEATH.set((*point, AtomicU64::new(times))).ok()
+        DEATH.set((*point, AtomicU64::new(times), how)).ok()
     }
 
     pub(super) fn die_if_armed(point: Point) {
-        let Some((_, left)) = DEATH.get().filter(|(armed, _)| *armed == point) else {
+        let Some((_, left, how)) = DEATH.get().filter(|(armed, ..)| *armed == point) else {
             return;
         };
         if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            assert!(*how == How::Dies, "a test made it panic at {point:?}");
             // Nothing is finished and nobody is told, as when the process is killed.
             std::process::abort();
         }

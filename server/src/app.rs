@@ -26,7 +26,7 @@ use crate::database::{Database, LaneStore};
 use crate::desk::{Collector, Desk, Ids, LOGIN_SECRET, Parts, Settings};
 use crate::hooks::{Arrivals, Doors, Hooks, sweep, worker};
 use crate::webhooks::courier::Courier;
-use crate::{faces, http};
+use crate::{faces, http, jobs};
 
 /// How much longer a face waits for an outcome than a call to a PSP may take.
 const WAIT_BEYOND_CALL: Duration = Duration::from_millis(500);
@@ -153,7 +153,9 @@ pub(crate) fn serve(
         on_ready(listener.local_addr()?)?;
         let courier = Courier::new(house.desk.clone(), &faces::VOICES)
             .context("no way out to merchants could be made")?;
-        let courier = tokio::spawn(Arc::new(courier).run(Arc::clone(&house.is_stopping)));
+        let (courier, gone) = (Arc::new(courier), Arc::clone(&house.is_stopping));
+        let deliver = move || Arc::clone(&courier).run(Arc::clone(&gone));
+        let courier = tokio::spawn(jobs::tend("courier", deliver));
         let gone = Arc::clone(&house.is_stopping);
         let stopped = http::serve(listener, router, limits, async move {
             stop.asked().await;
@@ -270,11 +272,17 @@ impl House {
 fn open_hooks(desk: &Desk, config: &Config, lists: Lists) -> Hooks {
     let doors = Arc::new(Doors::new(desk.clone(), config.sealing_key.clone()));
     let arrivals = Arrivals::default();
-    tokio::spawn(worker::work(desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals)));
+    let work = {
+        let (desk, doors, arrivals) = (desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals));
+        move || worker::work(desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals))
+    };
+    tokio::spawn(jobs::tend("inbox", work));
     // Of a restored store they are read once also where they are not read otherwise.
     if config.psp_sweep_ms > 0 || desk.is_reconciling() {
         let every_ms = i64::from(config.psp_sweep_ms);
-        tokio::spawn(sweep::sweep(desk.clone(), Arc::clone(&doors), lists, every_ms));
+        let (desk, doors) = (desk.clone(), Arc::clone(&doors));
+        let read = move || sweep::sweep(desk.clone(), Arc::clone(&doors), lists.clone(), every_ms);
+        tokio::spawn(jobs::tend("lists", read));
     }
     Hooks::open(desk.clone(), doors, arrivals)
 }

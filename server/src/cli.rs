@@ -167,7 +167,7 @@ fn failure(error: &anyhow::Error) -> ExitCode {
 }
 
 /// In builds for tests: `REQUITE_FAULT=store.commit:3` kills the process when it passes that point for
-/// the third time. A release knows nothing of it.
+/// the third time, `outbox.claimed:1:panic` lets whatever passes that one first panic. A release knows nothing of it.
 #[cfg(debug_assertions)]
 fn break_where_asked() -> Option<ExitCode> {
     let text = std::env::var("REQUITE_FAULT").ok()?;

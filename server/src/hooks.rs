@@ -26,6 +26,7 @@ use crate::connectors::notice::{Delivery, MESSAGES_MAX, Message, Said};
 use crate::crypto::secret::Secret;
 use crate::desk::Desk;
 use crate::http::{Codings, guard, read_body};
+use crate::jobs;
 use crate::route::Routes;
 
 mod doors;
@@ -69,7 +70,12 @@ impl Hooks {
     /// Opens the way in, and starts the task that commits what comes. Needs a runtime.
     pub(crate) fn open(desk: Desk, doors: Arc<Doors>, arrivals: Arrivals) -> Hooks {
         let (intake, deliveries) = mpsc::channel(INTAKE_MAX);
-        tokio::spawn(commit(desk.clone(), deliveries, arrivals));
+        let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
+        let take_in = {
+            let desk = desk.clone();
+            move || commit(desk.clone(), Arc::clone(&deliveries), Arc::clone(&arrivals))
+        };
+        tokio::spawn(jobs::tend("intake", take_in));
         Hooks { desk, doors, intake, forged: Arc::default() }
     }
 
@@ -158,7 +164,12 @@ fn new_message(at: AccountRef, message: Message, at_ms: i64) -> NewMessage {
 }
 
 /// Commits deliveries as they come, all that wait together, until nobody can send any more.
-async fn commit(desk: Desk, mut deliveries: mpsc::Receiver<Intake>, arrivals: Arrivals) {
+async fn commit(
+    desk: Desk,
+    deliveries: Arc<tokio::sync::Mutex<mpsc::Receiver<Intake>>>,
+    arrivals: Arrivals,
+) {
+    let mut deliveries = deliveries.lock().await;
     let mut waiting = Vec::new();
     while deliveries.recv_many(&mut waiting, TOGETHER_MAX).await > 0 {
         let together: Vec<Intake> = std::mem::take(&mut waiting);

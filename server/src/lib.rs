@@ -19,6 +19,7 @@ mod faces;
 pub mod fuzz;
 mod hooks;
 mod http;
+mod jobs;
 mod json;
 mod keyed;
 mod known_keys;

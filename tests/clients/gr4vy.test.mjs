@@ -2,13 +2,19 @@
 
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomUUID } from "node:crypto";
-import http from "node:http";
 import { test } from "node:test";
 
 import { Gr4vy, getToken, verifyWebhook, withToken } from "@gr4vy/sdk";
 import * as errors from "@gr4vy/sdk/models/errors/index.js";
 
-import { access, eventually, losesFirstAnswer, mounts, registered } from "./shop.mjs";
+import {
+  access,
+  eventually,
+  losesFirstAnswer,
+  mounts,
+  receiver,
+  registered,
+} from "./shop.mjs";
 
 const CARD = "4242424242424242";
 const CARD_DECLINED = "4000000000009995";
@@ -619,25 +625,6 @@ for (const { where, url } of mounts("/gr4vy")) {
     await assert.rejects(transactions.settlements.list(randomUUID()), notFound);
     await assert.rejects(transactions.settlements.get(id, randomUUID()), notFound);
   });
-}
-
-/** Somebody who is told of events: `url`, and `heard`, each message with its headers. */
-async function receiver() {
-  const heard = [];
-  const server = http.createServer((request, response) => {
-    const parts = [];
-    request.on("data", (part) => parts.push(part));
-    request.on("end", () => {
-      heard.push({ headers: request.headers, payload: Buffer.concat(parts).toString("utf8") });
-      response.writeHead(204).end();
-    });
-  });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  const close = () => {
-    server.closeAllConnections();
-    server.close();
-  };
-  return { url: `http://127.0.0.1:${server.address().port}/hook`, heard, close };
 }
 
 /** Subscriptions are not in the SDK. */

@@ -99,3 +99,22 @@ export async function eventually(ask, isDone) {
     await new Promise((elapsed) => setTimeout(elapsed, 100));
   }
 }
+
+/** Somebody who is told of events: `url`, and `heard`, each message with its headers. */
+export async function receiver() {
+  const heard = [];
+  const server = http.createServer((request, response) => {
+    const parts = [];
+    request.on("data", (part) => parts.push(part));
+    request.on("end", () => {
+      heard.push({ headers: request.headers, payload: Buffer.concat(parts).toString("utf8") });
+      response.writeHead(204).end();
+    });
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/hook`, heard, close };
+}

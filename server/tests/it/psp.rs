@@ -12,6 +12,7 @@ mod cancellations;
 mod doubts;
 mod kills;
 mod nodes;
+mod panics;
 pub(crate) mod rig;
 mod storms;
 mod time;

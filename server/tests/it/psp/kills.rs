@@ -43,7 +43,7 @@ fn killed_under_load_with_lost_answers_both_books_agree() {
 }
 
 /// When all is calm again, each acknowledged refund was paid, and nothing else.
-fn both_agree(rig: &Rig, paid: &[Paid], acknowledged: &BTreeMap<String, String>) {
+pub(super) fn both_agree(rig: &Rig, paid: &[Paid], acknowledged: &BTreeMap<String, String>) {
     rig.psp.calm();
     // Back-off is in hours by now for what was killed often.
     rig.settled_by_and_by(1);
@@ -127,7 +127,7 @@ fn killed_once_at_every_point() {
 }
 
 /// Refunds are made after the start, so there is always something under way when the next death comes.
-fn goes_on(load: &Load<'_>, server: &Server) {
+pub(super) fn goes_on(load: &Load<'_>, server: &Server) {
     let made = || load.acknowledged.lock().expect("no panic").len();
     let (before, end) = (made(), Instant::now() + PATIENCE);
     while made() == before {
@@ -137,7 +137,7 @@ fn goes_on(load: &Load<'_>, server: &Server) {
 }
 
 /// The merchant has heard every event of each payment, and each for the first time in its order.
-fn all_is_told(rig: &Rig, paid: &[Paid], receiver: &Receiver) {
+pub(super) fn all_is_told(rig: &Rig, paid: &[Paid], receiver: &Receiver) {
     for paid in paid {
         let last =
             rig.get(&format!("/api/payments/{}/events?limit=1&order=newest_first", paid.id()));
