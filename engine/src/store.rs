@@ -134,6 +134,7 @@ impl Changes {
         let mut left = self.journal.as_slice();
         let mut posted: Vec<_> =
             self.events.iter().map(|event| (event, left_of(event, &mut left))).collect();
+        assert!(left.is_empty(), "the journal moves what no event of the batch tells of");
         posted.sort_unstable_by_key(|(event, _)| (event.merchant, event.about(), event.seq));
         posted
     }

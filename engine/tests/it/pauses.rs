@@ -143,17 +143,22 @@ fn f7_a_node_that_stood_still_beyond_the_grace_makes_no_call_and_tells_what_anot
     wait(|| count(&text, "select count(*) from refund where status = 9") == prepared);
     assert_eq!(bank.looks.load(Ordering::Acquire), prepared);
     go_on.send(()).expect("it stands still");
-    // What it had prepared is not called; what waited in its queue is.
-    let heard: Vec<_> = (0..refunds)
-        .map(|_| {
-            clock.0.fetch_add(300, Ordering::AcqRel);
-            hears.recv_timeout(Duration::from_secs(30)).expect("everybody is answered")
-        })
-        .collect();
+    // What it had prepared is not called; what waited in its queue is, or by the other node where this one was late.
+    // Time goes on while that is awaited.
+    let mut heard = Vec::new();
+    wait(|| {
+        clock.0.fetch_add(100, Ordering::AcqRel);
+        heard.extend(hears.try_iter());
+        heard.len() == 50
+    });
     for reply in heard {
         let Ok(Reply::Refund(reply)) = reply else { panic!("{reply:?}") };
-        assert_eq!(reply.status, Status::Succeeded);
+        assert!(matches!(reply.status, Status::Succeeded | Status::Dispatched), "{reply:?}");
     }
+    wait(|| {
+        clock.0.fetch_add(100, Ordering::AcqRel);
+        count(&text, "select count(*) from refund where status = 9") == 50
+    });
     paused.submit(Command::Expire { refund: crate::support::of(1) }, Box::new(|_| ()));
     its_threads.stop();
     others_threads.stop();
@@ -165,7 +170,7 @@ fn f7_a_node_that_stood_still_beyond_the_grace_makes_no_call_and_tells_what_anot
     assert_eq!(count(&text, "select sum(refunded_minor)::bigint from capture"), 50 * 4_000);
 }
 
-fn wait(is_so: impl Fn() -> bool) {
+fn wait(mut is_so: impl FnMut() -> bool) {
     for _ in 0..1_500 {
         if is_so() {
             return;

@@ -17,8 +17,8 @@ use super::link::{Session, Trouble};
 use super::rows::{Read, Rows, corrupt, row};
 use crate::command::{EXTERNAL, RefundRef};
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
-use crate::store::sql::book::Places;
-use crate::store::{Loaded, NAMELESS_MAX, RefundRecord, Wanted};
+use crate::store::sql::book::{Places, first_part};
+use crate::store::{Loaded, NAMELESS_MAX, RefundRecord, Wanted, sql};
 
 type Of = (MerchantId, PaymentId);
 
@@ -216,12 +216,7 @@ fn refunds(
     for row in next() {
         let (merchant, payment) = of(&row)?;
         let id = RefundId::new(row.id(2)?);
-        let first = match row.maybe_id(20)? {
-            Some(capture) => {
-                Some(Allocation { capture: CaptureId::new(capture), amount: row.minor(21)? })
-            }
-            None => None,
-        };
+        let first = first_part(&sql::Row::Postgres(&row), 20)?;
         let others = others.remove(&(merchant, id)).unwrap_or_default();
         let refund = Refund {
             id,
