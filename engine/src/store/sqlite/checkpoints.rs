@@ -32,6 +32,9 @@ const EVERY: Duration = Duration::from_millis(50);
 /// Pages of log (about 200 MB) at which a writer copies it back itself, so that it begins anew. Beside a
 /// server [`Checkpoints`] has copied nearly all of it by then, off the lane's thread.
 const LOG_PAGES_MAX: i32 = 48_000;
+/// Pages that are copied back before the file is synced. The more, the fewer are written twice; the fewer, the shorter a
+/// commit may have to wait for them.
+const UNSYNCED_PAGES_MAX: i64 = 4_096;
 /// How a process ends that could not bring to the disk what it copied back: `EX_IOERR` of sysexits.h.
 pub const UNSYNCED_EXIT: u8 = 74;
 
@@ -44,15 +47,14 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// The store must have been opened for writing before, so that it has a log.
     pub fn start(path: &Path) -> Result<Checkpoints, OpenFault> {
-        let copier = Copier::of(path)?;
+        let mut copier = Copier::of(path)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(move || {
-                let mut copied = 0;
                 while !seen.load(Ordering::Acquire) {
-                    copied = copier.copy(copied);
+                    copier.copy();
                     std::thread::park_timeout(EVERY);
                 }
             })
@@ -66,6 +68,10 @@ struct Copier {
     store: PathBuf,
     /// Never closed: with any descriptor of it a process gives up its locks on the file, and those are SQLite's.
     file: ManuallyDrop<File>,
+    /// How many pages of the log were copied when it was last looked at.
+    copied: i64,
+    /// Pages that were copied since the file was last synced.
+    unsynced: i64,
 }
 
 impl Copier {
@@ -73,26 +79,37 @@ impl Copier {
         let connection = connect(path, Open::Existing)?;
         settings(&connection).map_err(|cause| OpenFault::of(path, &cause))?;
         let file = File::open(path).map_err(|cause| OpenFault::unreadable(path, &cause))?;
-        Ok(Copier { connection, store: path.to_owned(), file: ManuallyDrop::new(file) })
+        Ok(Copier {
+            connection,
+            store: path.to_owned(),
+            file: ManuallyDrop::new(file),
+            copied: 0,
+            unsynced: 0,
+        })
     }
 
-    /// Copies, and brings to the disk what was copied, if anything was since `before`. Says how much of the log is.
+    /// Copies, and brings to the disk what was copied once it is much.
     ///
     /// SQLite itself syncs only when it has copied the whole log, which beside a busy lane is seldom. What has
     /// gathered until then is written at once, and a commit whose sync waits for that waits for a tenth of a second.
-    fn copy(&self, before: i64) -> i64 {
+    fn copy(&mut self) {
         let sql = "-- checkpoint
             pragma wal_checkpoint(passive)";
         let copied = self.connection.prepare_cached(sql);
         let copied = copied.and_then(|mut sql| sql.query_row([], |row| row.get::<_, i64>(2)));
-        let now = *copied.as_ref().unwrap_or(&before);
-        if now != before
-            && let Err(cause) = self.file.sync_data()
-        {
-            end(&self.store, &cause)
+        if let Ok(copied) = copied {
+            // Fewer than before: the log began anew.
+            let before = if copied < self.copied { 0 } else { self.copied };
+            self.unsynced = self.unsynced.saturating_add(copied.saturating_sub(before));
+            self.copied = copied;
         }
         heed(copied.map(|_| ()), &self.store);
-        now
+        if self.unsynced >= UNSYNCED_PAGES_MAX {
+            self.unsynced = 0;
+            if let Err(cause) = self.file.sync_data() {
+                end(&self.store, &cause)
+            }
+        }
     }
 }
 
