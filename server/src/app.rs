@@ -155,7 +155,7 @@ pub(crate) fn serve(
             .context("no way out to merchants could be made")?;
         let (courier, gone) = (Arc::new(courier), Arc::clone(&house.is_stopping));
         let deliver = move || Arc::clone(&courier).run(Arc::clone(&gone));
-        let courier = tokio::spawn(jobs::tend("courier", deliver));
+        let courier = jobs::start("courier", deliver);
         let gone = Arc::clone(&house.is_stopping);
         let stopped = http::serve(listener, router, limits, async move {
             stop.asked().await;
@@ -276,13 +276,13 @@ fn open_hooks(desk: &Desk, config: &Config, lists: Lists) -> Hooks {
         let (desk, doors, arrivals) = (desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals));
         move || worker::work(desk.clone(), Arc::clone(&doors), Arc::clone(&arrivals))
     };
-    tokio::spawn(jobs::tend("inbox", work));
+    jobs::start("inbox", work);
     // Of a restored store they are read once also where they are not read otherwise.
     if config.psp_sweep_ms > 0 || desk.is_reconciling() {
         let every_ms = i64::from(config.psp_sweep_ms);
         let (desk, doors) = (desk.clone(), Arc::clone(&doors));
         let read = move || sweep::sweep(desk.clone(), Arc::clone(&doors), lists.clone(), every_ms);
-        tokio::spawn(jobs::tend("lists", read));
+        jobs::start("lists", read);
     }
     Hooks::open(desk.clone(), doors, arrivals)
 }

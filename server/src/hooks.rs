@@ -75,7 +75,7 @@ impl Hooks {
             let desk = desk.clone();
             move || commit(desk.clone(), Arc::clone(&deliveries), Arc::clone(&arrivals))
         };
-        tokio::spawn(jobs::tend("intake", take_in));
+        jobs::start("intake", take_in);
         Hooks { desk, doors, intake, forged: Arc::default() }
     }
 

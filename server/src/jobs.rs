@@ -4,14 +4,22 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Pauses before a job that panicked is begun again; twice as long each time.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Runs a job to its end, and again each time that it panics.
-pub(crate) async fn tend<F>(name: &'static str, job: impl Fn() -> F)
+/// Runs a job to its end, and again each time that it panics. Needs a runtime.
+pub(crate) fn start<F>(name: &'static str, job: impl Fn() -> F + Send + 'static) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(tend(name, job))
+}
+
+async fn tend<F>(name: &'static str, job: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -47,7 +55,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use super::{PAUSE_MAX, PAUSE_MIN, pause, tend};
+    use super::{PAUSE_MAX, PAUSE_MIN, pause, start};
 
     #[tokio::test]
     async fn a_job_that_panics_is_begun_again() {
@@ -59,7 +67,7 @@ mod tests {
                 async move { assert!(run >= 1, "a bad row") }
             }
         };
-        tend("test", job).await;
+        start("test", job).await.expect("it ends");
         assert_eq!(runs.load(Ordering::SeqCst), 2);
     }
 

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
-import { access, eventually, registered } from "./shop.mjs";
+import { access, eventually, native, registered } from "./shop.mjs";
 
 const { Client, CheckoutAPI, hmacValidator } = createRequire(import.meta.url)("@adyen/api-library");
 const MERCHANT_ACCOUNT = "ShopECOM";
@@ -79,15 +79,6 @@ const secret = JSON.stringify({
   hmac_key: HMAC_KEY,
 });
 const account = JSON.parse(execFileSync(access.requite, words, { input: secret }));
-
-async function native(method, path, body) {
-  const response = await fetch(`${access.url}/api${path}`, {
-    method,
-    headers: { authorization: `Bearer ${access.native}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  return { status: response.status, body: await response.json() };
-}
 
 /** A refund of a payment at Adyen through the native API. */
 async function refunded(pspReference, fields) {

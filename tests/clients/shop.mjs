@@ -31,16 +31,22 @@ export async function registered(fields = {}) {
     connector: "sandbox",
     ...fields,
   };
-  const response = await fetch(`${access.url}/api/payments`, {
-    method: "POST",
+  const { status, body } = await native("POST", "/payments", payment);
+  if (status !== 201) {
+    throw new Error(`registering ${JSON.stringify(payment)} answered ${status}: ${JSON.stringify(body)}`);
+  }
+  return body;
+}
+
+/** A request of the native API: status and body of its answer, which may have none. */
+export async function native(method, path, body) {
+  const response = await fetch(`${access.url}/api${path}`, {
+    method,
     headers: { authorization: `Bearer ${access.native}`, "content-type": "application/json" },
-    body: JSON.stringify(payment),
+    body: body && JSON.stringify(body),
   });
   const text = await response.text();
-  if (response.status !== 201) {
-    throw new Error(`registering ${JSON.stringify(payment)} answered ${response.status}: ${text}`);
-  }
-  return JSON.parse(text);
+  return { status: response.status, body: text ? JSON.parse(text) : undefined };
 }
 
 /**

@@ -536,6 +536,10 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> Result<u128> {
     Ok(u128::from_be_bytes(row.get(column)?))
 }
 
+pub(super) fn maybe_id(row: &Row<'_>, column: usize) -> Result<Option<u128>> {
+    Ok(row.get::<Option<[u8; 16]>>(column)?.map(u128::from_be_bytes))
+}
+
 pub(super) fn blob(bits: u128) -> [u8; 16] {
     bits.to_be_bytes()
 }

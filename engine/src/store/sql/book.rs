@@ -10,7 +10,7 @@ use requite_core::money::Minor;
 use requite_core::payment::{Balance, Capture, Leg, LegKind, Payment, Sums};
 use requite_core::refund::{Allocation, Fault, Refund, Status};
 
-use super::{Cell, Result, Row, Sql, Statement, blob, corrupt, id, params};
+use super::{Cell, Result, Row, Sql, Statement, blob, corrupt, id, maybe_id, params};
 use crate::command::{EXTERNAL, RefundRef};
 use crate::event::{Event, Kind};
 use crate::store::{Book, RefundRecord};
@@ -209,11 +209,9 @@ struct Head {
 
 impl Head {
     fn of(row: &Row<'_>) -> Result<Head> {
-        let newest: Option<[u8; 16]> = row.get(6)?;
         // On SQLite zeros hold its place.
-        let newest = newest.map(u128::from_be_bytes).filter(|&bits| bits != 0);
-        let beside: Option<[u8; 16]> = row.get(19)?;
-        let capture = beside.map(|bytes| CaptureId::new(u128::from_be_bytes(bytes)));
+        let newest = maybe_id(row, 6)?.filter(|&bits| bits != 0);
+        let capture = maybe_id(row, 19)?.map(CaptureId::new);
         Ok(Head {
             place: Place { seq: row.get(2)?, lines: row.get(1)?, capture },
             hash: row.get(3)?,
@@ -257,7 +255,7 @@ fn leg(row: &Row<'_>) -> Result<(LegId, Minor, Minor)> {
 
 /// The capture of a line, if there is one, and the number of its leg.
 fn capture(row: &Row<'_>) -> Result<Option<(i64, Capture)>> {
-    let Some(id) = row.get::<Option<[u8; 16]>>(19)? else {
+    let Some(id) = maybe_id(row, 19)?.map(CaptureId::new) else {
         return Ok(None);
     };
     let balance = Balance::new(Sums {
@@ -269,7 +267,7 @@ fn capture(row: &Row<'_>) -> Result<Option<(i64, Capture)>> {
         excess: minor(row, 26)?,
     });
     let balance = balance.ok_or_else(|| corrupt("an overdrawn capture"))?;
-    let capture = Capture { id: CaptureId::new(u128::from_be_bytes(id)), balance };
+    let capture = Capture { id, balance };
     Ok(Some((row.get(20)?, capture)))
 }
 
@@ -306,10 +304,9 @@ impl<'c> Refunds<'c> {
 
 /// What a refund takes from the first of its captures: two columns of its row.
 pub(in crate::store) fn first_part(row: &Row<'_>, column: usize) -> Result<Option<Allocation>> {
-    let Some(id) = row.get::<Option<[u8; 16]>>(column)? else {
+    let Some(capture) = maybe_id(row, column)?.map(CaptureId::new) else {
         return Ok(None);
     };
-    let capture = CaptureId::new(u128::from_be_bytes(id));
     Ok(Some(Allocation { capture, amount: minor(row, column.saturating_add(1))? }))
 }
 

@@ -4,7 +4,7 @@ use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::settle::Alarm;
 
 use super::registry::SqlRegistry;
-use super::{Cell, Result, Row, Sql, blob, corrupt, id, params};
+use super::{Cell, Result, Row, Sql, blob, corrupt, id, maybe_id, params};
 use crate::inbox::{
     AccountRef, AlarmView, FORGOTTEN_MAX, Inbox, ListPage, MessageEnd, MessageState, MessageView,
     NewMessage, SAME_PAYMENT_MAX, Sweep, WAITING_MAX,
@@ -258,7 +258,6 @@ fn insert(connection: Sql<'_>, new: &NewMessage) -> Result<()> {
 
 fn view(row: &Row<'_>) -> Result<MessageView> {
     let state = MessageState::from_number(row.get(4)?);
-    let refund: Option<[u8; 16]> = row.get(7)?;
     Ok(MessageView {
         at: AccountRef { merchant: MerchantId::new(id(row, 0)?), account: id(row, 1)? },
         id: row.get(2)?,
@@ -266,7 +265,7 @@ fn view(row: &Row<'_>) -> Result<MessageView> {
         state: state.ok_or_else(|| corrupt("an unknown state of a message"))?,
         notice: row.get(5)?,
         result: row.get(6)?,
-        refund: refund.map(|bits| RefundId::new(u128::from_be_bytes(bits))),
+        refund: maybe_id(row, 7)?.map(RefundId::new),
         tries: row.get(8)?,
         received_at_ms: row.get(9)?,
         next_try_at_ms: row.get(10)?,

@@ -6,7 +6,7 @@ use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 use requite_core::money::Minor;
 
 use super::book::minor;
-use super::{Result, Row, Sql, blob, id, params};
+use super::{Result, Row, Sql, blob, id, maybe_id, params};
 use crate::order::{ORDER_PAYMENTS_MAX, ORDER_REFUNDS_MAX, OrderPart, OrderRefund};
 use crate::read::ReasonView;
 
@@ -133,8 +133,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<OrderRefund> {
 }
 
 fn part(row: &Row<'_>) -> Result<OrderPart> {
-    let refund: Option<[u8; 16]> = row.get(3)?;
-    let refund = refund.map(|bytes| RefundId::new(u128::from_be_bytes(bytes)));
+    let refund = maybe_id(row, 3)?.map(RefundId::new);
     Ok(OrderPart {
         payment: PaymentId::new(id(row, 1)?),
         seen: row.get(2)?,

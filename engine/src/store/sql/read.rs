@@ -10,7 +10,9 @@ use requite_core::payment::LegKind;
 
 use self::payment::{payment_view, payment_views};
 use super::book::{currency, fault_of, minor, status};
-use super::{Readers, Result, Row, Sql, blob, connector, id, order, outbox, params, session, shop};
+use super::{
+    Readers, Result, Row, Sql, blob, connector, id, maybe_id, order, outbox, params, session, shop,
+};
 use crate::command::RefundRef;
 use crate::order::OrderRefund;
 use crate::outbox::{Backlog, Delivery, EndpointView};
@@ -410,7 +412,6 @@ const REFUND_JOINS: &str =
 
 fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<RefundView> {
     let is_primary = row.get::<i64>(3)? == 0;
-    let given_id: Option<[u8; 16]> = row.get(17)?;
     let day: Option<i64> = row.get(19)?;
     let number: Option<u32> = row.get(20)?;
     let has_reason: bool = row.get(28)?;
@@ -433,7 +434,7 @@ fn refund_view(merchant: MerchantId, row: &Row<'_>) -> Result<RefundView> {
         reason: if has_reason { Some(reason_view(row, 29)?) } else { None },
         note: row.get(15)?,
         external_identifier: row.get(16)?,
-        given_id: given_id.map(u128::from_be_bytes),
+        given_id: maybe_id(row, 17)?,
         key_text: row.get(18)?,
         metadata: row.get(37)?,
         reference: day.zip(number),

@@ -6,7 +6,7 @@ use crate::command::RefundRef;
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
 use crate::store::sql::book::{Books, Places, Refunds, status};
 use crate::store::sql::story::own;
-use crate::store::sql::{Params, Result, Row, Sql, Statement, blob, corrupt, id, params};
+use crate::store::sql::{Params, Result, Row, Sql, Statement, blob, corrupt, id, maybe_id, params};
 use crate::store::{Loaded, NAMELESS_MAX, Wanted};
 
 type Of = (MerchantId, PaymentId);
@@ -99,7 +99,7 @@ fn key(
 fn made(merchant: MerchantId, row: &Row<'_>) -> Result<KeyOutcome> {
     let payment = PaymentId::new(id(row, 2)?);
     let answered_seq: Option<u32> = row.get(4)?;
-    let Some(refund) = row.get::<Option<[u8; 16]>>(3)? else {
+    let Some(refund) = maybe_id(row, 3)? else {
         let seq = answered_seq.ok_or_else(|| corrupt("a key that stands for nothing"))?;
         let was_present: bool = row.get(7)?;
         return Ok(match was_present {
@@ -107,8 +107,7 @@ fn made(merchant: MerchantId, row: &Row<'_>) -> Result<KeyOutcome> {
             false => KeyOutcome::Booked { payment, seq },
         });
     };
-    let refund =
-        RefundRef { merchant, payment, refund: RefundId::new(u128::from_be_bytes(refund)) };
+    let refund = RefundRef { merchant, payment, refund: RefundId::new(refund) };
     let answered = match answered_seq {
         Some(seq) => Some((seq, status(row, 5)?)),
         None => None,

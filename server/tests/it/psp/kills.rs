@@ -70,18 +70,24 @@ fn killed_under_load_at_every_named_point_both_books_agree() {
     }
 }
 
-fn killed_once_at_every_point() {
+/// So many payments, with everything around them: the PSP's webhooks, its lists that are read, and somebody who is told.
+pub(super) fn whole_rig(payments: usize) -> (Rig, Vec<Paid>, Receiver) {
     let options = Options::default()
         .env("REQUITE_WEBHOOKS_ADDRESSES", "any")
         .env("REQUITE_PSP_SWEEP_MS", "300")
         .env("REQUITE_PSP_CALL_DEADLINE_MS", "400");
-    let mut rig = Rig::with_clock_and(&[], options);
-    let paid: Vec<Paid> = (0..4).map(|_| rig.pay(1_000_000)).collect();
+    let rig = Rig::with_clock_and(&[], options);
+    let paid: Vec<Paid> = (0..payments).map(|_| rig.pay(1_000_000)).collect();
     rig.hook();
     let receiver = Receiver::content();
     let endpoint = Request::post("/api/webhook-endpoints").bearer(&rig.shop.native.token);
     let made = rig.server.send(&endpoint.json(&json!({"url": receiver.url})));
     assert_eq!(made.status, 201, "{}", made.text());
+    (rig, paid, receiver)
+}
+
+fn killed_once_at_every_point() {
+    let (mut rig, paid, receiver) = whole_rig(4);
     let rules = json!({"seed": 7, "rules": [
         {"on": "refund.create", "per_mille": 200, "answer": "hang"},
         {"on": "refund.create", "per_mille": 100, "answer": "lost"},

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::kills::{all_is_told, both_agree, goes_on};
-use super::rig::{Paid, Rig};
-use crate::support::{Options, Receiver, Request, until};
+use super::kills::{all_is_told, both_agree, goes_on, whole_rig};
+use super::rig::Rig;
+use crate::support::until;
 use crate::torture::Load;
 
 /// Points that calls to the PSP, handlers and the jobs beside requests pass. What a lane passes is not here: one
@@ -28,17 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_call_a_handler_or_a_job_that_panics_leaves_nothing_lying() {
-    let options = Options::default()
-        .env("REQUITE_WEBHOOKS_ADDRESSES", "any")
-        .env("REQUITE_PSP_SWEEP_MS", "300")
-        .env("REQUITE_PSP_CALL_DEADLINE_MS", "400");
-    let mut rig = Rig::with_clock_and(&[], options);
-    let paid: Vec<Paid> = (0..16).map(|_| rig.pay(1_000_000)).collect();
-    rig.hook();
-    let receiver = Receiver::content();
-    let endpoint = Request::post("/api/webhook-endpoints").bearer(&rig.shop.native.token);
-    let made = rig.server.send(&endpoint.json(&json!({"url": receiver.url})));
-    assert_eq!(made.status, 201, "{}", made.text());
+    let (mut rig, paid, receiver) = whole_rig(16);
     let payments: Vec<Value> = paid.iter().map(|paid| paid.payment.clone()).collect();
     let Rig { server, shop, .. } = &mut rig;
     let load = Load::new(shop, payments);

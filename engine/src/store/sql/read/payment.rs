@@ -11,7 +11,7 @@ use requite_core::refund::{Allocation, Status};
 
 use super::super::book::{currency, fault_of, first_part, minor, status};
 use super::super::story::{STORY, is_own, own, own_of_all};
-use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, params};
+use super::super::{Bind, Result, Row, Sql, blob, corrupt, id, maybe_id, params};
 use super::{REFUND_COLUMNS, REFUND_JOINS, refund_view};
 use crate::command::RefundRef;
 use crate::event::Kind;
@@ -242,7 +242,6 @@ fn operations(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<OperationV
             Some(Kind::Extended) => Some(OperationKind::Extension),
             _ => row.get::<Option<u8>>(9)?.and_then(OperationKind::from_number),
         };
-        let given_id: Option<[u8; 16]> = row.get(12)?;
         let day: Option<i64> = row.get(14)?;
         let number: Option<u32> = row.get(15)?;
         Ok(OperationView {
@@ -255,7 +254,7 @@ fn operations(connection: Sql<'_>, at: Moment<'_>) -> Result<Gathered<OperationV
             at_ms: row.get(8)?,
             face: row.get(10)?,
             is_final: row.get(11)?,
-            given_id: given_id.map(u128::from_be_bytes),
+            given_id: maybe_id(row, 12)?,
             external_identifier: row.get(13)?,
             reference: day.zip(number),
         })
