@@ -127,6 +127,9 @@ fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// So many keys are brought into their index together: a run of the simulation sees many such.
+const KEYS_RUN: usize = 8;
+
 /// A file with the schema and nothing else, made once: migrations take longer than a short run.
 fn empty_file() -> &'static [u8] {
     static EMPTY: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
@@ -140,7 +143,8 @@ fn empty_file() -> &'static [u8] {
 
 fn opened(folder: &TempDir) -> Sqlite {
     let path = folder.path().join("sim.db");
-    let store = Sqlite::open(&path, Open::Existing).expect("the store opens again");
+    let mut store = Sqlite::open(&path, Open::Existing).expect("the store opens again");
+    store.index_keys_by(KEYS_RUN);
     store.forget_on_power_loss().expect("syncing can be switched off");
     store
 }

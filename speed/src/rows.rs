@@ -155,6 +155,8 @@ fn sample_rows(store: &mut dyn Find, sample: &Sample) -> anyhow::Result<Vec<Row>
 fn cell(name: &str, value: Value, known: &Copy, first: i64) -> Cell {
     match (name, value) {
         ("seq" | "asked_seq" | "answered_seq", Value::Integer(seq)) => Cell::Seq(seq - first),
+        // The next one.
+        ("no", _) => Cell::Same(Value::Null),
         ("key_hash", _) => Cell::Key,
         (_, Value::Blob(bytes)) if bytes == known.payment => Cell::Payment,
         (_, Value::Blob(bytes)) if bytes == known.capture => Cell::Capture,

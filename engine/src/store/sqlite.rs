@@ -15,6 +15,7 @@ mod backup;
 mod beside;
 mod checkpoints;
 mod connections;
+mod keys;
 mod load;
 mod save;
 
@@ -31,6 +32,7 @@ pub use self::beside::ServerLock;
 use self::beside::Word;
 pub use self::checkpoints::{Checkpoints, UNSYNCED_EXIT};
 pub(super) use self::connections::{Readers, Writer};
+use self::keys::Keys;
 use super::sql::{self, Params, Sql, SqlFault, SqlReads, SqlRegistry, id, params};
 use super::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
 use crate::audit::Report;
@@ -64,6 +66,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0014_nearness.sql"),
     include_str!("../../migrations/sqlite/0015_book.sql"),
     include_str!("../../migrations/sqlite/0016_fewer_pages.sql"),
+    include_str!("../../migrations/sqlite/0017_keys.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.
@@ -190,6 +193,7 @@ pub enum AuditFault {
 /// The writing side, for a lane or for the sweep.
 pub struct Sqlite {
     connection: Connection,
+    keys: Keys,
 }
 
 impl Sqlite {
@@ -199,7 +203,13 @@ impl Sqlite {
         migrate(&mut connection, path)?;
         let bound = checkpoints::bound_log(&mut connection, path);
         bound.map_err(|cause| OpenFault::of(path, &cause))?;
-        Ok(Sqlite { connection })
+        Ok(Sqlite { connection, keys: Keys::new(keys::RUN) })
+    }
+
+    /// Brings idempotency keys into their index by so many, from 1 on. For tests and simulations, which have
+    /// not as many keys as a shop.
+    pub fn index_keys_by(&mut self, run: usize) {
+        self.keys = Keys::new(run);
     }
 
     /// Trades durability for speed. For simulations, whose crashes do not take the disk along.
@@ -347,15 +357,19 @@ impl Store for Sqlite {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(SqlFault::from)?;
-        let (loaded, places) = load::load(Sql::Sqlite(&transaction), wanted)?;
+        let connection = Sql::Sqlite(&transaction);
+        self.keys.catch_up(connection)?;
+        let (loaded, found) = load::load(connection, wanted, &self.keys)?;
         let changes = decide(loaded);
         if changes.is_empty() {
             // Attempt outcomes alone change nothing that is worth a commit of their own.
             return Ok(Commit::Heard);
         }
-        save::save(Sql::Sqlite(&transaction), &changes, &places)?;
+        save::save(connection, &changes, &found)?;
+        let indexed = self.keys.index(connection, changes.keys.len())?;
         fault::attempt(Point::StoreCommit).map_err(SqlFault::from)?;
         transaction.commit().map_err(uncommitted)?;
+        self.keys.committed(&indexed);
         // Committed, and reported as failed: what a test makes of this is what a connection that
         // breaks at the wrong moment makes of it.
         fault::attempt(Point::StoreCommitted)

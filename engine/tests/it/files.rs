@@ -133,7 +133,7 @@ fn an_older_store_is_brought_up_to_date() {
     let count = |sql: &str| new.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("read");
     assert_eq!(count("select count(*) from idempotency"), 2);
     assert_eq!(count("select updated_at_ms from payment_head"), 7);
-    for table in ["idempotency", "key_lookup"] {
+    for table in ["idempotency_index", "key_lookup"] {
         let planned = format!("select count(*) from sqlite_stat1 where tbl = '{table}'");
         assert_eq!(count(&planned), 1, "the planner is still told of the shape of {table}");
     }

@@ -150,7 +150,7 @@ impl ServerLock {
         if matches!(word, Word::Served | Word::Unsynced) {
             begin_log_anew(path, word)?;
         }
-        let Sqlite { connection } = Sqlite::open(path, Open::Existing)?;
+        let Sqlite { connection, .. } = Sqlite::open(path, Open::Existing)?;
         keep_log(&connection, path)?;
         let written = sync_folder(path).and_then(|()| write(path, Word::Served, Some(&id)));
         written.map_err(|cause| OpenFault::unreadable(path, &cause))?;
@@ -184,7 +184,7 @@ impl ServerLock {
 
 /// Looks through a store that nobody serves; its id.
 fn look_at_start(path: &Path) -> Result<String, OpenFault> {
-    let Sqlite { connection } = Sqlite::open(path, Open::Existing)?;
+    let Sqlite { connection, .. } = Sqlite::open(path, Open::Existing)?;
     keep_log(&connection, path)?;
     let sql = |cause: rusqlite::Error| OpenFault::of(path, &cause);
     let pages: u32 =

@@ -85,7 +85,7 @@ pub(in crate::store) struct Writer {
 
 impl Writer {
     pub(super) fn open(path: &Path, open: Open) -> Result<Writer, OpenFault> {
-        let Sqlite { connection } = Sqlite::open(path, open)?;
+        let Sqlite { connection, .. } = Sqlite::open(path, open)?;
         Ok(Writer { connection: Mutex::new(connection) })
     }
 

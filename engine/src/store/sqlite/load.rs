@@ -1,7 +1,10 @@
 //! What a batch wants to see.
 
+use std::collections::HashMap;
+
 use requite_core::id::{MerchantId, PaymentId, ReasonId, RefundId};
 
+use super::keys::{self, Keys};
 use crate::command::RefundRef;
 use crate::key::{KeyOutcome, KeyRecord, refused_of};
 use crate::store::sql::book::{Books, Places, Refunds, status};
@@ -11,9 +14,16 @@ use crate::store::{Loaded, NAMELESS_MAX, Wanted};
 
 type Of = (MerchantId, PaymentId);
 
-pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<(Loaded, Places)> {
-    let mut loaded = Loaded::default();
-    let mut places = Places::new();
+/// Where what was found lies, for whoever changes it.
+#[derive(Default)]
+pub(super) struct Found {
+    pub books: Places,
+    /// The numbers of keys' rows.
+    pub keys: HashMap<keys::Of, i64>,
+}
+
+pub(super) fn load(connection: Sql<'_>, wanted: &Wanted, known: &Keys) -> Result<(Loaded, Found)> {
+    let (mut loaded, mut found) = (Loaded::default(), Found::default());
     let mut payments = wanted.payments.clone();
     let mut refunds = wanted.refunds.clone();
     for (merchant, text) in &wanted.external_identifiers {
@@ -22,14 +32,16 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<(Loaded, Plac
             loaded.external_identifiers.insert((*merchant, text.clone()), payment);
         }
     }
-    let mut find_key = connection.statement(KEY);
-    for &(merchant, hash) in &wanted.keys {
-        if let Some(record) = key(&mut find_key, merchant, &hash)? {
-            if let KeyOutcome::Refund { refund, .. } = &record.outcome {
-                refunds.insert(*refund);
-            }
-            loaded.keys.insert((merchant, hash), record);
+    let (mut find_row, mut read_key) =
+        (connection.statement(keys::FIND), connection.statement(KEY));
+    for &of in &wanted.keys {
+        let Some(no) = known.row(&mut find_row, of)? else { continue };
+        let record = key(&mut read_key, of.0, no)?;
+        if let KeyOutcome::Refund { refund, .. } = &record.outcome {
+            refunds.insert(*refund);
         }
+        found.keys.insert(of, no);
+        loaded.keys.insert(of, record);
     }
     for (merchant, payment, told) in &wanted.psp_refunds {
         refunds.extend(by_psp_refund(connection, (*merchant, *payment), told)?);
@@ -44,7 +56,7 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<(Loaded, Plac
     for (merchant, payment) in payments {
         if let Some((book, place)) = books.find(merchant, payment)? {
             loaded.books.insert((merchant, payment), book);
-            places.insert((merchant, payment), place);
+            found.books.insert((merchant, payment), place);
         }
     }
     let mut records = Refunds::on(connection);
@@ -63,7 +75,7 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted) -> Result<(Loaded, Plac
             loaded.counters.insert((merchant, day), last);
         }
     }
-    Ok((loaded, places))
+    Ok((loaded, found))
 }
 
 fn payment_by_external(
@@ -80,20 +92,17 @@ fn payment_by_external(
 const KEY: &str = "-- key
     select fingerprint, at_ms, payment_id, refund_id, answered_seq, answered_status, refusal,
         was_present
-    from idempotency where merchant_id = ?1 and key_hash = ?2";
+    from idempotency where no = ?1";
 
-fn key(
-    find: &mut Statement<'_, '_>,
-    merchant: MerchantId,
-    hash: &[u8; 16],
-) -> Result<Option<KeyRecord>> {
-    find.find(params![blob(merchant.bits()), hash], |row| {
+fn key(read: &mut Statement<'_, '_>, merchant: MerchantId, no: i64) -> Result<KeyRecord> {
+    let record = read.find(params![no], |row| {
         let outcome = match row.get::<Option<String>>(6)? {
             Some(text) => refused_of(&text).ok_or_else(|| corrupt("an unknown refusal"))?,
             None => made(merchant, row)?,
         };
         Ok(KeyRecord { fingerprint: row.get(0)?, at_ms: row.get(1)?, outcome })
-    })
+    })?;
+    record.ok_or_else(|| corrupt("a key without its row"))
 }
 
 fn made(merchant: MerchantId, row: &Row<'_>) -> Result<KeyOutcome> {

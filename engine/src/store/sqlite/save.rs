@@ -6,24 +6,25 @@ use requite_core::id::{MerchantId, PaymentId, RefundId};
 use requite_core::refund::Status;
 
 use self::books::{insert_payment, save_books, save_captures, save_releases};
+use super::keys;
+use super::load::Found;
 use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
-use crate::store::sql::book::Places;
 use crate::store::sql::{Result, Sql, blob, outbox, params, write_one};
 use crate::store::{
     AttemptOutcome, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt, NewOperation,
     NewRefund, RefundChange,
 };
 
-pub(super) fn save(connection: Sql<'_>, changes: &Changes, places: &Places) -> Result<()> {
+pub(super) fn save(connection: Sql<'_>, changes: &Changes, found: &Found) -> Result<()> {
     for new in &changes.registered {
         insert_payment(connection, new)?;
     }
-    save_books(connection, &changes.books, places)?;
+    save_books(connection, &changes.books, &found.books)?;
     save_releases(connection, &changes.books)?;
-    save_captures(connection, &changes.books, places)?;
+    save_captures(connection, &changes.books, &found.books)?;
     let asked = changes.asked();
     insert_refunds(connection, &asked)?;
     insert_parts(connection, &asked)?;
@@ -32,7 +33,7 @@ pub(super) fn save(connection: Sql<'_>, changes: &Changes, places: &Places) -> R
     update_attempts(connection, &changes.attempt_outcomes)?;
     insert_events(connection, &changes.posted())?;
     outbox::queue(connection, &changes.events)?;
-    put_keys(connection, &changes.keys)?;
+    put_keys(connection, &changes.keys, found)?;
     for operation in &changes.operations {
         insert_operation(connection, operation)?;
     }
@@ -285,19 +286,19 @@ fn insert_events(connection: Sql<'_>, posted: &[(&Event, &[JournalLine])]) -> Re
     Ok(())
 }
 
-fn put_keys(connection: Sql<'_>, keys: &[((MerchantId, [u8; 16]), KeyRecord)]) -> Result<()> {
+fn put_keys(connection: Sql<'_>, keys: &[(keys::Of, KeyRecord)], found: &Found) -> Result<()> {
+    // A number of `null` is that of a new row.
     let mut put = connection.statement(
         "-- put_key
-        insert into idempotency (merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
+        insert into idempotency (no, merchant_id, key_hash, fingerprint, at_ms, payment_id, refund_id,
             answered_seq, answered_status, refusal, was_present)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-        on conflict (merchant_id, key_hash) do update set fingerprint = excluded.fingerprint,
-            at_ms = excluded.at_ms, payment_id = excluded.payment_id,
-            refund_id = excluded.refund_id, answered_seq = excluded.answered_seq,
-            answered_status = excluded.answered_status, refusal = excluded.refusal,
-            was_present = excluded.was_present",
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        on conflict (no) do update set fingerprint = excluded.fingerprint, at_ms = excluded.at_ms,
+            payment_id = excluded.payment_id, refund_id = excluded.refund_id,
+            answered_seq = excluded.answered_seq, answered_status = excluded.answered_status,
+            refusal = excluded.refusal, was_present = excluded.was_present",
     );
-    for ((merchant, hash), record) in keys {
+    for (of, record) in keys {
         let mut key = KeyRow::default();
         match &record.outcome {
             KeyOutcome::Refund { refund, answered } => {
@@ -318,7 +319,9 @@ fn put_keys(connection: Sql<'_>, keys: &[((MerchantId, [u8; 16]), KeyRecord)]) -
             KeyOutcome::Refused(refusal) => key.refusal = refusal_text(refusal),
             KeyOutcome::BookingRefused(refusal) => key.refusal = booking_refusal_text(refusal),
         }
+        let (merchant, hash) = of;
         let row = params![
+            found.keys.get(of).copied(),
             blob(merchant.bits()),
             hash,
             record.fingerprint,
