@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::{Options, Request, Server, Shop};
-use crate::torture::{Load, has_each_once, refunds_of, verify};
+use crate::torture::{Load, has_each_once, p99, refunds_of, verify};
 
 /// A machine that is busy closes, and looks, this much later.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -119,11 +119,6 @@ fn shop(server: &Server) -> (Shop, Value) {
     let new = json!({"amount": amount, "currency": "USD", "captures": [{"amount": amount}]});
     let payment = server.register(&shop.native, &new);
     (shop, payment)
-}
-
-fn p99(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() * 99 / 100]
 }
 
 /// The p99 of refunds beside a crowd, and beside none, asked for in turn; one ratio in hundredths for each

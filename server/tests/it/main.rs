@@ -30,4 +30,5 @@ mod support;
 mod tidy;
 mod tls;
 mod torture;
+mod turns;
 mod webhooks;

@@ -144,6 +144,11 @@ fn answered(server: &Server, request: &Request) -> crate::support::Response {
     }
 }
 
+pub(crate) fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
 /// How often something is done; a variable asks for more. On PostgreSQL, where a killed server's calls are
 /// left alone until they are over, it has a name of its own and less is usual.
 pub(crate) fn times(name: &str, usual: usize) -> usize {
