@@ -409,7 +409,7 @@ impl Readers {
     }
 
     /// Runs `read` in one snapshot.
-    fn snapshot<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn snapshot<T>(&self, read: impl Fn(Sql<'_>) -> Result<T>) -> Result<T> {
         match self {
             Readers::Sqlite(readers) => {
                 readers.snapshot(|connection| read(Sql::Sqlite(connection)))

@@ -178,7 +178,9 @@ pub fn registry(path: &Path, open: Open) -> Result<SqlRegistry, OpenFault> {
 pub fn audit(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, AuditFault> {
     let readers = Readers::of_one(path)?;
     let readers = sql::Readers::Sqlite(readers);
-    Ok(sql::audit::audit(&readers, progress)?)
+    let mut report = sql::audit::audit(&readers, progress)?;
+    keys::audit(&readers, &mut report)?;
+    Ok(report)
 }
 
 /// Why an audit could not be made.

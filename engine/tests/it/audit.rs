@@ -5,7 +5,7 @@ use requite_engine::command::Command;
 use crate::support::{Bench, lost, registration, request};
 
 /// What an audit finds of a store that is whole until this breaks it.
-fn found(bench: &Bench, sql: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn found(bench: &Bench, sql: &str) -> Vec<(&'static str, String)> {
     bench.check();
     assert!(bench.place.tamper(sql) > 0, "{sql}");
     bench.place.audit().violations.into_iter().map(|found| (found.invariant, found.what)).collect()

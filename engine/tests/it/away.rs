@@ -2,7 +2,7 @@
 //! the module's tests' names.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use requite_cluster::{Cluster, Stop};
 use requite_core::refund::Status;
@@ -99,6 +99,7 @@ fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
         Node::new(&address).register(20 + part, "manual");
     }
     let (is_over, made) = (AtomicBool::new(false), AtomicI64::new(0));
+    let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {
         for part in 0..2_u128 {
             let (address, is_over, made) = (&address, &is_over, &made);
@@ -120,8 +121,12 @@ fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
         }
         for round in 0..restarts {
             cluster.wait_until_ready().expect("it comes back");
-            let before = made.load(Ordering::Acquire);
-            while made.load(Ordering::Acquire) < before + 10 {
+            let (before, ready) = (made.load(Ordering::Acquire), Instant::now());
+            let made_since = || made.load(Ordering::Acquire) - before;
+            while made_since() < 10 {
+                if made_since() == 0 {
+                    longest = longest.max(ready.elapsed());
+                }
                 std::thread::sleep(Duration::from_millis(2));
             }
             match round % 4 {
@@ -142,7 +147,10 @@ fn f49_restarts_and_ended_sessions_under_load_lose_and_double_nothing() {
     });
     let made = made.load(Ordering::Acquire);
     let count = |sql: &str| count(&text, sql);
-    println!("{restarts} restarts and ended sessions, {made} refunds");
+    println!(
+        "{restarts} restarts and ended sessions, {made} refunds, again after {longest:.1?} at most"
+    );
+    assert!(longest < Duration::from_secs(10), "{longest:?}");
     assert!(made >= 200, "each round saw ten refunds");
     assert_eq!(count("select count(*) from refund"), made);
     assert_eq!(count("select sum(refunded_minor)::bigint from capture"), made);
@@ -219,9 +227,14 @@ fn f53_without_a_connection_nothing_is_done_and_with_one_everything_again() {
         client(&text).batch_execute(&sql).expect("a superuser may");
     };
     limit(0);
+    let began = Instant::now();
     let refused = node.refund(by_hand(1, 4_000, "k1"));
     let Err(CommandError::Store(why)) = refused else { panic!("{refused:?}") };
     assert!(why.contains("53300"), "{why}");
+    // A second is allowed, and a busy machine another.
+    let waited = began.elapsed();
+    println!("without a connection it was told so after {waited:.1?}");
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
     assert_eq!(count(&text, "select count(*) from refund"), 0);
     limit(-1);
     let made = until_done(&mut node, || by_hand(1, 4_000, "k1"));

@@ -1,6 +1,7 @@
 use requite_engine::store::sqlite::{self, Open, OpenFault, ServerLock, Sqlite};
 
-use crate::support::{Bench, request};
+use crate::audit::found;
+use crate::support::{Bench, keyed, request};
 
 #[test]
 fn what_is_not_ours_is_refused_and_left_as_it_is() {
@@ -159,4 +160,23 @@ fn an_older_store_is_brought_up_to_date() {
     assert_eq!(refunds, [0x91, 0x90]);
     let captured = &listed[0].legs[0].captures[0];
     assert_eq!((captured.amount.units(), captured.at_ms), (100, 5));
+}
+
+/// On SQLite a key and what finds it are two rows.
+#[test]
+fn a_key_that_is_not_found_is() {
+    for sql in [
+        "delete from idempotency_index where no = 2",
+        "update idempotency_index set no = 3 where no = 2",
+        "update idempotency set key_hash = (select key_hash from idempotency where no = 1) where no = 4",
+        "update idempotency_indexed set newest = 5",
+    ] {
+        let mut bench = Bench::with_payment("manual");
+        for number in 1..=5 {
+            bench.refund(keyed(100 + number, 10, &format!("k{number}"))).expect("it fits");
+        }
+        let found = found(&bench, sql);
+        assert!(!found.is_empty(), "{sql}");
+        assert!(found.iter().all(|(named, _)| *named == "I9"), "{sql}: {found:?}");
+    }
 }

@@ -18,7 +18,7 @@ use requite_engine::store::postgres::{Address, Postgres};
 use requite_engine::store::{Changes, Commit, Loaded, Store, StoreFault, Wanted};
 
 use crate::nodes::{Node, count, database};
-use crate::support::{NOW, request};
+use crate::support::{NOW, request, times};
 
 /// The time of all nodes, as their database tells it.
 struct HandClock(AtomicI64);
@@ -114,8 +114,13 @@ fn node(
     engine::start(vec![lane], sweep, bank, clock).expect("threads")
 }
 
+/// `REQUITE_PAUSES` asks for more rounds of fifty calls.
 #[test]
 fn f7_a_node_that_stood_still_beyond_the_grace_makes_no_call_and_tells_what_another_found() {
+    (0..times("REQUITE_PAUSES", 20)).for_each(|_| fifty_calls_of_a_node_that_stands_still());
+}
+
+fn fifty_calls_of_a_node_that_stands_still() {
     let (text, address) = database();
     let refunds = 50_u128;
     let mut desk = Node::new(&address);

@@ -13,9 +13,11 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
-use requite_core::id::MerchantId;
+use requite_core::id::{MerchantId, PaymentId};
 
-use crate::store::sql::{Result, Sql, Statement, blob, id, params};
+use crate::audit::{Report, VIOLATIONS_MAX, Violation};
+use crate::read::ReadFault;
+use crate::store::sql::{Readers, Result, Sql, Statement, blob, corrupt, id, maybe_id, params};
 
 /// So many new keys are brought into the index together: some 100 bytes of memory each, half as many again while
 /// it is under way. With a million keys four of them meet on each page.
@@ -135,5 +137,52 @@ pub(super) const FIND: &str = "-- key_row
 fn indexed(connection: Sql<'_>) -> Result<i64> {
     let sql = "-- indexed\nselect newest from idempotency_indexed";
     let newest = connection.find(sql, params![], |row| row.get(0))?;
-    newest.ok_or_else(|| crate::store::sql::corrupt("no word of how far the keys' index goes"))
+    newest.ok_or_else(|| corrupt("no word of how far the keys' index goes"))
+}
+
+/// Keys looked at in one snapshot: a longer one keeps the log from being reset.
+const AUDITED_MAX: i64 = 10_000;
+
+/// Is each key found where it is looked for, and has it one row?
+pub(super) fn audit(readers: &Readers, report: &mut Report) -> std::result::Result<(), ReadFault> {
+    let mut after = Some(0);
+    while let Some(from) = after {
+        let (last, found) = readers.snapshot(|connection| audit_some(connection, from))?;
+        let room = VIOLATIONS_MAX.saturating_sub(report.violations.len());
+        report.violations.extend(found.into_iter().take(room));
+        after = last;
+    }
+    Ok(())
+}
+
+/// Keys after this row: the last of them, if there were any, and what is wrong.
+fn audit_some(connection: Sql<'_>, after: i64) -> Result<(Option<i64>, Vec<Violation>)> {
+    let sql = "-- audit_keys
+        with some as (
+            select no, merchant_id, key_hash, payment_id from idempotency
+            where no > ?1 order by no limit ?2)
+        select s.no, s.merchant_id, s.payment_id,
+            i.no = s.no or (i.no is null and s.no > (select newest from idempotency_indexed))
+        from some s left join idempotency_index i
+            on i.merchant_id = s.merchant_id and i.key_hash = s.key_hash
+        order by s.no";
+    let (mut last, mut found) = (None, Vec::new());
+    connection.each(sql, params![after, AUDITED_MAX], |row| {
+        let no: i64 = row.get(0)?;
+        last = Some(no);
+        let is_right: Option<bool> = row.get(3)?;
+        if is_right != Some(true) {
+            found.push(Violation {
+                invariant: "I9",
+                merchant: MerchantId::new(id(row, 1)?),
+                // A refusal is of no payment.
+                payment: PaymentId::new(maybe_id(row, 2)?.unwrap_or_default()),
+                what: format!(
+                    "its idempotency key in row {no} is not the one that is found: a retry would be made again"
+                ),
+            });
+        }
+        Ok(())
+    })?;
+    Ok((last, found))
 }
