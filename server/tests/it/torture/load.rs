@@ -74,7 +74,8 @@ impl<'a> Load<'a> {
 
     fn request(&self, number: usize) -> (Face, String, Request) {
         let (key, face) = (format!("key-{number}"), self.faces[number % self.faces.len()]);
-        let payment = &self.payments[number % self.payments.len()];
+        // Each payment through every face.
+        let payment = &self.payments[number / self.faces.len() % self.payments.len()];
         let request = self.shop.refund(face, payment, 1).header("idempotency-key", &key);
         (face, key, request)
     }
