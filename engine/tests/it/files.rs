@@ -1,7 +1,7 @@
 use requite_engine::store::sqlite::{self, Open, OpenFault, ServerLock, Sqlite};
 
 use crate::audit::found;
-use crate::support::{Bench, keyed, request};
+use crate::support::{Bench, KEYS_RUN, keyed, request};
 
 #[test]
 fn what_is_not_ours_is_refused_and_left_as_it_is() {
@@ -162,6 +162,24 @@ fn an_older_store_is_brought_up_to_date() {
     assert_eq!((captured.amount.units(), captured.at_ms), (100, 5));
 }
 
+/// Runs of five keys: three commits after the last of them all five are in, and the next run has begun when it is full.
+#[test]
+fn the_index_follows_the_keys_by_less_than_two_runs() {
+    assert_eq!(KEYS_RUN, 5);
+    let mut bench = Bench::with_payment("manual");
+    for number in 1..=60 {
+        bench.refund(keyed(1_000 + number, 10, &format!("k{number}"))).expect("it fits");
+    }
+    let file = rusqlite::Connection::open(bench.place.path()).expect("our own file");
+    let count = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("read");
+    assert_eq!(count("select newest from idempotency_indexed"), 55);
+    assert_eq!(count("select count(*) from idempotency_index"), 55);
+    let right =
+        "select count(*) from idempotency_index join idempotency using (no, merchant_id, key_hash)";
+    assert_eq!(count(right), 55);
+    bench.check();
+}
+
 /// On SQLite a key and what finds it are two rows.
 #[test]
 fn a_key_that_is_not_found_is() {
@@ -169,10 +187,10 @@ fn a_key_that_is_not_found_is() {
         "delete from idempotency_index where no = 2",
         "update idempotency_index set no = 3 where no = 2",
         "update idempotency set key_hash = (select key_hash from idempotency where no = 1) where no = 4",
-        "update idempotency_indexed set newest = 5",
+        "update idempotency_indexed set newest = 9",
     ] {
         let mut bench = Bench::with_payment("manual");
-        for number in 1..=5 {
+        for number in 1..=9 {
             bench.refund(keyed(100 + number, 10, &format!("k{number}"))).expect("it fits");
         }
         let found = found(&bench, sql);

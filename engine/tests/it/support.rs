@@ -87,6 +87,9 @@ const UNCHECKED: &str = "do $$ declare it record; begin
     loop execute format('alter table %s drop constraint %I', it.its, it.conname);
     end loop; end $$";
 
+/// So many idempotency keys are brought into their index together.
+pub(crate) const KEYS_RUN: usize = 5;
+
 impl Place {
     /// A new store, ready to be used.
     pub(crate) fn new() -> Place {
@@ -112,7 +115,7 @@ impl Place {
             Place::File(_) => {
                 let mut store = Sqlite::open(&self.path(), Open::Existing).expect("ours");
                 // Tests have few keys: so some are in the index, some on the way, some not yet.
-                store.index_keys_by(2);
+                store.index_keys_by(KEYS_RUN);
                 Box::new(store)
             }
             Place::Database { address, .. } => Box::new(Postgres::new(address)),

@@ -22,8 +22,8 @@ use crate::store::sql::{Readers, Result, Sql, Statement, blob, corrupt, id, mayb
 /// So many new keys are brought into the index together: some 100 bytes of memory each, half as many again while
 /// it is under way. With a million keys four of them meet on each page.
 pub(super) const RUN: usize = 65_536;
-/// Fewer than this are not brought in at once: neighbours are to come in one commit.
-const STRIDE: usize = 128;
+/// A run comes in in so many steps at most: neighbours are to come in one commit.
+const STEPS: usize = 512;
 
 /// The hash is the merchant's own.
 pub(super) type Of = (MerchantId, [u8; 16]);
@@ -99,7 +99,7 @@ impl Keys {
         if self.run.is_empty() {
             return Ok(Indexed { last: None, owed: 0 });
         }
-        if owed < STRIDE.min(self.run_length) {
+        if owed < self.run_length.div_ceil(STEPS) {
             return Ok(Indexed { last: None, owed });
         }
         let mut put = connection.statement(
