@@ -204,6 +204,7 @@ fn want_notice(wanted: &mut Wanted, notice: &Notice) {
     match notice.mark {
         Mark::Ours(refund) => {
             wanted.refunds.insert(RefundRef { merchant, payment, refund });
+            wanted.keys.insert((merchant, key::lost(payment, refund)));
         }
         Mark::Unstated => {
             wanted.nameless.insert((merchant, payment));

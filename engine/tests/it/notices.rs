@@ -482,3 +482,17 @@ fn five_believed_events_in_any_order_end_with_the_last_one() {
     assert_eq!(alarms(&bench), [Alarm::LateSuccess]);
     bench.check();
 }
+
+/// It was made before a backup was restored, and whoever asks for it again under its key must find it. The same one
+/// told under another of the PSP's ids was paid twice.
+#[test]
+fn a_refund_of_ours_that_is_not_known_is_kept_under_its_mark() {
+    let mut bench = Bench::with_payment("psp");
+    for (id, fresh) in [("re_1", 900), ("re_2", 901)] {
+        let told = Notice { fresh: RefundId::new(fresh), ..ours(77, said("succeeded", id)) };
+        let noticed = bench.ask(Command::Notice(Box::new(told)));
+        let external = matches!(noticed, Ok(Reply::Noticed(Noticed::External(_))));
+        assert!(external, "{id}: {noticed:?}");
+    }
+    bench.check();
+}

@@ -197,9 +197,12 @@ impl Batch<'_> {
             && !is_twice
         {
             // One of ours that this store does not know: it was made before a backup was restored.
+            // Told under several ids of the PSP's, the first stands for it.
             let at = (of.0, lost(of.1, refund));
-            let outcome = KeyOutcome::Refund { refund: key, answered: None };
-            self.keys.insert(at, KeyRecord { fingerprint: [0; 16], at_ms, outcome });
+            if self.recorded(at).is_none() {
+                let outcome = KeyOutcome::Refund { refund: key, answered: None };
+                self.keys.insert(at, KeyRecord { fingerprint: [0; 16], at_ms, outcome });
+            }
         }
         let twice = is_twice.then_some(Alarm::PaidTwice);
         for alarm in change.alarm.into_iter().chain(twice) {

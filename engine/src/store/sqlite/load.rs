@@ -18,8 +18,8 @@ type Of = (MerchantId, PaymentId);
 #[derive(Default)]
 pub(super) struct Found {
     pub books: Places,
-    /// The numbers of keys' rows.
-    pub keys: HashMap<keys::Of, i64>,
+    /// The numbers of the rows of all keys that were looked for, where they have one.
+    pub keys: HashMap<keys::Of, Option<i64>>,
 }
 
 pub(super) fn load(connection: Sql<'_>, wanted: &Wanted, known: &Keys) -> Result<(Loaded, Found)> {
@@ -35,12 +35,13 @@ pub(super) fn load(connection: Sql<'_>, wanted: &Wanted, known: &Keys) -> Result
     let (mut find_row, mut read_key) =
         (connection.statement(keys::FIND), connection.statement(KEY));
     for &of in &wanted.keys {
-        let Some(no) = known.row(&mut find_row, of)? else { continue };
+        let no = known.row(&mut find_row, of)?;
+        found.keys.insert(of, no);
+        let Some(no) = no else { continue };
         let record = key(&mut read_key, of.0, no)?;
         if let KeyOutcome::Refund { refund, .. } = &record.outcome {
             refunds.insert(*refund);
         }
-        found.keys.insert(of, no);
         loaded.keys.insert(of, record);
     }
     for (merchant, payment, told) in &wanted.psp_refunds {

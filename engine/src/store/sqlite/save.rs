@@ -12,7 +12,7 @@ use crate::command::Reason;
 use crate::event::Event;
 use crate::key::{KeyOutcome, KeyRecord, booking_refusal_text, refusal_text};
 use crate::psp::CallKind;
-use crate::store::sql::{Result, Sql, blob, outbox, params, write_one};
+use crate::store::sql::{Result, Sql, blob, corrupt, outbox, params, write_one};
 use crate::store::{
     AttemptOutcome, Changes, JournalLine, NewAlarm, NewAmendment, NewAttempt, NewOperation,
     NewRefund, RefundChange,
@@ -320,8 +320,10 @@ fn put_keys(connection: Sql<'_>, keys: &[(keys::Of, KeyRecord)], found: &Found) 
             KeyOutcome::BookingRefused(refusal) => key.refusal = booking_refusal_text(refusal),
         }
         let (merchant, hash) = of;
+        // No constraint would keep a key from having two rows.
+        let no = found.keys.get(of).ok_or_else(|| corrupt("a key that nobody looked for"))?;
         let row = params![
-            found.keys.get(of).copied(),
+            no,
             blob(merchant.bits()),
             hash,
             record.fingerprint,
