@@ -2,20 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use requite_core::decide::Amount;
 use requite_core::id::{CaptureId, LegId, PaymentId, RefundId};
 use requite_core::journal::Account;
+use requite_core::money::Decimal;
 use requite_core::refund::{Fault, Status};
 use requite_core::settle::{Alarm, Outcome};
 use requite_engine::command::{
-    Command, CommandError, EXTERNAL, Mark, NewLeg, Notice, Noticed, Obstacle, Oddity, Registration,
-    Reply, Trust,
+    Command, CommandError, EXTERNAL, Mark, NewLeg, Notice, Noticed, Obstacle, Oddity,
+    RefundRequest, Registration, Reply, Trust,
 };
 use requite_engine::inbox::{Inbox, ListPage};
+use requite_engine::key::marked;
 use requite_engine::psp::CallKind;
 use requite_engine::read::{HistoryPage, Reads};
 
 use crate::support::{
-    Bench, Heard, MERCHANT, NOW, PAYMENT, declined, lost, minor, of, only, request, succeeded,
+    Bench, Heard, MERCHANT, NOW, PAYMENT, declined, keyed, lost, minor, of, only, request,
+    succeeded, told as told_of,
 };
 
 fn fault() -> Fault {
@@ -483,16 +487,54 @@ fn five_believed_events_in_any_order_end_with_the_last_one() {
     bench.check();
 }
 
-/// It was made before a backup was restored, and whoever asks for it again under its key must find it. The same one
-/// told under another of the PSP's ids was paid twice.
+/// A refund of 40.00 as the desk asks for it: its id has bits of its key.
+fn marked_by(number: u128, amount: i64, text: &str) -> RefundRequest {
+    let mut wish = keyed(number, amount, text);
+    wish.ask.refund = marked(RefundId::new(number << 64), &wish.keys);
+    wish
+}
+
+/// It was made before a backup was restored: the PSP tells of it, and whoever asks again under its key is answered
+/// with it. Told under another of the PSP's ids it was paid twice.
 #[test]
-fn a_refund_of_ours_that_is_not_known_is_kept_under_its_mark() {
-    let mut bench = Bench::with_payment("psp");
-    for (id, fresh) in [("re_1", 900), ("re_2", 901)] {
-        let told = Notice { fresh: RefundId::new(fresh), ..ours(77, said("succeeded", id)) };
-        let noticed = bench.ask(Command::Notice(Box::new(told)));
-        let external = matches!(noticed, Ok(Reply::Noticed(Noticed::External(_))));
-        assert!(external, "{id}: {noticed:?}");
+fn a_refund_of_ours_that_is_not_known_is_found_by_its_key() {
+    let major = |text| Amount::Major(Decimal::parse(text).expect("a decimal"));
+    // What is asked for, under which key, and whether that is the refund that was lost; `None`: the key was for
+    // something else.
+    for (amount, text, is_same) in [
+        (Amount::Minor(4_000), "k1", Some(true)),
+        (Amount::Minor(3_999), "k1", None),
+        (major("40.00"), "k1", Some(true)),
+        (major("39.99"), "k1", None),
+        (Amount::Remaining, "k1", Some(true)),
+        (Amount::Minor(1_000), "k2", Some(false)),
+        (Amount::Minor(1_000), "", Some(false)),
+    ] {
+        let mut bench = Bench::with_payment("psp");
+        let made = marked_by(1, 4_000, "k1");
+        for (id, fresh) in [("re_1", 900), ("re_2", 901)] {
+            let mark = Mark::Ours(made.ask.refund);
+            let told = Notice { mark, fresh: of(fresh).refund, ..notice(said("succeeded", id)) };
+            let noticed = bench.ask(Command::Notice(Box::new(told)));
+            assert_eq!(noticed, Ok(Reply::Noticed(Noticed::External(of(fresh)))), "{id}");
+        }
+        bench.restart_restored();
+        let mut wish = marked_by(2, 4_000, if text.is_empty() { "k1" } else { text });
+        wish.ask.amount = amount.clone();
+        if text.is_empty() {
+            wish.keys.clear();
+        }
+        let heard = bench.start(wish);
+        match is_same {
+            Some(true) => {
+                let same = told_of(&heard).expect("the same");
+                let (refund, status) = (same.refund, same.status);
+                assert_eq!((refund, status, same.is_replay), (of(900), Status::Succeeded, true));
+            }
+            Some(false) => assert_eq!(bench.sent.len(), 1, "{amount:?} under {text}"),
+            None => assert_eq!(only(&heard), Some(Err(CommandError::KeyReused)), "{amount:?}"),
+        }
+        assert_eq!(bench.sent.len(), usize::from(is_same == Some(false)));
+        bench.check();
     }
-    bench.check();
 }

@@ -207,6 +207,12 @@ impl Bench {
         self.lane = Some(Lane::new(self.place.store(), TestConnectors));
     }
 
+    /// The same, on what counts as a restored backup.
+    pub(crate) fn restart_restored(&mut self) {
+        self.restart();
+        self.lane = self.lane.take().map(|lane| lane.restored(true));
+    }
+
     pub(crate) fn lane(&mut self) -> &mut Lane<Box<dyn Store + Send>> {
         self.lane.as_mut().expect("restart made one")
     }

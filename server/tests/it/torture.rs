@@ -182,7 +182,7 @@ fn killed_again_and_again_it_loses_and_doubles_nothing() {
     ]);
     let kills = times("REQUITE_KILLS", 50);
     // Some faces show all refunds of a payment, and must have done so before the next kill.
-    let sets = kills.div_ceil(500);
+    let sets = kills.div_ceil(100);
     let payments: Vec<Value> = ["manual", "sandbox", "sandbox", "sandbox"]
         .repeat(sets)
         .into_iter()
