@@ -72,10 +72,11 @@ impl<'a> Load<'a> {
         self.is_over.store(true, Ordering::Release);
     }
 
+    /// Each payment in its turn, and each time through another face.
     fn request(&self, number: usize) -> (Face, String, Request) {
-        let (key, face) = (format!("key-{number}"), self.faces[number % self.faces.len()]);
-        // Each payment through every face.
-        let payment = &self.payments[number / self.faces.len() % self.payments.len()];
+        let (round, turn) = (number / self.payments.len(), number % self.payments.len());
+        let (payment, face) = (&self.payments[turn], self.faces[(round + turn) % self.faces.len()]);
+        let key = format!("key-{number}");
         let request = self.shop.refund(face, payment, 1).header("idempotency-key", &key);
         (face, key, request)
     }
