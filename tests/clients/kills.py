@@ -118,7 +118,7 @@ class Crowd:
         headers = {
             "authorization": f"Bearer {self.access['loop']}",
             "content-type": "application/json",
-            "idempotency-key": f"wish {number}",
+            "idempotency-key": f"killed wish {number}",
         }
         body = json.dumps({"charge_id": charge, "amount_cents": amount})
         try:
