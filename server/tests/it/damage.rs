@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::power::Dice;
-use crate::support::{Options, Request, Run, Server};
+use crate::support::{Options, Run, Server};
 
 /// A store is there, and damaged or of another program.
 const CONTENT: Option<i32> = Some(65);
@@ -34,9 +34,7 @@ impl Sample {
             let new = json!({"amount": 1000 * number, "currency": "EUR", "description": "x".repeat(500),
                 "captures": [{"amount": 1000 * number}]});
             let payment = server.register(&native, &new);
-            let id = payment["id"].as_str().expect("an id");
-            let refund =
-                Request::post(&format!("/api/payments/{id}/refunds")).bearer(&native.token);
+            let refund = native.refund(&payment);
             for amount in 1..=3 {
                 let answer = server.send(&refund.clone().json(&json!({ "amount": amount })));
                 assert_eq!(answer.status, 201, "{}", answer.text());

@@ -50,8 +50,7 @@ impl House {
     }
 
     fn refund(&self, payment: &Value, amount: i64) -> u16 {
-        let path = format!("/api/payments/{}/refunds", payment["id"].as_str().expect("an id"));
-        let request = Request::post(&path).bearer(&self.shop.native.token);
+        let request = self.shop.native.refund(payment);
         self.server.send(&request.json(&json!({"amount": amount}))).status
     }
 

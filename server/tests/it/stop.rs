@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Options, Request, Server, Shop};
+use crate::support::{Options, Server, Shop};
 use crate::torture::{refunds_of, verify};
 
 /// Stops in `./test`; `REQUITE_STOPS` asks for more.
@@ -37,9 +37,8 @@ impl Clients<'_> {
             let number = self.next.fetch_add(1, Ordering::AcqRel);
             let name = format!("refund-{number}");
             let payment = &self.payments[number % self.payments.len()];
-            let path = format!("/api/payments/{}/refunds", payment["id"].as_str().expect("an id"));
             let body = json!({"amount": 1, "external_identifier": name});
-            let request = Request::post(&path).bearer(&self.shop.native.token).json(&body);
+            let request = self.shop.native.refund(payment).json(&body);
             let answer = request.try_send(address);
             let mut heard = self.heard.lock().expect("no panic");
             match answer {

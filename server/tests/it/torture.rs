@@ -144,9 +144,17 @@ fn answered(server: &Server, request: &Request) -> crate::support::Response {
     }
 }
 
-pub(crate) fn p99(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() * 99 / 100]
+pub(crate) fn p99(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() * 99 / 100]
+}
+
+/// The lower of two in the middle: where the machine is busy with something else there are few rounds.
+pub(crate) fn median(ratios: &[u128]) -> u128 {
+    let mut sorted = ratios.to_vec();
+    sorted.sort_unstable();
+    sorted[(sorted.len() - 1) / 2]
 }
 
 /// How often something is done; a variable asks for more. On PostgreSQL, where a killed server's calls are

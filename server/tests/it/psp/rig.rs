@@ -229,8 +229,7 @@ impl Rig {
     }
 
     pub(crate) fn refund_request(&self, paid: &Paid, cents: u64) -> Request {
-        let path = format!("/api/payments/{}/refunds", paid.id());
-        Request::post(&path).bearer(&self.shop.native.token).json(&json!({ "amount": cents }))
+        self.shop.native.refund(&paid.payment).json(&json!({ "amount": cents }))
     }
 
     /// A refund through the native API, which was accepted.

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::Request;
+
 /// Runs commands of the binary on one store, with or without a server on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cli {
@@ -34,6 +36,14 @@ pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) token: String,
     pub(crate) private_key_pem: Option<String>,
+}
+
+impl Key {
+    /// A refund of a payment (as registration answered it) through the native API, without its body.
+    pub(crate) fn refund(&self, payment: &Value) -> Request {
+        let id = payment["id"].as_str().expect("a payment has an id");
+        Request::post(&format!("/api/payments/{id}/refunds")).bearer(&self.token)
+    }
 }
 
 /// A program, in an environment without what is set for the tests themselves, or by whoever runs them.
