@@ -139,6 +139,24 @@ impl Changes {
         posted
     }
 
+    /// What changed when, in the order of its table: each refund, and each payment of which no refund
+    /// changed in that moment.
+    pub(crate) fn changed(&self) -> BTreeSet<(MerchantId, i64, PaymentId, u128)> {
+        let new = self.new_refunds.iter().map(|new| (new.key, new.asked_at_ms));
+        let moved = self.refunds.iter().map(|change| (change.key, change.at_ms));
+        let row =
+            |(key, at_ms): (RefundRef, i64)| (key.merchant, at_ms, key.payment, key.refund.bits());
+        let mut changed: BTreeSet<_> = new.chain(moved).map(row).collect();
+        for BookChange { merchant, book, .. } in &self.books {
+            let (at_ms, payment) = (book.updated_at_ms, book.payment.id());
+            let of = |about| (*merchant, at_ms, payment, about);
+            if changed.range(of(u128::MIN)..=of(u128::MAX)).next().is_none() {
+                changed.insert(of(payment.bits()));
+            }
+        }
+        changed
+    }
+
     /// Refunds that are new, in the order of their keys.
     pub(crate) fn asked(&self) -> Vec<&NewRefund> {
         let mut asked: Vec<&NewRefund> = self.new_refunds.iter().collect();

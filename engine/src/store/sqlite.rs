@@ -67,6 +67,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0015_book.sql"),
     include_str!("../../migrations/sqlite/0016_fewer_pages.sql"),
     include_str!("../../migrations/sqlite/0017_keys.sql"),
+    include_str!("../../migrations/sqlite/0018_change.sql"),
 ];
 
 /// Why a store cannot be opened. The texts are for operators.

@@ -169,3 +169,34 @@ fn refunds_are_listed_by_their_newest_change() {
     newest.after = all.last().copied();
     assert_eq!(listed(&newest), all[..1]);
 }
+
+/// Three refunds of one payment in one millisecond are three changes, and its payment has changed once.
+#[test]
+fn what_changed_in_one_moment_is_listed_once() {
+    let mut bench = Bench::with_payment("manual");
+    let ask = |number| Command::Refund(Box::new(request(number, 1_000)));
+    bench.batch([2, 1].map(ask).to_vec());
+    bench.batch(vec![ask(3)]);
+    let payments = PaymentFilter { sort: Sort::Updated, limit: 9, ..PaymentFilter::default() };
+    assert_eq!(bench.reads().payments(MERCHANT, &payments).expect("readable").len(), 1);
+    assert_eq!(bench.reads().count_payments(MERCHANT, &payments).expect("counted"), 1);
+    let since = PaymentFilter { updated_from_ms: Some(NOW), ..payments };
+    assert_eq!(bench.reads().count_payments(MERCHANT, &since).expect("counted"), 1);
+    for (newest_first, expected) in [(false, [1, 2, 3]), (true, [3, 2, 1])] {
+        let mut page = RefundFilter {
+            sort: Sort::Updated,
+            newest_first,
+            updated_from_ms: Some(NOW),
+            limit: 1,
+            ..RefundFilter::default()
+        };
+        let next = |_| {
+            let mut refunds = bench.reads().refunds(MERCHANT, &page).expect("readable");
+            let refund = refunds.pop().expect("one more");
+            page.after = Some((refund.id, refund.updated_at_ms));
+            refund.id.bits()
+        };
+        assert_eq!([(); 3].map(next), expected);
+        assert_eq!(bench.reads().refunds(MERCHANT, &page).expect("readable"), []);
+    }
+}

@@ -32,7 +32,7 @@ const APART: [&str; 9] = [
 /// Tables of the installation, not of a merchant's money.
 const MONEY: [&str; 14] = [
     "payment",
-    "payment_change",
+    "change",
     "book",
     "release",
     "refund",

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0005_nearness.sql"),
     include_str!("../../../migrations/postgres/0006_book.sql"),
     include_str!("../../../migrations/postgres/0007_fewer_rows.sql"),
+    include_str!("../../../migrations/postgres/0008_change.sql"),
 ];
 
 /// How often the first table is tried to be made: processes that make it at once refuse each other.

@@ -69,6 +69,7 @@ fn writes<'c>(changes: &'c Changes, before: &Before) -> Result<Writes<'c>, Troub
     save_captures(writes, &changes.books, before)?;
     insert_refunds(writes, &changes.asked());
     update_refunds(writes, &changes.refunds);
+    insert_changes(writes, changes);
     save_attempts(writes, &changes.attempts, &changes.attempt_outcomes);
     insert_events(writes, &changes.posted());
     queue_deliveries(writes, &changes.events);
@@ -192,6 +193,18 @@ fn update_refunds<'c>(writes: &mut Writes<'c>, refunds: &'c [RefundChange]) {
         ]
     });
     writes.all(sql, Rows::of(rows));
+}
+
+/// Two batches of one millisecond may change the same.
+fn insert_changes(writes: &mut Writes<'_>, changes: &Changes) {
+    let sql = "-- insert_changes
+        insert into change (merchant_id, at_ms, payment_id, about)
+        select unnest($1), unnest($2), unnest($3), unnest($4) on conflict do nothing";
+    let rows = changes.changed().into_iter();
+    let rows = rows.map(|(merchant, at_ms, payment, about)| {
+        row![merchant.bits(), at_ms, payment.bits(), about]
+    });
+    writes.some(sql, Rows::of(rows));
 }
 
 fn save_attempts<'c>(

@@ -29,6 +29,7 @@ pub(super) fn save(connection: Sql<'_>, changes: &Changes, found: &Found) -> Res
     insert_refunds(connection, &asked)?;
     insert_parts(connection, &asked)?;
     update_refunds(connection, &changes.refunds)?;
+    insert_changes(connection, changes)?;
     insert_attempts(connection, &changes.attempts)?;
     update_attempts(connection, &changes.attempt_outcomes)?;
     insert_events(connection, &changes.posted())?;
@@ -172,6 +173,20 @@ fn update_refunds(connection: Sql<'_>, changes: &[RefundChange]) -> Result<()> {
             change.record.heard_at_ms,
         ];
         statement.write_one(row)?;
+    }
+    Ok(())
+}
+
+/// Two batches of one millisecond may change the same.
+fn insert_changes(connection: Sql<'_>, changes: &Changes) -> Result<()> {
+    let mut insert = connection.statement(
+        "-- insert_change
+        insert into change (merchant_id, at_ms, payment_id, about) values (?1, ?2, ?3, ?4)
+        on conflict do nothing",
+    );
+    for (merchant, at_ms, payment, about) in changes.changed() {
+        let (merchant, payment) = (blob(merchant.bits()), blob(payment.bits()));
+        insert.execute(params![merchant, at_ms, payment, blob(about)])?;
     }
     Ok(())
 }

@@ -96,12 +96,8 @@ pub(super) fn save_books<'c>(
     before: &Before,
 ) -> Result<(), Trouble> {
     let mut moved = Rows::default();
-    let mut changed = Rows::default();
     for change in books.iter().filter(|change| !change.is_new) {
         moved.push(moved_row(change, before)?);
-    }
-    for BookChange { merchant, book, .. } in books {
-        changed.push(row![merchant.bits(), book.updated_at_ms, book.payment.id().bits()]);
     }
     insert_books(writes, books)?;
     let sql = "-- update_books
@@ -118,10 +114,6 @@ pub(super) fn save_books<'c>(
         where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = 0
             and b.seq = n.was_seq";
     writes.all(sql, moved);
-    let sql = "-- insert_changes
-        insert into payment_change (merchant_id, updated_at_ms, payment_id)
-        select unnest($1), unnest($2), unnest($3) on conflict do nothing";
-    writes.some(sql, changed);
     Ok(())
 }
 

@@ -100,11 +100,24 @@ fn bytes(bits: u128) -> Given {
     Given::Id(blob(bits))
 }
 
-/// With the newest of its changes: the one that its head names.
-const CHANGE: &str = "join payment_change t on t.merchant_id = p.merchant_id
-        and t.payment_id = p.payment_id
+/// With the newest of its changes: of those in the moment that its head names, which may be of several
+/// refunds, the last. Nothing is behind the last; what is written as equal to it PostgreSQL takes for so
+/// rare that it would read and sort all of them instead of the first in order.
+const CHANGE: &str =
+    "join change t on t.merchant_id = p.merchant_id and t.payment_id = p.payment_id
     join payment_head h on h.merchant_id = p.merchant_id and h.payment_id = p.payment_id
-        and h.updated_at_ms = t.updated_at_ms";
+        and h.updated_at_ms = t.at_ms
+        and t.about >= (select n.about from change n
+            where n.merchant_id = t.merchant_id and n.at_ms = t.at_ms
+                and n.payment_id = t.payment_id
+            order by n.about desc limit 1)";
+
+/// A refund with the newest of its changes. That the two times are equal is written so for the same reason.
+const REFUND_CHANGE: &str = "join change t on t.merchant_id = r.merchant_id
+    and t.about = r.refund_id and t.at_ms >= r.updated_at_ms and t.at_ms <= r.updated_at_ms";
+
+const REFUND_PAYMENT: &str =
+    "join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id";
 
 const PRIMARY_LEG: &str =
     "join leg l on l.merchant_id = p.merchant_id and l.payment_id = p.payment_id and l.leg_no = 0";
@@ -113,7 +126,7 @@ const PRIMARY_LEG: &str =
 /// table joined costs as much again.
 fn payments(only: &Conditions, key: &str) -> String {
     let names = |column: &str| only.sql.contains(column) || key.contains(column);
-    let change = if names("t.updated_at_ms") { CHANGE } else { "" };
+    let change = if names("t.at_ms") { CHANGE } else { "" };
     let is_about_leg = names("l.amount_minor") || names("l.released_minor");
     let leg = if is_about_leg { PRIMARY_LEG } else { "" };
     format!("from payment p {change} {leg}")
@@ -172,8 +185,8 @@ fn payment_conditions(merchant: MerchantId, filter: &PaymentFilter) -> Condition
     only.whether(filter.has_gift_cards, ANY_CARD);
     only.maybe("p.created_at_ms >= ?", filter.created_from_ms);
     only.maybe("p.created_at_ms < ?", filter.created_until_ms);
-    only.maybe("t.updated_at_ms >= ?", filter.updated_from_ms);
-    only.maybe("t.updated_at_ms < ?", filter.updated_until_ms);
+    only.maybe("t.at_ms >= ?", filter.updated_from_ms);
+    only.maybe("t.at_ms < ?", filter.updated_until_ms);
     only.maybe("l.amount_minor >= ?", filter.amount_from);
     only.maybe("l.amount_minor <= ?", filter.amount_until);
     only
@@ -195,7 +208,7 @@ pub(super) fn payment_ids(
                 only.add(&row, [Given::Integer(at_ms), after]);
             }
             Sort::Updated => {
-                let row = format!("(t.updated_at_ms, t.payment_id) {compare} (?, ?)");
+                let row = format!("(t.at_ms, t.payment_id) {compare} (?, ?)");
                 only.add(&row, [Given::Integer(at_ms), after]);
             }
         }
@@ -203,7 +216,7 @@ pub(super) fn payment_ids(
     let key = match filter.sort {
         Sort::Id => format!("p.payment_id {order}"),
         Sort::Created => format!("p.created_at_ms {order}, p.payment_id {order}"),
-        Sort::Updated => format!("t.updated_at_ms {order}, t.payment_id {order}"),
+        Sort::Updated => format!("t.at_ms {order}, t.payment_id {order}"),
     };
     let sql = format!(
         "-- payment_ids
@@ -257,8 +270,8 @@ pub(super) fn refunds(
     only.maybe("r.sent_at_ms < ?", filter.sent_until_ms);
     only.maybe("r.settled_at_ms >= ?", filter.settled_from_ms);
     only.maybe("r.settled_at_ms < ?", filter.settled_until_ms);
-    only.maybe("r.updated_at_ms >= ?", filter.updated_from_ms);
-    only.maybe("r.updated_at_ms < ?", filter.updated_until_ms);
+    only.maybe("t.at_ms >= ?", filter.updated_from_ms);
+    only.maybe("t.at_ms < ?", filter.updated_until_ms);
     only.maybe("r.amount_minor >= ?", filter.amount_from);
     only.maybe("r.amount_minor <= ?", filter.amount_until);
     if let Some(at_ms) = filter.for_people_at_ms {
@@ -269,16 +282,30 @@ pub(super) fn refunds(
     if let Some((after, at_ms)) = filter.after {
         let after = bytes(after.bits());
         if is_by_time {
-            let row = format!("(r.updated_at_ms, r.refund_id) {compare} (?, ?)");
+            let row = format!("(t.at_ms, t.about) {compare} (?, ?)");
             only.add(&row, [Given::Integer(at_ms), after]);
         } else {
             only.add(&format!("r.refund_id {compare} ?"), [after]);
         }
     }
-    let time = if is_by_time { format!("r.updated_at_ms {order},") } else { String::new() };
+    let (key, shown) = if is_by_time {
+        let shown = format!("r.updated_at_ms {order}, r.refund_id {order}");
+        (format!("t.at_ms {order}, t.about {order}"), shown)
+    } else {
+        let shown = format!("r.refund_id {order}");
+        (shown.clone(), shown)
+    };
+    let change = if is_by_time || only.sql.contains("t.at_ms") { REFUND_CHANGE } else { "" };
+    let payment = if only.sql.contains("p.") { REFUND_PAYMENT } else { "" };
+    // First the page, from the tables that conditions and order speak of: a planner that sees all of those
+    // to be shown at once reads all refunds before it sorts them.
     let sql = format!(
         "-- list_refunds
-        {REFUND_COLUMNS} from refund r {REFUND_JOINS} {} order by {time} r.refund_id {order} limit {}",
+        {REFUND_COLUMNS}
+        from (select r.merchant_id, r.refund_id from refund r {change} {payment} {}
+            order by {key} limit {}) n
+        join refund r on r.merchant_id = n.merchant_id and r.refund_id = n.refund_id
+        {REFUND_JOINS} order by {shown}",
         only.sql,
         filter.limit.min(PAGE_MAX),
     );

@@ -60,11 +60,6 @@ pub(super) fn save_books(connection: Sql<'_>, books: &[BookChange], places: &Pla
         where merchant_id = ?1 and payment_id = ?2 and line = 0 and seq <= ?3
             and capture_id is ?15",
     );
-    let mut insert_change = connection.statement(
-        "-- insert_change
-        insert into payment_change (merchant_id, updated_at_ms, payment_id)
-        values (?1, ?2, ?3) on conflict do nothing",
-    );
     for change in books {
         let BookChange { merchant, book, new_captures, .. } = change;
         let (merchant, payment) = (blob(merchant.bits()), blob(book.payment.id().bits()));
@@ -92,7 +87,6 @@ pub(super) fn save_books(connection: Sql<'_>, books: &[BookChange], places: &Pla
                 beside.map(|capture| blob(capture.bits())),
             ])?;
         }
-        insert_change.execute(params![merchant, book.updated_at_ms, payment])?;
     }
     Ok(())
 }
