@@ -8,7 +8,8 @@ use crate::support::{FACES, Request};
 /// F18: limit and once are ours, whatever the PSP would pay.
 #[test]
 fn a_psp_without_keys_and_guard_pays_nothing_twice_and_nothing_too_much() {
-    let rig = Rig::open(&["--no-guard", "--no-keys"]);
+    // A refund whose calls fail again and again waits for minutes.
+    let rig = Rig::with_clock(&["--no-guard", "--no-keys"]);
     let paid: Vec<Paid> = (0..8).map(|_| rig.pay(1_000)).collect();
     rig.psp.control("POST", "/_psp/script", &json!({"seed": 18, "rules": [
         {"on": "refund.create", "per_mille": 250, "answer": "lost"},
@@ -29,7 +30,7 @@ fn a_psp_without_keys_and_guard_pays_nothing_twice_and_nothing_too_much() {
         .flat_map(|request| [request.clone(), request])
         .collect();
     rig.server.send_at_once(&wishes);
-    rig.settled();
+    rig.settled_by_and_by(1);
     rig.agree();
     let books = rig.psp.books();
     let charges = books["charges"].as_array().expect("a list");
