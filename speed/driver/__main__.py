@@ -105,7 +105,8 @@ def run(bench):
     told("filling")
     houses = bench.houses_of_each(plan.payments)
     first = houses[0]
-    fresh = first.twin() if plan.aged else None
+    fresh = first.twin("fresh") if plan.aged else None
+    twins = [(house.twin("lane"), house.twin("rows")) for house in houses]
     empty_bytes = {house.store: house.file_bytes() for house in houses}
     told("needs")
     measure.needs(bench, first)
@@ -129,11 +130,14 @@ def run(bench):
         told("verifying")
         for house in houses:
             house.requite("verify")
-    told("the lane without HTTP")
     for house in houses:
-        measure.lane(bench, house)
+        house.remove()
+    told("the lane without HTTP")
+    for house, loop_house in twins:
+        measure.lane(bench, house, loop_house)
         measure.file_needs(bench, house)
         house.remove()
+        loop_house.remove()
     told("one commit and two")
     measure.phases(bench)
     if plan.growth:

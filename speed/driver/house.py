@@ -160,6 +160,14 @@ class House:
         self.server.stop()
         self.server = None
 
+    def twin(self, name):
+        """The same store once more, while no server has it open."""
+        twin = copy.copy(self)
+        twin.folder = self.folder.with_name(f"{self.folder.name}_{name}")
+        twin.folder.mkdir()
+        self.copy_to(twin)
+        return twin
+
     def remove(self):
         shutil.rmtree(self.folder)
 
@@ -192,16 +200,11 @@ class SqliteHouse(House):
             connection.close()
         return self.path.stat().st_size
 
-    def twin(self):
-        """The same store once more, while no server has it open."""
+    def copy_to(self, twin):
         self.file_bytes()
-        twin = copy.copy(self)
-        twin.folder = self.folder.with_name(self.folder.name + "twin")
-        twin.folder.mkdir()
         twin.path = twin.folder / self.path.name
         twin.database = f"sqlite:{twin.path}"
         shutil.copyfile(self.path, twin.path)
-        return twin
 
 
 class PostgresHouse(House):
@@ -226,6 +229,11 @@ class PostgresHouse(House):
 
     def file_bytes(self):
         return int(self.cluster.sql(self.name, "select pg_database_size(current_database())"))
+
+    def copy_to(self, twin):
+        twin.name = twin.folder.name
+        twin.database = self.cluster.address(twin.name)
+        self.cluster.sql("postgres", f"create database {twin.name} template {self.name}")
 
     def remove(self):
         self.cluster.sql("postgres", f"drop database {self.name}")

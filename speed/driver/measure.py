@@ -73,7 +73,8 @@ def references(bench):
 
 
 def http(bench, houses):
-    """Every face on every store and all reference points, at each number of connections."""
+    """Every face on every store and all reference points, at each number of connections. First what is compared with
+    reference points: what has gone through a store makes it slower, which is measured by itself."""
     plan, reference = bench.plan, references(bench)
     drawn = iter(range(0, 1 << 40, 10_000_000))
 
@@ -83,7 +84,7 @@ def http(bench, houses):
         request = ("uuid", next(drawn), plan.payments, 0, path, '{"amount":1}', headers)
         return load.wrk(reference.url, connections, plan.seconds, request)
 
-    cells = {}
+    cells, others = {}, {}
     for at in plan.connections:
         if plan.is_whole:
             hello = ("uuid", 0, 0, 0, "/hello", "", [])
@@ -92,12 +93,13 @@ def http(bench, houses):
         if bench.cluster:
             cells["N", at] = lambda c=at: refund("/naive/{ID}", c)
         for house in houses:
-            is_whole = plan.is_whole or at == plan.connections[0]
-            for face in plan.faces if is_whole else plan.faces[:1]:
-                cells[f"{face}, {house.store}", at] = of_face(bench, house, face, at)
+            cells[f"native, {house.store}", at] = of_face(bench, house, "native", at)
+            if plan.is_whole or at == plan.connections[0]:
+                for face in plan.faces[1:]:
+                    others[f"{face}, {house.store}", at] = of_face(bench, house, face, at)
     if bench.cluster:
         cells["P", 16] = lambda: {"rate": bench.cluster.pgbench(plan.seconds)}
-    found = bench.rounds(cells)
+    found = {**bench.rounds(cells), **bench.rounds(others)}
     reference.stop()
     titles = {
         "Z": "Z: keeps nothing",
@@ -165,15 +167,21 @@ def lane_rate(house, kind, refunds, batch, hot=False):
     return {"rate": done["refunds"] * 1e9 / done["ns"], "us": done["ns"] / done["refunds"] / 1e3}
 
 
-def lane(bench, house):
-    """The lane without HTTP, and the loop that only writes the same rows. The loop leaves a store behind
-    that no audit may see."""
+# So many times the measured refunds go first through the store of a lane, whose work begins when it has some.
+LANE_BEFORE = 5
+
+
+def lane(bench, house, loop_house):
+    """The lane without HTTP, and the loop that only writes the same rows, in a store like the lane's. The loop leaves
+    a store behind that no audit may see."""
     count, batches = bench.plan.lane_refunds, bench.plan.lane_batches
+    for one in (house, loop_house):
+        one.lane("lane", LANE_BEFORE * count, 256)
     cells = {}
     for batch in batches:
         some = max(count // 10, 50) if batch == 1 else count
-        for kind in ("lane", "rows"):
-            cells[kind, batch] = lambda k=kind, b=batch, n=some: lane_rate(house, k, n, b)
+        for kind, one in (("lane", house), ("rows", loop_house)):
+            cells[kind, batch] = lambda h=one, k=kind, b=batch, n=some: lane_rate(h, k, n, b)
     middle = 64 if 64 in batches else batches[-1]
     cells["hot", middle] = lambda: lane_rate(house, "lane", count, middle, hot=True)
     found = bench.rounds(cells)

@@ -15,7 +15,7 @@ use requite_engine::lane::Lane;
 use requite_engine::store::Store;
 use serde_json::{Value, json};
 
-use crate::payment::{self, NOW_MS};
+use crate::payment;
 use crate::{Books, Work};
 
 /// Connectors that need no PSP: one commit for each refund.
@@ -52,6 +52,7 @@ pub(crate) fn refund(books: &Books, work: Work) -> anyhow::Result<Value> {
     let ns = at_once(parts.len() as u64, |number| {
         let part = parts[usize::try_from(number)?];
         let mut lane = Lane::new(books.store()?, IMMEDIATE);
+        begin(&mut lane, books.merchant, work);
         let mut ns = 0;
         for batch in part.batches() {
             let commands =
@@ -91,7 +92,7 @@ pub(crate) fn request(merchant: MerchantId, work: Work, number: u64) -> RefundRe
             target: Target::Primary,
             amount: Amount::Minor(1),
             currency: None,
-            at_ms: NOW_MS,
+            at_ms: payment::at_ms(number),
         },
         details: Details {
             face: "native".to_owned(),
@@ -115,6 +116,13 @@ pub(crate) fn request(merchant: MerchantId, work: Work, number: u64) -> RefundRe
         wait: Wait::Outcome,
         answers_unknown: true,
     }
+}
+
+/// What a new process reads once is no part of a refund: so first one of a payment that is not there.
+fn begin<S: Store>(lane: &mut Lane<S>, merchant: MerchantId, work: Work) {
+    let payment = payment::id(work.payments);
+    let wish = RefundRequest { payment, keys: Vec::new(), ..request(merchant, work, work.start) };
+    lane.step(vec![(Command::Refund(Box::new(wish)), Box::new(|_| ()))]);
 }
 
 /// One batch, all of which must succeed. How long it took.

@@ -22,6 +22,10 @@ use clap::{Args, Parser};
 
 use crate::books::Books;
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One measurement of `./bench`.
 #[derive(Debug, Parser)]
 enum Line {

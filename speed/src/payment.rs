@@ -16,8 +16,10 @@ const REFUND: u128 = 3 << 48;
 const AMOUNT: i64 = 1_000_000_000;
 /// A prime, so that its multiples meet every payment unless their number is a multiple of it.
 const STRIDE: u64 = 7_368_787;
-/// The time of everything.
-pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+/// When payments were made.
+const NOW_MS: i64 = 1_700_000_000_000;
+/// Refunds of one millisecond.
+const PER_MS: u64 = 10;
 
 /// The payment of the `n`th refund: far from the one before, each once before any comes again.
 pub(crate) fn spread(n: u64, payments: u64) -> u64 {
@@ -35,6 +37,11 @@ pub(crate) fn capture(number: u64) -> CaptureId {
 
 pub(crate) fn refund(number: u64) -> RefundId {
     RefundId::new(BASE | REFUND | u128::from(number))
+}
+
+/// When a refund is asked for: later ones later.
+pub(crate) fn at_ms(number: u64) -> i64 {
+    NOW_MS.saturating_add_unsigned(number / PER_MS)
 }
 
 /// A payment that was taken whole.

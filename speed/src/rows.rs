@@ -20,8 +20,12 @@ use crate::payment;
 use crate::{Books, Work};
 
 /// Tables that get rows with each refund, and the column by which the sample's are found.
-const TABLES: [(&str, &str); 3] =
-    [("refund", "refund_id"), ("event", "about"), ("idempotency", "refund_id")];
+const TABLES: [(&str, &str); 4] = [
+    ("refund", "refund_id"),
+    ("change", "about"),
+    ("event", "about"),
+    ("idempotency", "refund_id"),
+];
 
 /// What stands in place of a sample's value in each copy.
 #[derive(Clone, Debug)]
@@ -31,6 +35,7 @@ enum Cell {
     Capture,
     Refund,
     Key,
+    Time,
     /// Events and entries are numbered by payment: how far this one is behind the sample's first.
     Seq(i64),
 }
@@ -48,6 +53,7 @@ struct Copy {
     capture: Vec<u8>,
     refund: Vec<u8>,
     key: Vec<u8>,
+    at_ms: i64,
     seq: i64,
 }
 
@@ -59,6 +65,7 @@ impl Copy {
             capture: blob(payment::capture(of).bits()),
             refund: blob(payment::refund(number).bits()),
             key: digest(&[b"speed", &number.to_be_bytes()]).to_vec(),
+            at_ms: payment::at_ms(number),
             // Beyond the two events of a registration, and apart from other refunds of the payment.
             seq: i64::try_from(number).unwrap_or(0) * 2 + 3,
         }
@@ -71,6 +78,7 @@ impl Copy {
             Cell::Capture => Value::Blob(self.capture.clone()),
             Cell::Refund => Value::Blob(self.refund.clone()),
             Cell::Key => Value::Blob(self.key.clone()),
+            Cell::Time => Value::Integer(self.at_ms),
             Cell::Seq(beyond) => Value::Integer(self.seq + beyond),
         }
     }
@@ -161,6 +169,7 @@ fn cell(name: &str, value: Value, known: &Copy, first: i64) -> Cell {
         (_, Value::Blob(bytes)) if bytes == known.payment => Cell::Payment,
         (_, Value::Blob(bytes)) if bytes == known.capture => Cell::Capture,
         (_, Value::Blob(bytes)) if bytes == known.refund => Cell::Refund,
+        (_, Value::Integer(at_ms)) if at_ms == known.at_ms => Cell::Time,
         (_, value) => Cell::Same(value),
     }
 }

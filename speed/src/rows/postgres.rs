@@ -11,7 +11,6 @@ use rusqlite::types::Value;
 use super::{Copy, Find, Found, Row, Sample, blob, merchant_blob, sample_rows};
 use crate::Work;
 use crate::lane::{at_once, nanoseconds};
-use crate::payment;
 
 /// Rows of each refund, and the time it took, in nanoseconds.
 pub(super) fn write(
@@ -74,10 +73,10 @@ impl<'a> Loop<'a> {
         rows: &'a [Row],
         merchant: MerchantId,
     ) -> anyhow::Result<Loop<'a>> {
-        let sql = "update book b set seq = n.seq, hash = $4, updated_at_ms = $5,
+        let sql = "update book b set seq = n.seq, hash = $4, updated_at_ms = n.at_ms,
                 newest_refund = n.refund_id, refunded_minor = b.refunded_minor + 1
-            from unnest($1::bytea[], $2::bytea[], $3::bigint[], $6::bytea[])
-                as n (merchant_id, payment_id, seq, refund_id)
+            from unnest($1::bytea[], $2::bytea[], $3::bigint[], $5::bigint[], $6::bytea[])
+                as n (merchant_id, payment_id, seq, at_ms, refund_id)
             where b.merchant_id = n.merchant_id and b.payment_id = n.payment_id and b.line = 0";
         let head = client.prepare(sql)?;
         let mut inserts: Vec<(Statement, Vec<&Row>)> = Vec::new();
@@ -103,11 +102,12 @@ impl<'a> Loop<'a> {
         let merchants: Vec<&[u8]> = copies.iter().map(|_| self.merchant.as_slice()).collect();
         let payments: Vec<&[u8]> = copies.iter().map(|copy| copy.payment.as_slice()).collect();
         let seqs: Vec<i64> = copies.iter().map(|copy| copy.seq + 1).collect();
+        let times: Vec<i64> = copies.iter().map(|copy| copy.at_ms).collect();
         let hash: &[u8] = &[7; 32];
         let mut transaction = client.transaction()?;
         let refunds: Vec<&[u8]> = copies.iter().map(|copy| copy.refund.as_slice()).collect();
         let head: [&(dyn ToSql + Sync); 6] =
-            [&merchants, &payments, &seqs, &hash, &payment::NOW_MS, &refunds];
+            [&merchants, &payments, &seqs, &hash, &times, &refunds];
         transaction.execute(&self.head, &head)?;
         for (statement, rows) in &self.inserts {
             let columns: Vec<Column> = statement

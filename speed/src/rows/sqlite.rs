@@ -1,9 +1,13 @@
 //! The loop on SQLite: one statement for each row.
+//!
+//! The store brings idempotency keys into their index later, many of them in the index's order. The loop has no
+//! keys of earlier refunds; it brings in made-up ones.
 
 use std::path::Path;
 use std::time::Instant;
 
 use requite_core::id::MerchantId;
+use requite_engine::key::digest;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
@@ -11,7 +15,9 @@ use rusqlite::{Connection, params, params_from_iter};
 use super::{Copy, Find, Found, Row, Sample, blob, merchant_blob, sample_rows};
 use crate::Work;
 use crate::lane::nanoseconds;
-use crate::payment;
+
+/// Keys that the store brings into their index together.
+const RUN: u64 = 65_536;
 
 /// Rows of each refund, and the time it took, in nanoseconds.
 pub(super) fn write(
@@ -24,15 +30,37 @@ pub(super) fn write(
     settings(&connection)?;
     let rows = sample_rows(&mut connection, sample)?;
     let rows: Vec<(String, Row)> = rows.into_iter().map(|row| (insert(&row), row)).collect();
+    let mut earlier = earlier_keys(work);
     let began = Instant::now();
     for batch in work.batches() {
         let transaction = connection.transaction()?;
         for number in batch {
             write_one(&transaction, &rows, merchant, &Copy::new(work, number))?;
+            bring_in(&transaction, merchant, earlier.next())?;
         }
         transaction.commit()?;
     }
     Ok((rows.len(), nanoseconds(began)))
+}
+
+/// Of as many keys as the store brings in together, or as there are refunds.
+fn earlier_keys(work: Work) -> impl Iterator<Item = [u8; 16]> {
+    let count = work.refunds.max(RUN);
+    let key = |n: u64| digest(&[b"earlier", &(work.start + n).to_be_bytes(), &count.to_be_bytes()]);
+    let mut keys: Vec<[u8; 16]> = (0..count).map(key).collect();
+    keys.sort_unstable();
+    keys.into_iter()
+}
+
+fn bring_in(
+    connection: &Connection,
+    merchant: MerchantId,
+    key: Option<[u8; 16]>,
+) -> rusqlite::Result<()> {
+    let sql = "insert into idempotency_index (merchant_id, key_hash, no) values (?1, ?2, 0)
+        on conflict do nothing";
+    connection.prepare_cached(sql)?.execute(params![merchant_blob(merchant), key])?;
+    Ok(())
 }
 
 /// As the store has them.
@@ -76,8 +104,8 @@ fn write_one(
     let sql = "update book set seq = ?3, hash = ?4, updated_at_ms = ?5, newest_refund = ?6,
             refunded_minor = refunded_minor + 1
         where merchant_id = ?1 and payment_id = ?2 and line = 0 and capture_id = ?7";
-    let (seq, hash, at_ms) = (copy.seq + 1, [7_u8; 32], payment::NOW_MS);
-    let head = params![merchant, copy.payment, seq, hash, at_ms, copy.refund, copy.capture];
+    let (seq, hash) = (copy.seq + 1, [7_u8; 32]);
+    let head = params![merchant, copy.payment, seq, hash, copy.at_ms, copy.refund, copy.capture];
     connection.prepare_cached(sql)?.execute(head)?;
     for (sql, row) in rows {
         let values = row.cells.iter().map(|cell| copy.value(cell));
