@@ -128,8 +128,7 @@ pub(crate) async fn key(
     face: &'static str,
     lookup: [u8; 32],
 ) -> Result<Option<KeyView>, ReadFault> {
-    let found = desk.key(lookup).await?;
-    Ok(found.filter(|key| key.face == face && key.revoked_at_ms.is_none()))
+    Ok(keys(desk, face, lookup).await?.pop())
 }
 
 /// As [`key`], where one public key may be that of several merchants.
@@ -138,7 +137,7 @@ pub(crate) async fn keys(
     face: &'static str,
     lookup: [u8; 32],
 ) -> Result<Vec<KeyView>, ReadFault> {
-    let mut found = desk.admit(move |reads| reads.keys(&lookup)).await?;
+    let mut found = desk.keys(lookup).await?;
     found.retain(|key| key.face == face && key.revoked_at_ms.is_none());
     Ok(found)
 }

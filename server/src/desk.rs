@@ -265,17 +265,15 @@ impl Desk {
         reply
     }
 
-    /// The credential with this lookup hash, as it is or was a moment ago ([`KnownKeys`]).
-    pub(crate) async fn key(&self, lookup: [u8; 32]) -> Result<Option<KeyView>, ReadFault> {
+    /// The credentials with this lookup hash, as they are or were a moment ago ([`KnownKeys`]).
+    pub(crate) async fn keys(&self, lookup: [u8; 32]) -> Result<Vec<KeyView>, ReadFault> {
         let keys = &self.0.keys;
         if let Some(known) = keys.find(&lookup) {
-            return Ok(Some(known));
+            return Ok(known);
         }
         let before = keys.changes();
-        let found = self.admit(move |reads| reads.key(&lookup)).await?;
-        if let Some(key) = &found {
-            keys.learn(lookup, key, before);
-        }
+        let found = self.admit(move |reads| reads.keys(&lookup)).await?;
+        keys.learn(lookup, &found, before);
         Ok(found)
     }
 

@@ -6,7 +6,6 @@
 //!   is worth nothing from then on, also where a look-up was under way meanwhile.
 //! - What another process writes counts after [`AGE_MAX`].
 //! - Only what was found is kept, under the hash that the store has: no secret, and no room for guesses.
-//! - Keys that clients sign with are looked up each time: there may be another of them any moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +23,7 @@ pub(crate) struct KnownKeys(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    by_lookup: HashMap<[u8; 32], (Instant, KeyView)>,
+    by_lookup: HashMap<[u8; 32], (Instant, Vec<KeyView>)>,
     /// How often all was forgotten.
     changes: u64,
 }
@@ -34,10 +33,10 @@ impl KnownKeys {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn find(&self, lookup: &[u8; 32]) -> Option<KeyView> {
+    pub(crate) fn find(&self, lookup: &[u8; 32]) -> Option<Vec<KeyView>> {
         let known = self.known();
-        let (since, key) = known.by_lookup.get(lookup)?;
-        (since.elapsed() < AGE_MAX).then(|| key.clone())
+        let (since, keys) = known.by_lookup.get(lookup)?;
+        (since.elapsed() < AGE_MAX).then(|| keys.clone())
     }
 
     /// To be asked before a look-up, and handed to [`KnownKeys::learn`] after it.
@@ -46,15 +45,15 @@ impl KnownKeys {
     }
 
     /// Keeps what a look-up found, unless something was written since `before`.
-    pub(crate) fn learn(&self, lookup: [u8; 32], key: &KeyView, before: u64) {
+    pub(crate) fn learn(&self, lookup: [u8; 32], keys: &[KeyView], before: u64) {
         let mut known = self.known();
-        if known.changes != before {
+        if keys.is_empty() || known.changes != before {
             return;
         }
         if known.by_lookup.len() >= KEPT_MAX {
             known.by_lookup.clear();
         }
-        known.by_lookup.insert(lookup, (Instant::now(), key.clone()));
+        known.by_lookup.insert(lookup, (Instant::now(), keys.to_vec()));
     }
 
     pub(crate) fn forget(&self) {
@@ -91,10 +90,17 @@ mod tests {
     fn a_look_up_is_known_until_something_is_written() {
         let keys = KnownKeys::default();
         assert_eq!(keys.find(&LOOKUP), None);
-        keys.learn(LOOKUP, &key(), keys.changes());
-        assert_eq!(keys.find(&LOOKUP), Some(key()));
+        keys.learn(LOOKUP, &[key()], keys.changes());
+        assert_eq!(keys.find(&LOOKUP), Some(vec![key()]));
         assert_eq!(keys.find(&[8; 32]), None);
         keys.forget();
+        assert_eq!(keys.find(&LOOKUP), None);
+    }
+
+    #[test]
+    fn what_was_not_found_is_not_known() {
+        let keys = KnownKeys::default();
+        keys.learn(LOOKUP, &[], keys.changes());
         assert_eq!(keys.find(&LOOKUP), None);
     }
 
@@ -103,7 +109,7 @@ mod tests {
         let keys = KnownKeys::default();
         let before = keys.changes();
         keys.forget();
-        keys.learn(LOOKUP, &key(), before);
+        keys.learn(LOOKUP, &[key()], before);
         assert_eq!(keys.find(&LOOKUP), None);
     }
 }

@@ -8,8 +8,9 @@ use requite_cluster::Cluster;
 use requite_core::id::PaymentId;
 use requite_core::settle::Finding;
 use requite_engine::command::{Amendment, Booking, Command};
+use requite_engine::read::{Reads as _, RefundFilter, Sort};
 use requite_engine::store::Store;
-use requite_engine::store::postgres::{Address, Postgres};
+use requite_engine::store::postgres::{self, Address, Postgres};
 
 use crate::nodes::Node;
 use crate::support::{
@@ -191,17 +192,18 @@ fn tables_that_grew_tenfold_are_analysed_by_the_sweep() {
 
 /// Trap: one missing index takes a store from thousands a second to less than one.
 #[test]
-fn no_statement_of_a_refund_reads_a_whole_table() {
+fn no_statement_of_a_refund_and_no_page_of_refunds_reads_a_whole_table() {
     let text = Cluster::shared().database();
     let address = Address::parse(&text).expect("an address");
     address.migrate().expect("an empty database");
     let mut node = Node::new(&address);
-    for batch in four_thousand_payments() {
+    for (batch, later_ms) in four_thousand_payments().zip(0..) {
         let refunds = batch.iter().filter_map(|command| match command {
             Command::Register(new) => {
                 // Of both captures.
                 let mut wish = keyed(new.payment.bits(), 5_000, &format!("{:?}", new.payment));
                 wish.payment = new.payment;
+                wish.ask.at_ms = NOW + later_ms;
                 Some(Command::Refund(Box::new(wish)))
             }
             _ => None,
@@ -225,7 +227,12 @@ fn no_statement_of_a_refund_reads_a_whole_table() {
     a_refunds_life(&mut node);
     let mut store = Postgres::new(&address);
     store.due(NOW + 1_000_000, 10).expect("readable");
-    drop((node, store));
+    let reads = postgres::reads(&address);
+    for sort in [Sort::Id, Sort::Updated] {
+        let page = RefundFilter { sort, newest_first: true, limit: 20, ..RefundFilter::default() };
+        assert_eq!(reads.refunds(MERCHANT, &page).expect("readable").len(), 20);
+    }
+    drop((node, store, reads));
     let after = told_of(4_001, &mut read);
     let is_scanned = |table: &&&str| {
         let scans = |read: &Scans| read.get(**table).map(|scans| scans.0);

@@ -288,13 +288,11 @@ pub(super) fn refunds(
             only.add(&format!("r.refund_id {compare} ?"), [after]);
         }
     }
-    let (key, shown) = if is_by_time {
-        let shown = format!("r.updated_at_ms {order}, r.refund_id {order}");
-        (format!("t.at_ms {order}, t.about {order}"), shown)
-    } else {
-        let shown = format!("r.refund_id {order}");
-        (shown.clone(), shown)
+    let key = |time: &str| match is_by_time {
+        true => format!("{time} {order}, r.refund_id {order}"),
+        false => format!("r.refund_id {order}"),
     };
+    let (found, shown) = (key("t.at_ms"), key("r.updated_at_ms"));
     let change = if is_by_time || only.sql.contains("t.at_ms") { REFUND_CHANGE } else { "" };
     let payment = if only.sql.contains("p.") { REFUND_PAYMENT } else { "" };
     // First the page, from the tables that conditions and order speak of: a planner that sees all of those
@@ -303,7 +301,7 @@ pub(super) fn refunds(
         "-- list_refunds
         {REFUND_COLUMNS}
         from (select r.merchant_id, r.refund_id from refund r {change} {payment} {}
-            order by {key} limit {}) n
+            order by {found} limit {}) n
         join refund r on r.merchant_id = n.merchant_id and r.refund_id = n.refund_id
         {REFUND_JOINS} order by {shown}",
         only.sql,
