@@ -176,6 +176,7 @@ def lane(bench, house, loop_house):
     a store behind that no audit may see."""
     count, batches = bench.plan.lane_refunds, bench.plan.lane_batches
     for one in (house, loop_house):
+        one.warm()
         one.lane("lane", LANE_BEFORE * count, 256)
     cells = {}
     for batch in batches:
@@ -262,6 +263,7 @@ def aged(bench, house, fresh, empty_bytes):
     bench.report.target("file for each refund, SQLite, bytes", each, 1_000, 400, True)
     cells = {}
     for name, one in (("old", house), ("fresh", fresh)):
+        one.warm()
         one.serve()
         cells[name] = of_face(bench, one, "native", at)
     found = bench.rounds(cells)
