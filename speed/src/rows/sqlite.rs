@@ -43,10 +43,11 @@ pub(super) fn write(
     Ok((rows.len(), nanoseconds(began)))
 }
 
-/// Of as many keys as the store brings in together, or as there are refunds.
+/// Of as many keys as the store brings in together, or as there are refunds. No other work has the same.
 fn earlier_keys(work: Work) -> impl Iterator<Item = [u8; 16]> {
     let count = work.refunds.max(RUN);
-    let key = |n: u64| digest(&[b"earlier", &(work.start + n).to_be_bytes(), &count.to_be_bytes()]);
+    let start = work.start.to_be_bytes();
+    let key = |n: u64| digest(&[b"earlier", &start, &n.to_be_bytes()]);
     let mut keys: Vec<[u8; 16]> = (0..count).map(key).collect();
     keys.sort_unstable();
     keys.into_iter()
@@ -57,8 +58,7 @@ fn bring_in(
     merchant: MerchantId,
     key: Option<[u8; 16]>,
 ) -> rusqlite::Result<()> {
-    let sql = "insert into idempotency_index (merchant_id, key_hash, no) values (?1, ?2, 0)
-        on conflict do nothing";
+    let sql = "insert into idempotency_index (merchant_id, key_hash, no) values (?1, ?2, 0)";
     connection.prepare_cached(sql)?.execute(params![merchant_blob(merchant), key])?;
     Ok(())
 }
